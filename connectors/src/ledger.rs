@@ -1,0 +1,256 @@
+//! The one place where outputs, positions and state become durable together.
+//!
+//! A worker calls, in this order and for ever: [`Ledger::begin`], any number of [`Ledger::append`],
+//! [`Ledger::commit`]; or [`Ledger::abort`] instead of the commit. [`Ledger::restore`] comes first and after every
+//! outcome that is not [`CommitOutcome::Committed`]. A ledger sees bytes only, never the engine's types.
+
+use crate::payload::Header;
+use crate::position::{Partition, Position};
+use crate::source::GroupMetadata;
+
+/// What is durable of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The partition.
+    pub partition: Partition,
+    /// The committed offset; `None` where nothing was ever committed.
+    pub next_offset: Option<i64>,
+    /// State records, the newest of each key, in ascending key order; deleted keys are absent.
+    pub state: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// One change to a partition's durable state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateRecord {
+    /// The partition whose state it is.
+    pub partition: Partition,
+    /// Compaction key.
+    pub key: Vec<u8>,
+    /// New value; `None` deletes the key.
+    pub value: Option<Vec<u8>>,
+}
+
+/// How a commit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// Durable: everything or, after [`Ledger::restore`], visibly everything.
+    Committed,
+    /// Nothing of it is durable. Throw the working state away, restore, rewind.
+    Aborted,
+    /// Nobody knows. The ledger has already shut the old transaction out (new producer epoch): restore and see.
+    Unknown,
+    /// Another instance has taken this worker's place. Leave without touching anything.
+    Fenced,
+}
+
+/// What a commit makes durable beside the appended records.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// Next offset of every partition that moved.
+    pub positions: &'a [Position],
+    /// State changes since the last commit.
+    pub state: &'a [StateRecord],
+    /// Group membership of the reader the positions belong to, where it has one.
+    pub group: Option<&'a GroupMetadata>,
+}
+
+/// Output records of one or more batches, in one buffer.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    sink: u16,
+    start: usize,
+    key_end: usize,
+    value_end: usize,
+    has_key: bool,
+    has_value: bool,
+    headers: Vec<Header>,
+}
+
+/// One output record, borrowed from [`Records`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Index of the sink in the order that the ledger was opened with.
+    pub sink: u16,
+    /// Key; decides the output partition by murmur2, so that Java consumers agree.
+    pub key: Option<&'a [u8]>,
+    /// Value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Headers in order.
+    pub headers: &'a [Header],
+}
+
+impl Records {
+    /// Appends one record.
+    pub fn push(&mut self, sink: u16, key: Option<&[u8]>, value: Option<&[u8]>, headers: Vec<Header>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key.unwrap_or_default());
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        let value_end = self.bytes.len();
+        self.entries.push(Entry {
+            sink,
+            start,
+            key_end,
+            value_end,
+            has_key: key.is_some(),
+            has_value: value.is_some(),
+            headers,
+        });
+    }
+
+    /// Number of records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The records in the order they were pushed.
+    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        self.entries.iter().map(|entry| Record {
+            sink: entry.sink,
+            key: entry.has_key.then(|| &self.bytes[entry.start..entry.key_end]),
+            value: entry.has_value.then(|| &self.bytes[entry.key_end..entry.value_end]),
+            headers: &entry.headers,
+        })
+    }
+
+    /// Forgets the records and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+    }
+}
+
+/// Outputs, positions and state, durable together.
+pub trait Ledger: Send {
+    /// Everything durable of these partitions, and the right to write for them: an earlier writer is shut out.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unreadable`] where state exists that cannot be understood, [`LedgerError::Mismatch`] where
+    /// state and offsets disagree under exactly once; transient failures are retried inside.
+    fn restore(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, LedgerError>;
+
+    /// Opens the next transaction.
+    ///
+    /// # Errors
+    /// [`LedgerError::Fenced`], or what the client reports.
+    fn begin(&mut self) -> Result<(), LedgerError>;
+
+    /// Adds records to the open transaction. Returns before they are durable.
+    ///
+    /// # Errors
+    /// [`LedgerError::TooLarge`] names the record; others as [`Ledger::begin`].
+    fn append(&mut self, records: &Records) -> Result<(), LedgerError>;
+
+    /// Ends the open transaction.
+    ///
+    /// # Errors
+    /// Only what leaves the ledger unusable; every ordinary ending is a [`CommitOutcome`].
+    fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError>;
+
+    /// Drops the open transaction. Nothing of it is ever visible to a reader of committed records.
+    ///
+    /// # Errors
+    /// [`LedgerError::Fenced`], or what the client reports.
+    fn abort(&mut self) -> Result<(), LedgerError>;
+}
+
+/// Why a ledger could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another instance with the same slot has started.
+    #[error("worker slot `{slot}` was taken over by another instance")]
+    Fenced {
+        /// The slot.
+        slot: String,
+    },
+    /// A record is larger than the broker accepts.
+    #[error("a record of {bytes} bytes for sink {sink} exceeds the broker's limit of {limit} bytes")]
+    TooLarge {
+        /// Index of the sink.
+        sink: u16,
+        /// Size of the record.
+        bytes: usize,
+        /// The limit, bytes.
+        limit: usize,
+    },
+    /// State exists but cannot be read.
+    #[error("state of partition {} in `{place}` is unreadable: {reason}", .partition.number)]
+    Unreadable {
+        /// The partition.
+        partition: Partition,
+        /// Topic or folder.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// State and committed offset disagree.
+    #[error("partition {}: state in `{place}` ends at offset {state:?} but the group committed {committed:?}", .partition.number)]
+    Mismatch {
+        /// The partition.
+        partition: Partition,
+        /// Topic or folder of the state.
+        place: String,
+        /// Next offset in the state.
+        state: Option<i64>,
+        /// Committed next offset.
+        committed: Option<i64>,
+    },
+    /// An output or state topic is missing or has the wrong shape.
+    #[error("topic `{topic}`: {reason}")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The client library reported an error.
+    #[error("{operation} failed: {reason}")]
+    Client {
+        /// What was being done.
+        operation: &'static str,
+        /// The library's words.
+        reason: String,
+        /// Whether aborting and trying again may help.
+        transient: bool,
+    },
+}
+
+impl LedgerError {
+    /// Whether aborting, restoring and trying again may help.
+    #[must_use]
+    pub fn transient(&self) -> bool {
+        matches!(self, Self::Client { transient: true, .. })
+    }
+
+    /// What the operator should do.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Fenced { .. } => "two processes use the same `instance`: give each its own",
+            Self::TooLarge { .. } => "raise `max.message.bytes` of the topic, or drop columns from the output",
+            Self::Unreadable { .. } => {
+                "start with `--reset state` to learn anew from the input, or run the version that wrote it"
+            }
+            Self::Mismatch { .. } => {
+                "the group's offsets were changed by hand: restore them, or start with `--reset state`"
+            }
+            Self::Topic { .. } => {
+                "create or correct the topic, or let Arterial create it with `create:` under the sink"
+            }
+            Self::Client { .. } => "look at the broker's log and the network",
+        }
+    }
+}

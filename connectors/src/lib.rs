@@ -1,0 +1,15 @@
+//! Everything that touches the outside world: bytes, offsets and Arrow arrays; no queries, no models.
+//!
+//! In the order the data flows:
+//!
+//! | module | what |
+//! |---|---|
+//! | [`source`] | what every source offers: partitions come and go, batches of rows in between |
+//! | [`payload`] | the rows of a batch, bytes or typed |
+//! | [`position`] | partitions and offsets |
+//! | [`ledger`] | where outputs, positions and state become durable together |
+
+pub mod ledger;
+pub mod payload;
+pub mod position;
+pub mod source;

@@ -1,0 +1,158 @@
+//! Records as they left the broker -> one growing byte buffer per batch. Nothing is decoded here.
+
+use arrow::record_batch::RecordBatch;
+
+/// The rows of one batch of one partition, in offset order.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// Bytes that a decoder has yet to read.
+    Raw(RawRows),
+    /// Rows that already have a type (Parquet files, embedders): row `i` has offset `first_offset + i`.
+    Typed {
+        /// The rows.
+        rows: RecordBatch,
+        /// Offset of the first row.
+        first_offset: i64,
+    },
+}
+
+impl Payload {
+    /// Number of rows, tombstones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Raw(rows) => rows.len(),
+            Self::Typed { rows, .. } => rows.num_rows(),
+        }
+    }
+
+    /// Whether there are no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Offset of row `index`.
+    #[must_use]
+    pub fn offset(&self, index: usize) -> i64 {
+        match self {
+            Self::Raw(rows) => rows.offsets[index],
+            // A row index fits i64: batches are bounded far below it.
+            Self::Typed { first_offset, .. } => first_offset + index as i64,
+        }
+    }
+}
+
+/// A header of a record: name and bytes.
+pub type Header = (String, Vec<u8>);
+
+/// One record, borrowed from [`RawRows`].
+#[derive(Debug, Clone, Copy)]
+pub struct RawRow<'a> {
+    /// The record's key, `None` where it has none.
+    pub key: Option<&'a [u8]>,
+    /// The record's value, `None` for a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Offset within the partition.
+    pub offset: i64,
+    /// The broker's timestamp, milliseconds since 1970 UTC; `None` where the record carries none.
+    pub broker_ts_ms: Option<i64>,
+    /// Headers in the order they were written; empty where there are none or the source was told to skip them.
+    pub headers: &'a [Header],
+}
+
+/// Keys and values of many records in one buffer: no allocation per record.
+#[derive(Debug, Clone, Default)]
+pub struct RawRows {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    offsets: Vec<i64>,
+    broker_ts_ms: Vec<i64>,
+    /// Headers of the few rows that have some, by ascending row.
+    headers: Vec<(u32, Vec<Header>)>,
+}
+
+/// Where one record's key and value lie in the buffer. The key starts where the previous record ends.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: usize,
+    key_end: usize,
+    value_end: usize,
+    has_key: bool,
+    has_value: bool,
+}
+
+/// Stands for "the broker gave no timestamp" in the dense column.
+const NO_TIMESTAMP: i64 = i64::MIN;
+
+impl RawRows {
+    /// Appends one record. Offsets must be pushed in ascending order.
+    pub fn push(&mut self, offset: i64, broker_ts_ms: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key.unwrap_or_default());
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        let value_end = self.bytes.len();
+        self.spans.push(Span { start, key_end, value_end, has_key: key.is_some(), has_value: value.is_some() });
+        self.offsets.push(offset);
+        self.broker_ts_ms.push(broker_ts_ms.unwrap_or(NO_TIMESTAMP));
+    }
+
+    /// Gives the record pushed last its headers.
+    pub fn set_headers(&mut self, headers: Vec<Header>) {
+        if let (Some(last), false) = (self.spans.len().checked_sub(1), headers.is_empty()) {
+            self.headers.push((last as u32, headers));
+        }
+    }
+
+    /// Number of records.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are no records.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Bytes of keys and values together.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Record `index`; panics where `index >= len()`, as slices do.
+    #[must_use]
+    pub fn row(&self, index: usize) -> RawRow<'_> {
+        let span = self.spans[index];
+        let headers = match self.headers.binary_search_by_key(&(index as u32), |(row, _)| *row) {
+            Ok(found) => self.headers[found].1.as_slice(),
+            Err(_) => &[],
+        };
+        RawRow {
+            key: span.has_key.then(|| &self.bytes[span.start..span.key_end]),
+            value: span.has_value.then(|| &self.bytes[span.key_end..span.value_end]),
+            offset: self.offsets[index],
+            broker_ts_ms: Some(self.broker_ts_ms[index]).filter(|ts| *ts != NO_TIMESTAMP),
+            headers,
+        }
+    }
+
+    /// The value of record `index`, `None` for a tombstone.
+    #[must_use]
+    pub fn value(&self, index: usize) -> Option<&[u8]> {
+        let span = self.spans[index];
+        span.has_value.then(|| &self.bytes[span.key_end..span.value_end])
+    }
+
+    /// Forgets the records and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+        self.offsets.clear();
+        self.broker_ts_ms.clear();
+        self.headers.clear();
+    }
+}

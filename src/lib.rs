@@ -1,0 +1,5 @@
+//! The engine.
+
+pub mod spec;
+pub mod stages;
+pub mod vocab;

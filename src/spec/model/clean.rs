@@ -1,0 +1,72 @@
+//! `clean:` steps, one key per step.
+
+pub use crate::stages::clean::{Missing, Otherwise};
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// One cleaning step.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CleanStepSpec {
+    /// Column -> condition (SQL): where it is true, the value becomes null.
+    NullIf(BTreeMap<String, String>),
+    /// Physical limits of columns.
+    Range(RangeSpec),
+    /// Drop repeated readings: the first counts.
+    Dedupe(DedupeSpec),
+    /// Add columns from a table.
+    Lookup(LookupSpec),
+    /// One `SELECT ... FROM rows [WHERE ...]` of scalar expressions over the row. Rows that `WHERE` leaves out are
+    /// filtered; a row whose cast or division fails is a dead letter.
+    Sql(String),
+}
+
+/// Limits of columns and what to do outside them.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RangeSpec {
+    /// Column -> limits. Limits left out are the schema's `minimum` and `maximum`.
+    pub columns: BTreeMap<String, LimitsSpec>,
+    /// What becomes of a value outside.
+    #[serde(default)]
+    pub otherwise: Otherwise,
+}
+
+/// Inclusive limits, in the column's unit.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsSpec {
+    /// Least value.
+    pub minimum: Option<f64>,
+    /// Greatest value.
+    pub maximum: Option<f64>,
+}
+
+/// Rows that repeat a key are duplicates.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DedupeSpec {
+    /// Columns that identify a reading. They must include `partitioned_by` and the event-time column.
+    pub key: Vec<String>,
+    /// How long, in event time, keys are remembered; at least `max_delay`, beyond which a row is late anyway.
+    pub within: Span,
+}
+
+/// Columns from a table.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LookupSpec {
+    /// Name under `tables:`.
+    pub table: String,
+    /// The row's column that is matched with the table's key.
+    pub on: String,
+    /// Columns to add.
+    pub columns: Vec<String>,
+    /// What becomes of a row without a match.
+    #[serde(default)]
+    pub missing: Missing,
+}

@@ -1,0 +1,74 @@
+//! What the user wrote: the pipeline file as plain data, unknown keys refused. Its doc comments are the text that
+//! editors show, since the published JSON Schema is generated from here. Nothing is checked here.
+
+mod alerts;
+mod clean;
+mod predict;
+mod scalars;
+mod sinks;
+mod sources;
+mod tests;
+mod window;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use alerts::*;
+pub use clean::*;
+pub use predict::*;
+pub use scalars::*;
+pub use sinks::*;
+pub use sources::*;
+pub use tests::*;
+pub use window::*;
+
+/// A pipeline: from sensor topics to alert topics. Keys stand in the order the data flows.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineSpec {
+    /// Version of this file's format: 1.
+    pub version: u32,
+    /// Name of the pipeline: lower case letters, digits and hyphens. Names its consumer group `arterial.<pipeline>`
+    /// and its state topic `arterial.<pipeline>.state`.
+    pub pipeline: String,
+    /// Values used elsewhere as `${name}`. Only here may environment variables appear: `${CITY:-aarhus}`,
+    /// `${PASSWORD:?set it}`. `$$` is a dollar sign.
+    #[serde(default)]
+    pub vars: BTreeMap<String, String>,
+    /// Where readings come from: one named source.
+    pub sources: BTreeMap<String, SourceSpec>,
+    /// Small tables that `lookup` joins with.
+    #[serde(default)]
+    pub tables: BTreeMap<String, TableSpec>,
+    /// Cleaning steps, in order.
+    #[serde(default)]
+    pub clean: Vec<CleanStepSpec>,
+    /// Limits and life of window keys.
+    #[serde(default)]
+    pub keys: KeysSpec,
+    /// The event-time window that turns rows into one value per key and step.
+    pub window: WindowSpec,
+    /// Columns for the models, computed from closed windows.
+    #[serde(default)]
+    pub features: Vec<FeatureSpec>,
+    /// Predictors by name: `speed` with horizon `15m` is `speed.15m` in `measure:`.
+    #[serde(default)]
+    pub predict: BTreeMap<String, PredictSpec>,
+    /// Alert rules by name.
+    #[serde(default)]
+    pub alerts: BTreeMap<String, AlertSpec>,
+    /// Where outputs go, by name.
+    #[serde(default)]
+    pub sinks: BTreeMap<String, SinkSpec>,
+    /// What a reader of the outputs may rely on.
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// How the pipeline runs.
+    #[serde(default)]
+    pub runtime: RuntimeSpec,
+    /// Inputs and the outputs they must give: `arterial test` runs them.
+    #[serde(default)]
+    pub tests: Vec<TestSpec>,
+}

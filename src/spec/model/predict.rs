@@ -1,0 +1,81 @@
+//! `predict:` entries.
+
+pub use crate::stages::predict::Loss;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Period, Span};
+
+/// One quantity to forecast. Persistence and the seasonal profile are always scored beside the model.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PredictSpec {
+    /// Window column to forecast.
+    pub target: String,
+    /// How far ahead: whole multiples of the window's size, ascending.
+    pub horizons: Vec<Span>,
+    /// Feature columns to use; all unless given. `speed_kmh.*` stands for every column made from `speed_kmh`.
+    pub features: Option<Vec<String>>,
+    /// Complete history to gather before the model starts, in event time; `0s` starts it at persistence at once.
+    #[serde(default)]
+    pub min_history: Span,
+    /// The model.
+    pub model: ModelSpec,
+    /// Baselines.
+    #[serde(default)]
+    pub baselines: BaselinesSpec,
+    /// Least forecast; lower ones are held at it.
+    pub minimum: Option<f64>,
+    /// Greatest forecast; higher ones are held at it.
+    pub maximum: Option<f64>,
+    /// Scores count forecasts made at or after this time (RFC 3339); all unless given.
+    pub score_from: Option<String>,
+}
+
+/// The model of a predictor.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelSpec {
+    /// Recursive least squares per key and horizon.
+    OnlineLinear(OnlineLinearSpec),
+}
+
+/// Recursive least squares with exponential forgetting, one model per key and horizon.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OnlineLinearSpec {
+    /// Weight that remains of an observation after one more: 1 forgets nothing.
+    pub forgetting: f64,
+    /// Loss on the residual.
+    pub loss: Loss,
+    /// Features and target are divided by this, so that the start below is of their size.
+    pub scale: f64,
+    /// Diagonal of the inverse covariance's inverse at the start, for scaled features.
+    pub initial_covariance: f64,
+    /// Penalty on the square of the warm start's weights, for scaled features.
+    pub ridge: f64,
+}
+
+impl Default for OnlineLinearSpec {
+    fn default() -> Self {
+        Self { forgetting: 0.9995, loss: Loss::Squared, scale: 1.0, initial_covariance: 1.0, ridge: 1.0 }
+    }
+}
+
+/// Baselines of a predictor.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BaselinesSpec {
+    /// Season of the profile baseline.
+    pub period: Period,
+    /// Width of a slot of the profile baseline.
+    pub slot: Span,
+    /// IANA zone whose day and week it is; UTC unless given.
+    pub timezone: Option<String>,
+}
+
+impl Default for BaselinesSpec {
+    fn default() -> Self {
+        Self { period: Period::Day, slot: Span::seconds(1800), timezone: None }
+    }
+}

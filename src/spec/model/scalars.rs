@@ -1,0 +1,113 @@
+//! Durations with units, and JSON scalars, as they stand in a pipeline file.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A length of time with its unit, as `250ms`, `90s`, `5m`, `12h`, `60d`. Kept in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span {
+    /// Microseconds.
+    pub micros: i64,
+}
+
+/// Unit suffixes and their microseconds, longest unit first: how a span is printed.
+const UNITS: [(&str, i64); 5] =
+    [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000)];
+
+/// Why a text is not a length of time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a duration; write a whole number and a unit: 250ms, 90s, 5m, 12h, 60d")]
+pub struct SpanError {
+    /// What was written.
+    pub text: String,
+}
+
+impl Span {
+    /// A span of this many seconds.
+    #[must_use]
+    pub const fn seconds(seconds: i64) -> Self {
+        Self { micros: seconds * 1_000_000 }
+    }
+
+    /// A span of this many milliseconds.
+    #[must_use]
+    pub const fn millis(millis: i64) -> Self {
+        Self { micros: millis * 1_000 }
+    }
+
+    /// Reads a whole number and a unit.
+    ///
+    /// # Errors
+    /// [`SpanError`] where the text is anything else or the span does not fit.
+    pub fn parse(text: &str) -> Result<Self, SpanError> {
+        let error = || SpanError { text: text.to_owned() };
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let number: i64 = number.parse().map_err(|_| error())?;
+        let (_, micros) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
+        number.checked_mul(*micros).map(|micros| Self { micros }).ok_or_else(error)
+    }
+
+    /// As a standard duration; a negative span is zero.
+    #[must_use]
+    pub fn duration(self) -> std::time::Duration {
+        std::time::Duration::from_micros(u64::try_from(self.micros).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, micros) in UNITS {
+            if self.micros % micros == 0 && (self.micros != 0 || name == "s") {
+                return write!(formatter, "{}{name}", self.micros / micros);
+            }
+        }
+        write!(formatter, "{}us", self.micros)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[0-9]+(ms|s|m|h|d)$",
+            "description": "A whole number and a unit: 250ms, 90s, 5m, 12h, 60d.",
+        })
+    }
+}
+
+/// A null, boolean, number or text: a cell of a test's table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// No value.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// Text.
+    Text(String),
+}

@@ -1,0 +1,122 @@
+//! `sinks:`, `delivery:` and `runtime:`.
+
+pub use crate::stages::encode::EncodeFormat;
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// One output: what goes there and where.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SinkSpec {
+    /// What goes there.
+    pub from: Output,
+    /// A Kafka topic on the source's brokers.
+    pub kafka: Option<KafkaSinkSpec>,
+    /// Keep it in memory for the run's summary and for tests; for pipelines without Kafka.
+    pub memory: Option<MemorySinkSpec>,
+    /// How it is written.
+    #[serde(default)]
+    pub encode: EncodeSpec,
+}
+
+/// An output of the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Alert changes.
+    Alerts,
+    /// Every forecast.
+    Forecasts,
+    /// Prequential scores per model, horizon and day.
+    Scores,
+    /// Rows that came too late for every window that would hold them.
+    Late,
+    /// Records and rows that could not be used.
+    DeadLetter,
+}
+
+/// A Kafka topic to write.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSinkSpec {
+    /// Topic.
+    pub topic: String,
+    /// Create the topic when it is missing.
+    pub create: Option<CreateSpec>,
+}
+
+/// How to create a topic.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateSpec {
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Replication factor; the broker's default unless given.
+    pub replication: Option<u32>,
+    /// Topic configuration, as `retention.ms: "-1"`.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+}
+
+/// An output kept in memory.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MemorySinkSpec {}
+
+/// How an output is written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EncodeSpec {
+    /// Format.
+    #[serde(default)]
+    pub format: EncodeFormat,
+}
+
+/// What a reader of the outputs may rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Each input counts exactly once in outputs, state and models; readers use `read_committed`.
+    #[default]
+    ExactlyOnce,
+    /// After a crash some outputs may come twice.
+    AtLeastOnce,
+}
+
+/// How the pipeline runs.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuntimeSpec {
+    /// Workers in one process; each owns some partitions.
+    pub workers: u32,
+    /// Name of this process among those that run the same pipeline; its workers' slots are `<instance>-<n>`.
+    pub instance: String,
+    /// Time between commits at the head of the topic.
+    pub commit_every: Span,
+    /// Longest time between commits while catching up.
+    pub commit_every_max: Span,
+    /// Most rows between two commits.
+    pub commit_rows_max: u32,
+    /// Replication factor of the state and control topics.
+    pub state_replication: Option<u32>,
+    /// Address of `/metrics`, `/healthz` and `/readyz`, as `127.0.0.1:9464`; none unless given.
+    pub listen: Option<String>,
+}
+
+impl Default for RuntimeSpec {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            instance: "0".to_owned(),
+            commit_every: Span::millis(100),
+            commit_every_max: Span::seconds(10),
+            commit_rows_max: 5_000_000,
+            state_replication: None,
+            listen: None,
+        }
+    }
+}

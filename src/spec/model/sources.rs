@@ -1,0 +1,194 @@
+//! `sources:` and `tables:`.
+
+pub use crate::stages::decode::{Format, TimestampFormat};
+pub use crate::stages::window::Stamps;
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// A stream of readings: exactly one of `kafka`, `file`, `simulate`, and how to read it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSpec {
+    /// Read Kafka topics.
+    pub kafka: Option<KafkaSourceSpec>,
+    /// Read files.
+    pub file: Option<FileSourceSpec>,
+    /// Make readings up: a seeded corridor of loop detectors.
+    pub simulate: Option<SimulateSpec>,
+    /// How bytes become rows. Files of Parquet have types already and need only `schema`.
+    pub decode: DecodeSpec,
+    /// The column that the topic is keyed by: every row of one value lies in one partition.
+    pub partitioned_by: String,
+    /// Which column is the event time, and how late it may be.
+    pub event_time: EventTimeSpec,
+}
+
+/// Kafka topics as a source.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSourceSpec {
+    /// Bootstrap servers `host:port,host:port`, or `embedded`: an in-process broker for demos, at least once only.
+    pub brokers: String,
+    /// Topics to read. They must exist.
+    pub topics: Vec<String>,
+    /// Where to start without a committed offset: `earliest`, `latest`, or an RFC 3339 time.
+    #[serde(default = "earliest")]
+    pub start_at: String,
+    /// What to do when records that were not read yet are gone: `fail` or `skip` (and count).
+    #[serde(default)]
+    pub on_gap: OnGap,
+    /// Consumer group; `arterial.<pipeline>` unless given.
+    pub group: Option<String>,
+    /// Further librdkafka properties, as text. Those the engine depends on are refused.
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+}
+
+fn earliest() -> String {
+    "earliest".to_owned()
+}
+
+/// What to do about records that retention deleted before they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnGap {
+    /// Stop with an error.
+    #[default]
+    Fail,
+    /// Go on from the oldest record left, and count what was skipped.
+    Skip,
+}
+
+/// Files as a source: they stand for a topic, rows in file order.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSourceSpec {
+    /// Path of a Parquet file, relative to the pipeline file.
+    pub path: String,
+    /// Partitions to spread the rows over, by murmur2 of `partitioned_by`, as a producer would.
+    #[serde(default = "one")]
+    pub partitions: u32,
+    /// Columns to rename on reading, from the file's name to the schema's: `{ts: observed_at}`.
+    #[serde(default)]
+    pub columns: BTreeMap<String, String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A simulated corridor of loop detectors with a daily profile, bottleneck queues and some faulty sensors.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SimulateSpec {
+    /// Seed: the same seed gives the same readings.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Detectors along the corridor, at least 2.
+    #[serde(default = "default_detectors")]
+    pub detectors: u32,
+    /// Time between readings of a detector.
+    #[serde(default = "default_every")]
+    pub every: Span,
+    /// First reading, RFC 3339.
+    #[serde(default = "default_start")]
+    pub start: String,
+    /// Length of simulated time.
+    pub length: Span,
+    /// Simulated seconds per second; `0` is as fast as it goes.
+    #[serde(default)]
+    pub speed: f64,
+    /// Partitions of the topic it stands for.
+    #[serde(default = "default_partitions")]
+    pub partitions: u32,
+}
+
+fn default_seed() -> u64 {
+    42
+}
+fn default_detectors() -> u32 {
+    64
+}
+fn default_every() -> Span {
+    Span::seconds(60)
+}
+fn default_start() -> String {
+    "2026-03-02T00:00:00Z".to_owned()
+}
+fn default_partitions() -> u32 {
+    4
+}
+
+/// How bytes become rows.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecodeSpec {
+    /// Format of the payload.
+    #[serde(default)]
+    pub format: Format,
+    /// Schema of the rows: a shipped name such as `traffic-observation.v1`, or a path to an `.avsc` file.
+    pub schema: String,
+    /// Paths of columns that lie deeper or have another name: `{speed_kmh: measurement.speed}`.
+    #[serde(default)]
+    pub paths: BTreeMap<String, String>,
+    /// IANA zone of times written without one, as `Europe/Copenhagen`. Without it such times are rejected.
+    pub timezone: Option<String>,
+    /// How the event time is written.
+    #[serde(default)]
+    pub timestamp: TimestampFormat,
+    /// Longest payload, bytes; longer ones are dead letters.
+    #[serde(default = "default_max_bytes")]
+    pub max_bytes: u32,
+    /// Deepest nesting; deeper payloads are dead letters.
+    #[serde(default = "default_max_depth")]
+    pub max_depth: u32,
+}
+
+fn default_max_bytes() -> u32 {
+    1_048_576
+}
+fn default_max_depth() -> u32 {
+    32
+}
+
+/// Event time, and how far it may stray from arrival.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventTimeSpec {
+    /// The column.
+    pub column: String,
+    /// Which end of its interval a reading carries.
+    #[serde(default)]
+    pub stamps: Stamps,
+    /// Length of the interval that a reading covers; needed with `stamps: end`.
+    pub interval: Option<Span>,
+    /// How far readings of a partition may be out of order: the watermark stays this far behind the newest.
+    pub max_delay: Span,
+    /// A partition without records for this long, by the wall clock, has its open windows closed.
+    pub idle_after: Option<Span>,
+    /// How far a time may lie ahead of the record's broker timestamp; rows further ahead are dead letters.
+    pub future_skew: Option<Span>,
+    /// Partitions this far ahead of the slowest are paused.
+    #[serde(default = "default_max_drift")]
+    pub max_drift: Span,
+}
+
+fn default_max_drift() -> Span {
+    Span::seconds(3600)
+}
+
+/// A small table kept in memory: exactly one of `file` and `rows`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TableSpec {
+    /// Path of a CSV file with a header line, relative to the pipeline file.
+    pub file: Option<String>,
+    /// Rows written in place.
+    pub rows: Option<Vec<BTreeMap<String, super::Scalar>>>,
+    /// The column that identifies a row; it must be unique.
+    pub key: String,
+}

@@ -1,0 +1,166 @@
+//! `keys:`, `window:` and `features:`.
+
+pub use crate::stages::features::{At, Fill, Period};
+pub use crate::stages::window::AtEnd;
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// Limits and life of window keys.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeysSpec {
+    /// A key without accepted rows for this long, in event time, is forgotten with its models.
+    pub expire_after: Span,
+    /// Most keys that a partition holds; rows of further keys are dead letters.
+    pub max: u32,
+}
+
+impl Default for KeysSpec {
+    fn default() -> Self {
+        Self { expire_after: Span::seconds(2 * 86_400), max: 1_000_000 }
+    }
+}
+
+/// A tumbling event-time window: one row per live key and step, empty windows included.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSpec {
+    /// Length. Windows are aligned to 1970-01-01T00:00Z.
+    pub size: Span,
+    /// Columns that identify a series; they must include the source's `partitioned_by`.
+    pub key: Vec<String>,
+    /// How long a closed window is still corrected. Only `0s` so far.
+    #[serde(default)]
+    pub allowed_lateness: Span,
+    /// Fewest rows for a window to count as measured: with fewer it gives no label.
+    #[serde(default = "one")]
+    pub min_count: u32,
+    /// Numeric columns whose last value rides along, unaggregated.
+    #[serde(default)]
+    pub carry: Vec<String>,
+    /// New column -> aggregate of a row column: `count(*)`, `count(c)`, `sum(c)`, `avg(c)`, `min(c)`, `max(c)`,
+    /// `first(c)`, `last(c)`. Nulls are left out.
+    pub columns: BTreeMap<String, String>,
+    /// Whether the end of a bounded run (`--until latest`) closes windows that are still open.
+    #[serde(default)]
+    pub at_end: AtEnd,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// One group of feature columns.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureSpec {
+    /// The last values of a window column: `speed_kmh.lag0` is the closed window's own.
+    Lags(LagsSpec),
+    /// Differences between neighbouring lags: `speed_kmh.difference0` is lag 0 minus lag 1.
+    Differences(DifferencesSpec),
+    /// Sine and cosine of the time of day.
+    TimeOfDay(TimeOfDaySpec),
+    /// Sine and cosine of the day of the week.
+    DayOfWeek(DayOfWeekSpec),
+    /// The causal seasonal profile of a window column.
+    Profile(ProfileSpec),
+    /// 1 where the column is null in the closed window, else 0.
+    Missing(MissingFeatureSpec),
+}
+
+/// The last values of a column.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LagsSpec {
+    /// Window column.
+    pub column: String,
+    /// How many, the closed window's own included.
+    pub count: u32,
+    /// What stands for a null: nothing, or the last value before it.
+    #[serde(default)]
+    pub fill: Fill,
+    /// Adds `<column>.age`: windows since the last value, at most 255, divided by 255.
+    #[serde(default)]
+    pub age: bool,
+}
+
+/// Differences of neighbouring lags.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DifferencesSpec {
+    /// Window column; a `lags` step of it must stand before.
+    pub column: String,
+    /// How many; fewer than the lags.
+    pub count: u32,
+}
+
+/// Time of day as harmonics.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeOfDaySpec {
+    /// Whose time of day.
+    pub at: At,
+    /// Pairs of sine and cosine, with 1, 2, ... cycles per day.
+    pub harmonics: u32,
+    /// IANA zone whose day it is; UTC unless given.
+    pub timezone: Option<String>,
+}
+
+impl Default for TimeOfDaySpec {
+    fn default() -> Self {
+        Self { at: At::Target, harmonics: 1, timezone: None }
+    }
+}
+
+/// Day of week as a pair of sine and cosine, and a weekend flag.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DayOfWeekSpec {
+    /// Whose day.
+    pub at: At,
+    /// IANA zone whose day it is; UTC unless given.
+    pub timezone: Option<String>,
+}
+
+impl Default for DayOfWeekSpec {
+    fn default() -> Self {
+        Self { at: At::Target, timezone: None }
+    }
+}
+
+/// A running mean per key and slot of the day or week, from values up to the closed window only.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileSpec {
+    /// Window column.
+    pub column: String,
+    /// Season.
+    #[serde(default)]
+    pub period: Period,
+    /// Width of a slot; the window's size unless given.
+    pub slot: Option<Span>,
+    /// Whose slot.
+    #[serde(default)]
+    pub at: At,
+    /// A slot of the week with fewer values than this falls back to the time of day, then to the overall mean.
+    #[serde(default = "default_min_values")]
+    pub min_values: u32,
+    /// IANA zone whose day and week it is; UTC unless given.
+    pub timezone: Option<String>,
+}
+
+fn default_min_values() -> u32 {
+    3
+}
+
+/// Missingness flag.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MissingFeatureSpec {
+    /// Window column.
+    pub column: String,
+}

@@ -1,0 +1,9 @@
+//! Windows, features and forecasts -> alert changes, with hysteresis. Time is event time.
+
+mod change;
+
+pub use change::{AlertChange, AlertState, Contribution};
+
+mod settings;
+
+pub use settings::Severity;

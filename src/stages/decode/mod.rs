@@ -1,0 +1,5 @@
+//! Bytes of one partition -> typed rows, and rejected rows as values.
+
+mod settings;
+
+pub use settings::{Format, TimestampFormat};

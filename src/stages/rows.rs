@@ -1,0 +1,109 @@
+//! Rows of one batch on their way through the stages, and what becomes of those that leave early.
+
+use arrow::record_batch::RecordBatch;
+
+/// Rows with a type, each knowing which row of the source's batch it came from.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// The columns; their schema is the one the stage before declared.
+    pub batch: RecordBatch,
+    /// Index in the source's batch of each row, ascending: the hidden row id that keeps the accounting exact.
+    pub origin: Vec<u32>,
+    /// Event time of each row, microseconds since 1970 UTC.
+    pub times: Vec<i64>,
+}
+
+/// A row that cannot go on, and why. A value, not an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Index in the source's batch.
+    pub origin: u32,
+    /// Where it was stopped.
+    pub stage: RejectStage,
+    /// Stable code for machines.
+    pub reason: Reason,
+    /// The value and the place, for people.
+    pub detail: String,
+}
+
+/// The stage that rejected a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectStage {
+    /// Bytes to rows.
+    Decode,
+    /// Cleaning.
+    Clean,
+}
+
+impl RejectStage {
+    /// The stage's name, as in YAML, metrics and headers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Clean => "clean",
+        }
+    }
+}
+
+/// Why a row was rejected: the reason code of dead letters and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Not valid JSON.
+    Malformed,
+    /// Bytes after the end of the object.
+    TrailingData,
+    /// The same key twice in one object.
+    DuplicateKey,
+    /// A value of another type than the schema's.
+    WrongType,
+    /// A required column is absent or null.
+    MissingColumn,
+    /// `NaN` or `Infinity` where a number is due.
+    NotFinite,
+    /// A number that its type cannot hold.
+    Overflow,
+    /// Bytes that are not UTF-8.
+    InvalidUtf8,
+    /// Nested deeper than the limit.
+    TooDeep,
+    /// Longer than the limit.
+    TooLarge,
+    /// A time that cannot be read in the declared format.
+    BadTimestamp,
+    /// A time further ahead of its arrival than `future_skew`.
+    FutureTimestamp,
+    /// A value outside `range`, under `otherwise: dead_letter`.
+    OutOfRange,
+    /// No match in a lookup table, under `missing: dead_letter`.
+    LookupMissing,
+    /// An expression of a `sql` step failed for this row.
+    SqlFailed,
+    /// The row's key is null or the partition's limit of keys is reached.
+    BadKey,
+}
+
+impl Reason {
+    /// The code, as in headers and metric labels.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TrailingData => "trailing_data",
+            Self::DuplicateKey => "duplicate_key",
+            Self::WrongType => "wrong_type",
+            Self::MissingColumn => "missing_column",
+            Self::NotFinite => "not_finite",
+            Self::Overflow => "overflow",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::TooDeep => "too_deep",
+            Self::TooLarge => "too_large",
+            Self::BadTimestamp => "bad_timestamp",
+            Self::FutureTimestamp => "future_timestamp",
+            Self::OutOfRange => "out_of_range",
+            Self::LookupMissing => "lookup_missing",
+            Self::SqlFailed => "sql_failed",
+            Self::BadKey => "bad_key",
+        }
+    }
+}

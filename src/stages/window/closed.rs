@@ -1,0 +1,29 @@
+//! What the window stage emits: one window step of every key of a partition.
+
+use crate::vocab::{EventTime, KeyId};
+
+/// One closed window of all keys of a partition. Vectors are indexed by [`KeyId`]; keys that were not live in this
+/// window (not seen yet, or expired) hold `live == false`, zero counts and NaN.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClosedWindow {
+    /// First instant inside.
+    pub start: EventTime,
+    /// First instant after: the time that outputs carry.
+    pub end: EventTime,
+    /// Whether a key gets a row.
+    pub live: Vec<bool>,
+    /// Accepted rows of each key.
+    pub rows: Vec<u32>,
+    /// Values: `columns[c][key]`, NaN for null. Order: the plan's `columns`, then its `carry`.
+    pub columns: Vec<Vec<f64>>,
+    /// Keys forgotten at the end of this window: their ids may be given to other keys afterwards.
+    pub expired: Vec<KeyId>,
+}
+
+impl ClosedWindow {
+    /// Number of key ids given out so far, dead ones included: the length of every vector.
+    #[must_use]
+    pub fn key_count(&self) -> usize {
+        self.live.len()
+    }
+}
