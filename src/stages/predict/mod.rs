@@ -2,8 +2,10 @@
 //! learned, and a label is learned only when its window has closed.
 
 mod forecast;
+mod total;
 
 pub use forecast::{Forecasts, ScoreRow};
+pub use total::{ScoreTotal, total_scores};
 
 mod settings;
 
