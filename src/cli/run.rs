@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::load::load_plan;
 use super::report::{Format, print_summary};
-use crate::connect::connect;
+use crate::runtime::connect;
 use crate::observe::Metrics;
 use crate::runtime::{Pipeline, RunOptions};
 use crate::serve::Server;
