@@ -31,9 +31,9 @@ pub enum CleanStepSpec {
 pub struct RangeSpec {
     /// Column -> limits. Limits left out are the schema's `minimum` and `maximum`.
     pub columns: BTreeMap<String, LimitsSpec>,
-    /// What becomes of a value outside.
-    #[serde(default)]
-    pub otherwise: Otherwise,
+    /// What becomes of a value outside: `drop` the row, `null` the value (the default; YAML's own null says the same),
+    /// `clamp` it, or `dead_letter` the row.
+    pub otherwise: Option<Otherwise>,
 }
 
 /// Inclusive limits, in the column's unit.
@@ -66,7 +66,7 @@ pub struct LookupSpec {
     pub on: String,
     /// Columns to add.
     pub columns: Vec<String>,
-    /// What becomes of a row without a match.
+    /// What becomes of a row without a match: `dead_letter` unless given; `null` must be quoted.
     #[serde(default)]
     pub missing: Missing,
 }
