@@ -109,13 +109,7 @@ impl Keys {
 
     /// The id of a row's key, a new one where it was never seen; `None` where the row has no key or the partition
     /// already holds `keys_max`.
-    pub(super) fn intern(
-        &mut self,
-        columns: &KeyColumns<'_>,
-        row: usize,
-        window: i64,
-        keys_max: u32,
-    ) -> Option<KeyId> {
+    pub(super) fn intern(&mut self, columns: &KeyColumns<'_>, row: usize, window: i64, keys_max: u32) -> Option<KeyId> {
         let mut scratch = std::mem::take(&mut self.scratch);
         let id = columns.text(row, &mut scratch).and_then(|name| self.id_of(name, window, keys_max));
         self.scratch = scratch;
