@@ -2,7 +2,9 @@
 
 mod change;
 
-pub use change::{AlertChange, AlertState, Contribution};
+pub use change::{AlertChange, AlertState};
+
+pub use crate::stages::predict::Contribution;
 
 mod settings;
 
