@@ -48,17 +48,21 @@ pub struct OnlineLinearSpec {
     pub forgetting: f64,
     /// Loss on the residual.
     pub loss: Loss,
-    /// Features and target are divided by this, so that the start below is of their size.
+    /// The target, and the features made of values of window columns (`lag`, `difference`, `profile`), are divided by
+    /// this, so that the start below is of their size.
     pub scale: f64,
-    /// Diagonal of the inverse covariance's inverse at the start, for scaled features.
+    /// Diagonal of the recursion's matrix `P` at the start, for scaled features: how far the first labels move the
+    /// weights.
     pub initial_covariance: f64,
     /// Penalty on the square of the warm start's weights, for scaled features.
     pub ridge: f64,
+    /// Whether the model adds a constant feature.
+    pub bias: bool,
 }
 
 impl Default for OnlineLinearSpec {
     fn default() -> Self {
-        Self { forgetting: 0.9995, loss: Loss::Squared, scale: 1.0, initial_covariance: 1.0, ridge: 1.0 }
+        Self { forgetting: 0.9995, loss: Loss::Squared, scale: 1.0, initial_covariance: 1.0, ridge: 1.0, bias: true }
     }
 }
 

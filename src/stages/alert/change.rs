@@ -31,17 +31,6 @@ impl AlertState {
     }
 }
 
-/// One feature's share in a forecast.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Contribution {
-    /// The feature column.
-    pub feature: String,
-    /// Its value, in its own unit.
-    pub value: f64,
-    /// Its share, in the target's unit. Shares add up to forecast minus baseline within 1e-9.
-    pub share: f64,
-}
-
 /// One change of one alert.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlertChange {

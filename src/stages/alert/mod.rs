@@ -11,7 +11,7 @@ mod settings;
 mod summary;
 
 pub use alerts::{Alerts, RuleInput};
-pub use change::{AlertChange, AlertState, Contribution};
+pub use change::{AlertChange, AlertState};
 pub use comparison::{Comparison, ComparisonError};
 pub use error::AlertPlanError;
 pub use plan::{AlertInput, AlertPlan, AlertRule, AlertSettings};

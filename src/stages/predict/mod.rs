@@ -1,12 +1,35 @@
 //! Feature matrices and labels -> forecasts and prequential scores: every forecast is scored before its label is
 //! learned, and a label is learned only when its window has closed.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`settings`], [`plan`] | what the user wrote, checked: names become indices |
+//! | [`labels`] | forecasts and their features wait for the windows that hold their labels |
+//! | [`evaluate`] | errors per model, horizon and day |
+//! | [`online`] | models that learn one label at a time |
+//! | [`baselines`], [`seasonal`] | persistence and the seasonal profile, always on |
+//! | [`explain`] | exact shares of the features in one forecast |
+//! | [`Predict`] | the stage: all of the above for one partition |
 
+pub mod baselines;
+mod blocks;
+mod error;
+pub mod evaluate;
+pub mod explain;
 mod forecast;
-mod total;
+pub mod labels;
+pub mod online;
+pub mod plan;
+pub mod predictor;
+pub mod seasonal;
+pub mod settings;
+mod stage;
 
+pub use error::PredictError;
+pub use evaluate::{ErrorSums, ScoreTotal, merge_totals};
+pub use explain::{Contribution, Explanation};
 pub use forecast::{Forecasts, ScoreRow};
-pub use total::{ScoreTotal, total_scores};
-
-mod settings;
-
-pub use settings::Loss;
+pub use plan::{Horizon, PredictInput, PredictPlan};
+pub use predictor::{OnlinePredictor, Predictor};
+pub use settings::{Loss, ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings};
+pub use stage::{Predict, Step};

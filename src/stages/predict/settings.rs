@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::stages::features::Period;
+use crate::vocab::{EventTime, YamlPath};
+
 /// Loss of a residual.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -12,4 +15,66 @@ pub enum Loss {
     Squared,
     /// Huber's: squared near zero, absolute beyond 1.345 robust standard deviations of the residual.
     Huber,
+}
+
+/// One predictor as the pipeline file describes it; unchecked, durations in microseconds.
+#[derive(Debug, Clone)]
+pub struct PredictorSettings {
+    /// Where it stands in the pipeline file: `predict.<name>`.
+    pub path: YamlPath,
+    /// Its name.
+    pub name: String,
+    /// Window column to forecast.
+    pub target: String,
+    /// How far ahead, ascending.
+    pub horizons_micros: Vec<i64>,
+    /// Names of feature columns, or prefixes that end in `*`; all columns where `None`.
+    pub features: Option<Vec<String>>,
+    /// Complete history to gather before the model starts; 0 starts it at persistence at once.
+    pub min_history_micros: i64,
+    /// The model.
+    pub model: ModelSettings,
+    /// The seasonal profile that is scored beside it.
+    pub profile: ProfileSettings,
+    /// Least forecast.
+    pub minimum: Option<f64>,
+    /// Greatest forecast.
+    pub maximum: Option<f64>,
+    /// Scores count forecasts made at or after this time.
+    pub score_from: Option<EventTime>,
+}
+
+/// The model of a predictor.
+#[derive(Debug, Clone)]
+pub enum ModelSettings {
+    /// Recursive least squares per key and horizon.
+    OnlineLinear(OnlineLinearSettings),
+}
+
+/// Recursive least squares with exponential forgetting, one model per key and horizon.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnlineLinearSettings {
+    /// Weight that remains of an observation after one more, in (0, 1].
+    pub forgetting: f64,
+    /// Loss on the residual.
+    pub loss: Loss,
+    /// The target, and the features in units of a window column, are divided by this.
+    pub scale: f64,
+    /// Diagonal of `P` at the start, for scaled features.
+    pub initial_covariance: f64,
+    /// Penalty on the square of the warm start's weights, for scaled features.
+    pub ridge: f64,
+    /// Whether the model adds a constant feature, as its last weight.
+    pub bias: bool,
+}
+
+/// The seasonal profile baseline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProfileSettings {
+    /// Season.
+    pub period: Period,
+    /// Width of a slot.
+    pub slot_micros: i64,
+    /// IANA zone whose day and week it is; UTC where `None`.
+    pub timezone: Option<String>,
 }

@@ -1,0 +1,88 @@
+//! Why predictors cannot be planned, with what the user should do.
+
+use super::online::OnlineLinearError;
+
+/// Why a predictor cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictError {
+    /// No such window column.
+    #[error("unknown target `{target}`: the window has no such column")]
+    UnknownTarget {
+        /// What was written.
+        target: String,
+    },
+    /// A carried column gives no label.
+    #[error("target `{target}` is carried along, not measured: it gives no labels")]
+    CarriedTarget {
+        /// What was written.
+        target: String,
+    },
+    /// Nothing to forecast.
+    #[error("no horizons")]
+    NoHorizons,
+    /// Not a whole number of windows ahead.
+    #[error("horizon {horizon_s} s is not a positive whole multiple of the window's size, {size_s} s")]
+    HorizonMultiple {
+        /// Horizon, seconds.
+        horizon_s: f64,
+        /// Size of the window, seconds.
+        size_s: f64,
+    },
+    /// Not above the one before.
+    #[error("horizon {horizon_s} s does not exceed the one before it")]
+    HorizonOrder {
+        /// Horizon, seconds.
+        horizon_s: f64,
+    },
+    /// Too many windows ahead.
+    #[error("horizon of {steps} windows exceeds the limit of {max}")]
+    HorizonTooFar {
+        /// Windows ahead.
+        steps: i64,
+        /// The limit.
+        max: u32,
+    },
+    /// No feature column has such a name.
+    #[error("`{pattern}` matches no feature column")]
+    UnknownFeature {
+        /// What was written.
+        pattern: String,
+    },
+    /// Nothing to forecast from.
+    #[error("no feature column serves horizon {horizon_s} s")]
+    NoFeatures {
+        /// Horizon, seconds.
+        horizon_s: f64,
+    },
+    /// Negative or longer than a model may gather.
+    #[error("min_history of {windows} windows is outside 0 to {max}")]
+    History {
+        /// Windows.
+        windows: i64,
+        /// The limit.
+        max: i64,
+    },
+    /// The limits leave no room or are not numbers.
+    #[error("minimum {minimum} and maximum {maximum} leave no room for a forecast")]
+    Limits {
+        /// Least forecast.
+        minimum: f64,
+        /// Greatest forecast.
+        maximum: f64,
+    },
+    /// The model's settings.
+    #[error(transparent)]
+    Model(#[from] OnlineLinearError),
+    /// The profile baseline's settings.
+    #[error("baselines: {reason}")]
+    Baselines {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Two predictors of one name.
+    #[error("predictor `{name}` is declared twice")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+}

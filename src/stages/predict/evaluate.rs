@@ -1,0 +1,170 @@
+//! Forecasts and the labels they were made for -> sums of errors per model, horizon and day. Sums only: partitions
+//! add up, and a mean is taken by whoever prints one. Nothing learns here.
+
+use serde::{Deserialize, Serialize};
+
+use super::forecast::ScoreRow;
+use crate::vocab::{EventTime, MICROS_PER_SECOND};
+
+/// Microseconds of a UTC day.
+const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
+
+/// Models that are scored side by side: the model, persistence, the seasonal profile.
+pub const SCORED: usize = 3;
+
+/// Sums over errors (forecast minus label), in the target's unit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ErrorSums {
+    /// Number of errors.
+    pub count: u64,
+    /// Sum of absolute errors.
+    pub absolute: f64,
+    /// Sum of squared errors.
+    pub squared: f64,
+}
+
+impl ErrorSums {
+    /// Takes one error in.
+    pub fn add(&mut self, error: f64) {
+        self.count += 1;
+        self.absolute += error.abs();
+        self.squared += error * error;
+    }
+
+    /// Takes the errors of another partition or day in.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.absolute += other.absolute;
+        self.squared += other.squared;
+    }
+
+    /// Mean absolute error; `None` without errors.
+    #[must_use]
+    pub fn mae(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.absolute / self.count as f64)
+    }
+
+    /// Root mean squared error; `None` without errors.
+    #[must_use]
+    pub fn rmse(&self) -> Option<f64> {
+        (self.count > 0).then(|| (self.squared / self.count as f64).sqrt())
+    }
+}
+
+/// Sums of one predictor at one horizon.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct HorizonScores {
+    /// Day of the forecasts in `today`, since 1970 UTC.
+    day: i64,
+    today: [ErrorSums; SCORED],
+    total: [ErrorSums; SCORED],
+}
+
+/// Sums of one predictor in one partition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    horizons: Vec<HorizonScores>,
+}
+
+/// Forecasts of one origin at one horizon: `[key]`, NaN where there is none.
+#[derive(Debug, Clone, Copy)]
+pub struct Scored<'a> {
+    /// The model's.
+    pub model: &'a [f64],
+    /// Persistence's.
+    pub persistence: &'a [f64],
+    /// The seasonal profile's.
+    pub profile: &'a [f64],
+}
+
+impl Scores {
+    /// No errors yet.
+    #[must_use]
+    pub fn new(horizons: usize) -> Self {
+        Self { horizons: vec![HorizonScores::default(); horizons] }
+    }
+
+    /// Number of horizons.
+    #[must_use]
+    pub fn horizons(&self) -> usize {
+        self.horizons.len()
+    }
+
+    /// Moves a horizon on to forecasts made at `origin`. Where a day ends by that, its sums are returned and a new
+    /// day begins: forecasts come in the order they were made, so none of that day is missing.
+    pub fn advance(&mut self, horizon: usize, origin: EventTime) -> Option<(i32, [ErrorSums; SCORED])> {
+        let scores = &mut self.horizons[horizon];
+        let day = origin.0.div_euclid(MICROS_PER_DAY);
+        if day == scores.day {
+            return None;
+        }
+        let ended = scores.day;
+        scores.day = day;
+        let sums = std::mem::take(&mut scores.today);
+        // Days of event times in microseconds fit: |i64 / 86.4e9| < 2^31.
+        (sums[0].count > 0).then_some((ended as i32, sums))
+    }
+
+    /// Scores the keys for which there is a label (`labels[key]`, else NaN) and every model made a forecast.
+    pub fn score(&mut self, horizon: usize, forecasts: Scored<'_>, labels: &[f64]) {
+        let HorizonScores { today, total, .. } = &mut self.horizons[horizon];
+        let others = forecasts.persistence.iter().zip(forecasts.profile);
+        for ((model, (persistence, profile)), label) in forecasts.model.iter().zip(others).zip(labels) {
+            let errors = [model - label, persistence - label, profile - label];
+            if errors.iter().any(|error| error.is_nan()) {
+                continue;
+            }
+            for (index, error) in errors.into_iter().enumerate() {
+                today[index].add(error);
+                total[index].add(error);
+            }
+        }
+    }
+
+    /// Sums since the start, the open day included: model, persistence, profile.
+    #[must_use]
+    pub fn total(&self, horizon: usize) -> &[ErrorSums; SCORED] {
+        &self.horizons[horizon].total
+    }
+}
+
+/// Sums of one model at one horizon since the start of a run's state: what a summary prints.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoreTotal {
+    /// Predictor's name.
+    pub predictor: String,
+    /// `online_linear`, `persistence` or `profile`.
+    pub model: String,
+    /// Horizon, microseconds.
+    pub horizon_micros: i64,
+    /// The errors.
+    pub sums: ErrorSums,
+}
+
+/// Adds the totals of another partition of the same plan. Call it in ascending partition order: floating-point sums
+/// depend on it.
+pub fn merge_totals(totals: &mut Vec<ScoreTotal>, other: &[ScoreTotal]) {
+    for add in other {
+        let same = |total: &&mut ScoreTotal| {
+            total.predictor == add.predictor && total.model == add.model && total.horizon_micros == add.horizon_micros
+        };
+        match totals.iter_mut().find(same) {
+            Some(total) => total.sums.merge(&add.sums),
+            None => totals.push(add.clone()),
+        }
+    }
+}
+
+/// A day's sums of one model as a row.
+#[must_use]
+pub fn score_row(predictor: &str, model: &str, horizon_micros: i64, day: i32, sums: &ErrorSums) -> ScoreRow {
+    ScoreRow {
+        predictor: predictor.to_owned(),
+        model: model.to_owned(),
+        horizon_micros,
+        day,
+        count: sums.count,
+        absolute_error_sum: sums.absolute,
+        squared_error_sum: sums.squared,
+    }
+}

@@ -1,0 +1,78 @@
+//! One forecast -> the share of each feature, exactly: shares and baseline add up to the forecast. Computed on
+//! demand for alerts, never for every row.
+
+use crate::vocab::EventTime;
+
+/// Name of the share by which a forecast was moved to be held at its minimum or maximum.
+pub const LIMIT: &str = "limit";
+
+/// One feature's share in a forecast.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contribution {
+    /// The feature column; [`LIMIT`] for the part that `minimum` or `maximum` took away.
+    pub feature: String,
+    /// Its value, in its own unit.
+    pub value: f64,
+    /// Its share, in the target's unit. Shares add up to forecast minus baseline within 1e-9.
+    pub share: f64,
+}
+
+/// A model's forecast as a sum, in the target's unit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdditiveForecast {
+    /// The model's forecast for the running mean of the features it has learned from.
+    pub baseline: f64,
+    /// The forecast, before it is held at a limit.
+    pub forecast: f64,
+    /// What each feature adds because it differs from its mean, in column order.
+    pub contributions: Vec<Contribution>,
+}
+
+/// Why a forecast is what it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// End of the window the forecast was made at.
+    pub end: EventTime,
+    /// Labels learned by the model when it made the forecast, all keys together.
+    pub version: u64,
+    /// The forecast as it was emitted.
+    pub forecast: f64,
+    /// The forecast for the mean of the features.
+    pub baseline: f64,
+    /// Shares that add up to `forecast - baseline`.
+    pub contributions: Vec<Contribution>,
+}
+
+/// Limits of a forecast, in the target's unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Least forecast; minus infinity where there is none.
+    pub minimum: f64,
+    /// Greatest forecast; infinity where there is none.
+    pub maximum: f64,
+}
+
+impl Limits {
+    /// The forecast, held inside; NaN stays NaN.
+    #[must_use]
+    pub fn hold(self, forecast: f64) -> f64 {
+        if forecast < self.minimum {
+            self.minimum
+        } else if forecast > self.maximum {
+            self.maximum
+        } else {
+            forecast
+        }
+    }
+
+    /// The explanation of a forecast that these limits were applied to.
+    #[must_use]
+    pub fn explain(self, end: EventTime, version: u64, additive: AdditiveForecast) -> Explanation {
+        let AdditiveForecast { baseline, forecast: free, mut contributions } = additive;
+        let forecast = self.hold(free);
+        if forecast != free {
+            contributions.push(Contribution { feature: LIMIT.to_owned(), value: forecast, share: forecast - free });
+        }
+        Explanation { end, version, forecast, baseline, contributions }
+    }
+}

@@ -1,0 +1,203 @@
+//! Scaled features and labels -> weights, for the models of all keys at one horizon, in dense arrays. Scaling and
+//! choice of columns happen before; state blocks after.
+
+use std::ops::Range;
+
+use ndarray::{ArrayView1, ArrayView2};
+use serde::{Deserialize, Serialize};
+
+use super::params::OnlineLinearParams;
+use super::recursive_least_squares::{ModelMut, Outcome, forecast, start_covariance, triangle, update};
+use super::warm_start::{WarmStart, solve};
+
+/// Models of all keys at one horizon. Vectors are indexed by key.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bank {
+    /// Whether the model makes forecasts; before, it gathers history.
+    pub started: Vec<bool>,
+    /// Weights: keys x width.
+    pub weights: Vec<f64>,
+    /// Packed upper triangles of `P`: keys x triangle(width).
+    pub covariance: Vec<f64>,
+    /// Running mean absolute residual, scaled.
+    pub deviation: Vec<f64>,
+    /// Labels learned.
+    pub learned: Vec<u64>,
+    /// Steps that were refused because they would have left the finite numbers.
+    pub resets: Vec<u32>,
+    /// Running means of the scaled features of learned rows, forgotten as the model forgets: keys x width.
+    pub means: Vec<f64>,
+    /// Sum of the weights of the rows in `means`.
+    pub memory: Vec<f64>,
+}
+
+impl Bank {
+    /// Number of keys.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.started.len()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.started.is_empty()
+    }
+
+    /// Adds fresh models up to `keys`.
+    pub fn grow(&mut self, params: &OnlineLinearParams, keys: usize) {
+        let width = params.width();
+        let old = self.len();
+        self.started.resize(keys, false);
+        self.weights.resize(keys * width, 0.0);
+        self.covariance.resize(keys * triangle(width), 0.0);
+        self.deviation.resize(keys, 0.0);
+        self.learned.resize(keys, 0);
+        self.resets.resize(keys, 0);
+        self.means.resize(keys * width, 0.0);
+        self.memory.resize(keys, 0.0);
+        for key in old..keys {
+            self.reset(params, key);
+        }
+    }
+
+    /// Makes a key's model a fresh one.
+    pub fn reset(&mut self, params: &OnlineLinearParams, key: usize) {
+        let width = params.width();
+        self.started[key] = params.history() == 0;
+        params.start_weights(&mut self.weights[key * width..(key + 1) * width]);
+        start_covariance(self.covariance_mut(key, width), width, params.rule().initial_covariance);
+        self.deviation[key] = 0.0;
+        self.learned[key] = 0;
+        self.resets[key] = 0;
+        self.means[key * width..(key + 1) * width].fill(0.0);
+        self.memory[key] = 0.0;
+    }
+
+    /// The models of some keys, as a bank of their own.
+    #[must_use]
+    pub fn part(&self, keys: Range<usize>, width: usize) -> Self {
+        let wide = keys.start * width..keys.end * width;
+        Self {
+            started: self.started[keys.clone()].to_vec(),
+            weights: self.weights[wide.clone()].to_vec(),
+            covariance: self.covariance[keys.start * triangle(width)..keys.end * triangle(width)].to_vec(),
+            deviation: self.deviation[keys.clone()].to_vec(),
+            learned: self.learned[keys.clone()].to_vec(),
+            resets: self.resets[keys.clone()].to_vec(),
+            means: self.means[wide].to_vec(),
+            memory: self.memory[keys].to_vec(),
+        }
+    }
+
+    /// Adds the models of the keys that come next; false, and nothing added, where the part has another shape.
+    pub fn append(&mut self, part: &Self, width: usize) -> bool {
+        let keys = part.len();
+        let shaped = part.weights.len() == keys * width
+            && part.covariance.len() == keys * triangle(width)
+            && part.means.len() == keys * width
+            && [part.deviation.len(), part.learned.len(), part.resets.len(), part.memory.len()] == [keys; 4];
+        if shaped {
+            self.started.extend_from_slice(&part.started);
+            self.weights.extend_from_slice(&part.weights);
+            self.covariance.extend_from_slice(&part.covariance);
+            self.deviation.extend_from_slice(&part.deviation);
+            self.learned.extend_from_slice(&part.learned);
+            self.resets.extend_from_slice(&part.resets);
+            self.means.extend_from_slice(&part.means);
+            self.memory.extend_from_slice(&part.memory);
+        }
+        shaped
+    }
+
+    /// A key's weights.
+    #[must_use]
+    pub fn weights(&self, key: usize, width: usize) -> &[f64] {
+        &self.weights[key * width..(key + 1) * width]
+    }
+
+    /// A key's running feature means.
+    #[must_use]
+    pub fn means(&self, key: usize, width: usize) -> &[f64] {
+        &self.means[key * width..(key + 1) * width]
+    }
+
+    /// Scaled forecast; NaN where the model has not started or the value is not finite.
+    #[must_use]
+    pub fn forecast(&self, key: usize, features: &[f64]) -> f64 {
+        if !self.started[key] {
+            return f64::NAN;
+        }
+        let value = forecast(self.weights(key, features.len()), features);
+        if value.is_finite() { value } else { f64::NAN }
+    }
+
+    /// Moves a started model by one pair; every number must be finite.
+    pub fn learn(&mut self, params: &OnlineLinearParams, key: usize, features: &[f64], target: f64) {
+        let width = params.width();
+        let element = triangle(width);
+        let mut model = ModelMut {
+            weights: &mut self.weights[key * width..(key + 1) * width],
+            covariance: &mut self.covariance[key * element..(key + 1) * element],
+            deviation: &mut self.deviation[key],
+            learned: self.learned[key],
+        };
+        match update(params.rule(), &mut model, features, target) {
+            Outcome::Learned => {
+                self.learned[key] += 1;
+                self.remember(params, key, features);
+            }
+            Outcome::Reset => self.resets[key] = self.resets[key].saturating_add(1),
+        }
+    }
+
+    /// Starts a key's model on its first complete history: `pairs` holds, row by row, the scaled features and the
+    /// scaled target. A history that cannot be solved is learned row by row from persistence instead.
+    pub fn start(&mut self, params: &OnlineLinearParams, key: usize, pairs: &[f64]) {
+        let width = params.width();
+        self.reset(params, key);
+        self.started[key] = true;
+        let Some(start) = warm_start(params, pairs) else {
+            for pair in pairs.chunks_exact(width + 1) {
+                self.learn(params, key, &pair[..width], pair[width]);
+            }
+            return;
+        };
+        self.weights[key * width..(key + 1) * width].copy_from_slice(&start.weights);
+        self.covariance_mut(key, width).copy_from_slice(&start.covariance);
+        let mut absolute = 0.0;
+        for pair in pairs.chunks_exact(width + 1) {
+            absolute += (pair[width] - forecast(&start.weights, &pair[..width])).abs();
+            self.learned[key] += 1;
+            self.remember(params, key, &pair[..width]);
+        }
+        self.deviation[key] = absolute / self.learned[key] as f64;
+    }
+
+    /// Takes a learned row into the running means.
+    fn remember(&mut self, params: &OnlineLinearParams, key: usize, features: &[f64]) {
+        let memory = self.memory[key] * params.rule().forgetting + 1.0;
+        self.memory[key] = memory;
+        let width = features.len();
+        for (mean, feature) in self.means[key * width..(key + 1) * width].iter_mut().zip(features) {
+            *mean += (feature - *mean) / memory;
+        }
+    }
+
+    fn covariance_mut(&mut self, key: usize, width: usize) -> &mut [f64] {
+        &mut self.covariance[key * triangle(width)..(key + 1) * triangle(width)]
+    }
+}
+
+/// The solved start of a history, if it has one.
+fn warm_start(params: &OnlineLinearParams, pairs: &[f64]) -> Option<WarmStart> {
+    let width = params.width();
+    let rows = pairs.len() / (width + 1);
+    if rows == 0 {
+        return None;
+    }
+    let table = ArrayView2::from_shape((rows, width + 1), pairs).ok()?;
+    let features = table.slice(ndarray::s![.., ..width]);
+    let targets: ArrayView1<'_, f64> = table.column(width);
+    solve(features, targets, params.ridge()).ok()
+}

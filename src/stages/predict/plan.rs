@@ -1,0 +1,327 @@
+//! Settings of predictors, window columns and feature columns -> [`PredictPlan`]: everything checked, names turned
+//! into indices. All problems at once. No data.
+
+use std::sync::Arc;
+
+use super::error::PredictError;
+use super::explain::Limits;
+use super::labels::HORIZON_STEPS_MAX;
+use super::online::linear_predictor::HorizonModel;
+use super::online::{OnlineLinearError, OnlineLinearParams};
+use super::seasonal::BaselinePlan;
+use super::settings::{ModelSettings, OnlineLinearSettings, PredictorSettings};
+use crate::stages::features::FeatureColumn;
+use crate::vocab::{At, EventTime, YamlPath};
+
+/// Most pairs that a model gathers before it starts: nine weeks of five-minute windows.
+const HISTORY_MAX: i64 = 20_000;
+
+/// What the stages before offer.
+#[derive(Debug, Clone, Copy)]
+pub struct PredictInput<'a> {
+    /// Names of the closed windows' columns, in order.
+    pub window_columns: &'a [String],
+    /// How many of them, from the first, are measured; the rest are carried along.
+    pub measured: usize,
+    /// Length of a window, microseconds.
+    pub window_size_micros: i64,
+    /// Fewest rows for a window to give a label.
+    pub min_count: u32,
+    /// Columns of the feature matrices, in order.
+    pub feature_columns: &'a [FeatureColumn],
+}
+
+/// Predictors of a pipeline, checked; shared by all partitions.
+#[derive(Debug, Clone)]
+pub struct PredictPlan {
+    pub(super) predictors: Vec<PredictorPlan>,
+    pub(super) window_size_micros: i64,
+    pub(super) min_count: u32,
+}
+
+/// One predictor, checked.
+#[derive(Debug, Clone)]
+pub struct PredictorPlan {
+    pub(super) name: String,
+    pub(super) target: usize,
+    pub(super) horizons: Vec<Horizon>,
+    /// Columns of the feature matrix that any horizon uses, ascending.
+    pub(super) used: Vec<usize>,
+    /// The same as columns of the matrices that wait for labels.
+    pub(super) columns: Arc<[FeatureColumn]>,
+    /// Per horizon; columns are indices into `used`.
+    pub(super) models: Vec<HorizonModel>,
+    pub(super) limits: Limits,
+    pub(super) score_from: EventTime,
+    pub(super) profile: BaselinePlan,
+}
+
+/// One horizon of a predictor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizon {
+    /// Microseconds.
+    pub micros: i64,
+    /// Window steps.
+    pub steps: u32,
+}
+
+type Problem = At<PredictError>;
+
+impl PredictPlan {
+    /// Checks all predictors.
+    ///
+    /// # Errors
+    /// Every problem with its place; correct them in the pipeline file.
+    pub fn new(settings: &[PredictorSettings], input: &PredictInput<'_>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut predictors: Vec<PredictorPlan> = Vec::new();
+        for predictor in settings {
+            if predictors.iter().any(|other| other.name == predictor.name) {
+                let error = PredictError::Duplicate { name: predictor.name.clone() };
+                problems.push(At { path: predictor.path.clone(), error, hint: None });
+            }
+            predictors.extend(plan_predictor(predictor, input, &mut problems));
+        }
+        let (window_size_micros, min_count) = (input.window_size_micros, input.min_count);
+        if problems.is_empty() { Ok(Self { predictors, window_size_micros, min_count }) } else { Err(problems) }
+    }
+
+    /// Number of predictors.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.predictors.len()
+    }
+
+    /// Whether there are no predictors.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.predictors.is_empty()
+    }
+
+    /// Index of the predictor of this name, as in [`super::Forecasts::predictor`].
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.predictors.iter().position(|predictor| predictor.name == name)
+    }
+
+    /// A predictor's name.
+    #[must_use]
+    pub fn name(&self, predictor: usize) -> &str {
+        &self.predictors[predictor].name
+    }
+
+    /// A predictor's horizons, in the order of [`super::Forecasts::model`].
+    #[must_use]
+    pub fn horizons(&self, predictor: usize) -> &[Horizon] {
+        &self.predictors[predictor].horizons
+    }
+}
+
+fn plan_predictor(
+    settings: &PredictorSettings,
+    input: &PredictInput<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<PredictorPlan> {
+    let before = problems.len();
+    let target = plan_target(settings, input, problems);
+    let horizons = plan_horizons(settings, input, problems);
+    let selected = select_features(settings, input, problems);
+    let history = plan_history(settings, input, problems);
+    let limits = plan_limits(settings, problems);
+    let profile = BaselinePlan::new(&settings.profile)
+        .map_err(|(key, reason)| {
+            let path = settings.path.key("baselines").key(key);
+            problems.push(At { path, error: PredictError::Baselines { reason }, hint: None });
+        })
+        .ok();
+    if problems.len() > before {
+        return None;
+    }
+    let used = used_columns(&selected, &horizons, input);
+    let ModelSettings::OnlineLinear(model) = &settings.model;
+    let mut models = Vec::new();
+    for horizon in &horizons {
+        let columns = columns_of(&used, horizon.steps, input);
+        if columns.is_empty() {
+            let error = PredictError::NoFeatures { horizon_s: seconds(horizon.micros) };
+            problems.push(At { path: settings.path.key("features"), error, hint: None });
+        } else {
+            match plan_model(model, &settings.target, &used, columns, history, input) {
+                Ok(model) => models.push(model),
+                Err(error) => {
+                    // The horizons differ in their columns alone: one report says it.
+                    problems.push(model_problem(&settings.path, error));
+                    break;
+                }
+            }
+        }
+    }
+    if problems.len() > before {
+        return None;
+    }
+    Some(PredictorPlan {
+        name: settings.name.clone(),
+        target: target?,
+        columns: used.iter().map(|&column| input.feature_columns[column].clone()).collect(),
+        horizons,
+        used,
+        models,
+        limits,
+        score_from: settings.score_from.unwrap_or(EventTime::MIN),
+        profile: profile?,
+    })
+}
+
+fn plan_target(settings: &PredictorSettings, input: &PredictInput<'_>, problems: &mut Vec<Problem>) -> Option<usize> {
+    let target = settings.target.clone();
+    let path = settings.path.key("target");
+    let measured = &input.window_columns[..input.measured];
+    match input.window_columns.iter().position(|column| *column == target) {
+        Some(column) if column < input.measured => Some(column),
+        Some(_) => {
+            let hint = Some("name a column under `window.columns`".to_owned());
+            problems.push(At { path, error: PredictError::CarriedTarget { target }, hint });
+            None
+        }
+        None => {
+            let hint = did_you_mean(&target, measured.iter().map(String::as_str));
+            problems.push(At { path, error: PredictError::UnknownTarget { target }, hint });
+            None
+        }
+    }
+}
+
+fn plan_horizons(settings: &PredictorSettings, input: &PredictInput<'_>, problems: &mut Vec<Problem>) -> Vec<Horizon> {
+    let path = settings.path.key("horizons");
+    let size = input.window_size_micros;
+    let mut horizons: Vec<Horizon> = Vec::new();
+    if settings.horizons_micros.is_empty() {
+        problems.push(At { path: path.clone(), error: PredictError::NoHorizons, hint: None });
+    }
+    for (index, &micros) in settings.horizons_micros.iter().enumerate() {
+        let horizon_s = seconds(micros);
+        let mut report = |error| problems.push(At { path: path.index(index), error, hint: None });
+        let steps = micros / size;
+        if micros <= 0 || micros % size != 0 {
+            report(PredictError::HorizonMultiple { horizon_s, size_s: seconds(size) });
+        } else if steps > i64::from(HORIZON_STEPS_MAX) {
+            report(PredictError::HorizonTooFar { steps, max: HORIZON_STEPS_MAX });
+        } else if horizons.last().is_some_and(|last| last.micros >= micros) {
+            report(PredictError::HorizonOrder { horizon_s });
+        } else {
+            // Between 1 and HORIZON_STEPS_MAX.
+            horizons.push(Horizon { micros, steps: steps as u32 });
+        }
+    }
+    horizons
+}
+
+/// Which feature columns the patterns name.
+fn select_features(settings: &PredictorSettings, input: &PredictInput<'_>, problems: &mut Vec<Problem>) -> Vec<bool> {
+    let Some(patterns) = &settings.features else {
+        return vec![true; input.feature_columns.len()];
+    };
+    let mut selected = vec![false; input.feature_columns.len()];
+    for (index, pattern) in patterns.iter().enumerate() {
+        let mut found = false;
+        for (column, chosen) in input.feature_columns.iter().zip(&mut selected) {
+            let matches = match pattern.strip_suffix('*') {
+                Some(prefix) => column.name.starts_with(prefix),
+                None => column.name == *pattern,
+            };
+            *chosen |= matches;
+            found |= matches;
+        }
+        if !found {
+            let hint = did_you_mean(pattern, input.feature_columns.iter().map(|column| column.name.as_str()));
+            let path = settings.path.key("features").index(index);
+            problems.push(At { path, error: PredictError::UnknownFeature { pattern: pattern.clone() }, hint });
+        }
+    }
+    selected
+}
+
+fn plan_history(settings: &PredictorSettings, input: &PredictInput<'_>, problems: &mut Vec<Problem>) -> usize {
+    let size = input.window_size_micros;
+    let windows =
+        settings.min_history_micros.div_euclid(size) + i64::from(settings.min_history_micros.rem_euclid(size) > 0);
+    if (0..=HISTORY_MAX).contains(&windows) {
+        return windows as usize;
+    }
+    let error = PredictError::History { windows, max: HISTORY_MAX };
+    problems.push(At { path: settings.path.key("min_history"), error, hint: None });
+    0
+}
+
+fn plan_limits(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Limits {
+    let minimum = settings.minimum.unwrap_or(f64::NEG_INFINITY);
+    let maximum = settings.maximum.unwrap_or(f64::INFINITY);
+    if minimum.is_nan() || maximum.is_nan() || minimum >= maximum {
+        let path = settings.path.key(if settings.minimum.is_some() { "minimum" } else { "maximum" });
+        problems.push(At { path, error: PredictError::Limits { minimum, maximum }, hint: None });
+    }
+    Limits { minimum, maximum }
+}
+
+/// Selected columns that serve at least one horizon, ascending.
+fn used_columns(selected: &[bool], horizons: &[Horizon], input: &PredictInput<'_>) -> Vec<usize> {
+    let serves = |column: &FeatureColumn| {
+        column.horizon_steps.is_none_or(|steps| horizons.iter().any(|horizon| horizon.steps == steps))
+    };
+    (0..selected.len()).filter(|&column| selected[column] && serves(&input.feature_columns[column])).collect()
+}
+
+/// Of the used columns, by index among them, those that serve a horizon.
+fn columns_of(used: &[usize], steps: u32, input: &PredictInput<'_>) -> Vec<usize> {
+    let serves = |column: usize| input.feature_columns[column].horizon_steps.is_none_or(|own| own == steps);
+    (0..used.len()).filter(|&index| serves(used[index])).collect()
+}
+
+fn plan_model(
+    settings: &OnlineLinearSettings,
+    target: &str,
+    used: &[usize],
+    columns: Vec<usize>,
+    history: usize,
+    input: &PredictInput<'_>,
+) -> Result<HorizonModel, OnlineLinearError> {
+    let name = |index: &usize| input.feature_columns[used[*index]].name.as_str();
+    let scale = |index| if in_units(name(index)) { settings.scale } else { 1.0 };
+    let scales = columns.iter().map(scale).collect();
+    let newest = format!("{target}.lag0");
+    let persistence = columns.iter().position(|index| name(index) == newest);
+    let params = OnlineLinearParams::new(settings, scales, persistence, history)?;
+    Ok(HorizonModel { params, columns })
+}
+
+/// Whether a feature column holds values in a window column's unit, which `scale` brings to order one. Flags, ages,
+/// sines and cosines are of order one as they are.
+fn in_units(column: &str) -> bool {
+    let kind = column.rsplit_once('.').map_or(column, |(_, kind)| kind);
+    ["lag", "difference", "profile"].iter().any(|group| kind.starts_with(group))
+}
+
+fn model_problem(path: &YamlPath, error: OnlineLinearError) -> Problem {
+    let model = path.key("model").key("online_linear");
+    let (path, hint) = match &error {
+        OnlineLinearError::Forgetting(_) => (model.key("forgetting"), None),
+        OnlineLinearError::NotPositive { name, .. } => (model.key(*name), None),
+        OnlineLinearError::Ridge(_) => (model.key("ridge"), None),
+        OnlineLinearError::NoPersistence => {
+            let hint = "add `lags` of the target to `features`, or give `min_history`";
+            (path.key("min_history"), Some(hint.to_owned()))
+        }
+        _ => (path.key("features"), None),
+    };
+    At { path, error: error.into(), hint }
+}
+
+/// The name most like `wrong`, where one is like it at all.
+fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let near = names.map(|name| (strsim::damerau_levenshtein(wrong, name), name)).min()?;
+    (near.0 <= near.1.len().max(wrong.len()) / 3).then(|| format!("did you mean `{}`?", near.1))
+}
+
+fn seconds(micros: i64) -> f64 {
+    micros as f64 / 1e6
+}

@@ -1,0 +1,44 @@
+//! What every model offers to the stage: whole matrices in, whole columns of forecasts out; no call per row. A model
+//! knows nothing of windows, labels' times, limits or scores.
+
+use super::explain::AdditiveForecast;
+use crate::stages::features::FeatureMatrix;
+use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter};
+
+/// A model that makes forecasts for every key and horizon of one predictor.
+pub trait Predictor: Send {
+    /// Writes the forecast of every row for the plan's horizon `horizon`: `forecasts[key]`, in the target's unit, NaN
+    /// where a feature is missing or the model has not started. `forecasts` has a slot for each row.
+    fn predict_many(&self, horizon: usize, features: &FeatureMatrix, forecasts: &mut [f64]);
+
+    /// Exact additive shares of one row's forecast; `None` where there is no forecast.
+    fn explain(&self, horizon: usize, features: &FeatureMatrix, key: KeyId) -> Option<AdditiveForecast>;
+
+    /// Labels learned so far at a horizon, by all keys together.
+    fn version(&self, horizon: usize) -> u64;
+
+    /// Steps refused so far to keep the numbers finite, of keys that are still known.
+    fn resets(&self) -> u64;
+
+    /// Writes the state.
+    fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter);
+
+    /// Reads the state back into a model that has learned nothing yet.
+    ///
+    /// # Errors
+    /// [`StateError`] names the block that does not fit this model.
+    fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError>;
+}
+
+/// A [`Predictor`] that learns while it runs.
+pub trait OnlinePredictor: Predictor {
+    /// Adds fresh models up to `keys`.
+    fn grow(&mut self, keys: usize);
+
+    /// Learns, for every row with a label, the pair of row and label: `targets[key]`, in the target's unit, NaN where
+    /// there is none. Rows with a missing feature are passed over.
+    fn learn_many(&mut self, horizon: usize, features: &FeatureMatrix, targets: &[f64]);
+
+    /// Makes the models of these keys fresh ones.
+    fn forget(&mut self, keys: &[KeyId]);
+}
