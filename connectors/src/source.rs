@@ -7,7 +7,8 @@
 //!   [`Source::release`] is called: the worker commits first;
 //! * after `Lost` the partitions are somebody else's already: the worker aborts;
 //! * `End` comes once per partition and `seek`, after the last row below the captured end, and only when the source
-//!   was opened with [`Until::Latest`]: a worker that rewinds has to hear again when it is through.
+//!   was opened with [`Until::Latest`] or has an end by itself (a file, a simulation of given length). A worker that
+//!   rewinds has to hear again when it is through.
 
 use std::any::Any;
 use std::time::Duration;
