@@ -51,6 +51,7 @@ pub struct LimitsSpec {
 #[serde(deny_unknown_fields)]
 pub struct DedupeSpec {
     /// Columns that identify a reading. They must include `partitioned_by` and the event-time column.
+    #[schemars(length(min = 1))]
     pub key: Vec<String>,
     /// How long, in event time, keys are remembered; at least `max_delay`, beyond which a row is late anyway.
     pub within: Span,
@@ -65,6 +66,7 @@ pub struct LookupSpec {
     /// The row's column that is matched with the table's key.
     pub on: String,
     /// Columns to add.
+    #[schemars(length(min = 1))]
     pub columns: Vec<String>,
     /// What becomes of a row without a match: `dead_letter` unless given; `null` must be quoted.
     #[serde(default)]
