@@ -11,6 +11,8 @@
 //! | [`memory`] | a broker inside the process: tests, embedding, faults on demand |
 //! | [`simulate`] | a corridor of loop detectors made up from a seed |
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod ledger;
 pub mod memory;
 pub mod payload;
