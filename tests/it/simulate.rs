@@ -27,8 +27,8 @@ fn digest(config: &SimulateConfig) -> String {
 #[test]
 fn same_seed_gives_the_same_bytes_on_every_platform() {
     // A literal: a platform, compiler or library that computes anything else is found here.
-    assert_eq!(digest(&hours(10)), "DIGEST");
-    assert_ne!(digest(&SimulateConfig { seed: 43, ..hours(10) }), "DIGEST");
+    assert_eq!(digest(&hours(10)), "b8c4ae9f5b604af1");
+    assert_ne!(digest(&SimulateConfig { seed: 43, ..hours(10) }), "b8c4ae9f5b604af1");
 }
 
 #[test]
@@ -133,13 +133,14 @@ impl Week {
         (0..detectors).map(openings).collect()
     }
 
+    /// When a detector's speed first falls below 60 % of free flow.
     fn first_slow(&self, day: usize, at: usize) -> Option<usize> {
-        (day * MINUTES_PER_DAY..(day + 1) * MINUTES_PER_DAY).find(|minute| self.smooth(*minute, at) < 0.45)
+        (day * MINUTES_PER_DAY..(day + 1) * MINUTES_PER_DAY).find(|minute| self.smooth(*minute, at) < 0.6)
     }
 }
 
 #[test]
-fn congestion_comes_on_weekdays_in_rush_hours_and_grows_upstream_over_half_an_hour() {
+fn congestion_comes_on_weekdays_in_rush_hours_and_builds_up_upstream() {
     let week = week(42);
     for day in 0..5 {
         let openings = week.openings(day);
@@ -147,8 +148,9 @@ fn congestion_comes_on_weekdays_in_rush_hours_and_grows_upstream_over_half_an_ho
         assert!(openings.iter().all(|count| *count <= 6), "day {day}: {openings:?}");
         // The lane drop stands at detector 47 (index 46); nothing congests downstream of it.
         assert_eq!(openings[48..].iter().sum::<usize>(), 0);
-        let (head, tail) = (week.first_slow(day, 44).unwrap(), week.first_slow(day, 37).unwrap());
-        assert!((10..=150).contains(&(tail - head)), "day {day}: the queue took {} min over 3.5 km", tail - head);
+        let (head, tail) = (week.first_slow(day, 45).unwrap(), week.first_slow(day, 28).unwrap());
+        let minutes = tail as i64 - head as i64;
+        assert!((20..=90).contains(&minutes), "day {day}: slow at {head} min, 8.5 km upstream {minutes} min later");
         let hour = (head % MINUTES_PER_DAY) / 60;
         assert!((6..=9).contains(&hour) || (15..=18).contains(&hour), "day {day}: congestion began at {hour} h");
     }
