@@ -256,6 +256,9 @@ impl Worker {
 #[derive(Debug, Clone)]
 enum Action {
     Step(usize),
+    /// A worker stalls: its session times out, another takes the partition over and gets on with it; then the
+    /// worker wakes up and commits, before it hears of its loss.
+    Stall(usize, i32),
     Crash(usize),
     /// Another process opens the worker's slot: the worker is a zombie from now on.
     TakeSlot(usize),
@@ -304,6 +307,15 @@ impl Run {
     fn apply(&mut self, action: &Action) {
         match action {
             Action::Step(index) => self.step(*index),
+            Action::Stall(index, number) => {
+                let other = (index + 1) % WORKERS.len();
+                self.broker.lose("g", WORKERS[*index], &[partition(*number)]);
+                self.broker.assign("g", WORKERS[other], &[partition(*number)]);
+                (0..6).for_each(|_| self.step(other));
+                if self.workers[*index].as_mut().is_some_and(|worker| worker.commit().is_err()) {
+                    self.workers[*index] = None;
+                }
+            }
             Action::Crash(index) => self.workers[*index] = None,
             Action::TakeSlot(index) => {
                 MemoryLedger::open(&self.broker, MemoryLedgerConfig::new("g", WORKERS[*index], &["out"])).unwrap();
@@ -398,6 +410,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     let some_partitions = prop::collection::btree_set(0..PARTITIONS, 0..=PARTITIONS as usize);
     let action = prop_oneof![
         12 => worker.clone().prop_map(Action::Step),
+        1 => (worker.clone(), 0..PARTITIONS).prop_map(|(index, number)| Action::Stall(index, number)),
         1 => worker.clone().prop_map(Action::Crash),
         1 => worker.clone().prop_map(Action::TakeSlot),
         2 => (worker.clone(), some_partitions).prop_map(|(index, numbers)| Action::Assign(index, numbers)),
