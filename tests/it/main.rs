@@ -1,4 +1,8 @@
 //! The one integration-test binary: a module per area, tests are sentences.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod commit_protocol;
+mod conformance;
+mod file_source;
 mod memory;
+mod simulate;
