@@ -1,5 +1,6 @@
 //! The engine.
 
+pub mod cli;
 pub mod observe;
 pub mod runtime;
 pub mod schema;

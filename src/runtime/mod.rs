@@ -14,6 +14,7 @@ mod pipeline;
 mod shard;
 mod summary;
 mod trace;
+mod wiring;
 mod worker;
 
 pub use clock::SystemClock;
@@ -21,4 +22,5 @@ pub use control::{ControlRecord, FlushReason};
 pub use dry_run::{DryRow, DryRun, dry_run};
 pub use error::PipelineError;
 pub use pipeline::{Connect, Pipeline, RunOptions};
+pub use wiring::Wiring;
 pub use summary::{PartitionSummary, RunSummary};

@@ -230,6 +230,13 @@ impl PipelinePlan {
         self.reset.iter().any(part_of)
     }
 
+    /// The plan with scores that begin at another time.
+    #[must_use]
+    pub fn with_score_from(mut self, from: crate::vocab::EventTime) -> Self {
+        self.predict = Arc::new(self.predict.with_score_from(from));
+        self
+    }
+
     /// The plan with a sink for every output, so that nothing a test asks for is left unwritten.
     #[must_use]
     pub fn with_all_outputs(&self) -> Self {

@@ -140,7 +140,7 @@ impl Worker {
             Some(SourceEvent::Batch(batch)) => {
                 self.process(&batch)?;
                 self.batches += 1;
-                if self.batches % 3 == 0 { self.commit() } else { Ok(()) }
+                if self.batches.is_multiple_of(3) { self.commit() } else { Ok(()) }
             }
             Some(SourceEvent::Revoked(partitions)) => {
                 self.commit()?;
@@ -221,10 +221,9 @@ impl Worker {
     /// Throws the working state away and goes back to what is committed.
     fn recover(&mut self) -> Result<(), Left> {
         if std::mem::take(&mut self.open) {
-            match self.ledger.abort() {
-                Err(LedgerError::Fenced { .. }) => return Err(Left),
-                // Restoring ends the transaction where aborting could not.
-                Ok(()) | Err(_) => {}
+            // Restoring ends the transaction where aborting could not.
+            if let Err(LedgerError::Fenced { .. }) = self.ledger.abort() {
+                return Err(Left);
             }
         }
         let owned: Vec<Partition> = self.owned.keys().copied().collect();

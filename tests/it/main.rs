@@ -3,6 +3,7 @@
 
 mod commit_protocol;
 mod conformance;
+mod conformance_flaws;
 mod file_source;
 mod memory;
 mod simulate;

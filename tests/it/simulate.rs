@@ -1,8 +1,8 @@
 //! The simulated corridor: the same bytes from the same seed, queues that grow upstream in rush hours, failing sensors.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arterial_connectors::payload::Payload;
@@ -71,8 +71,11 @@ struct Week {
     repeated: Vec<usize>,
 }
 
-fn week(seed: u64) -> Week {
-    let config = SimulateConfig { seed, ..SimulateConfig::default() };
+/// Read once for all tests.
+static WEEK: LazyLock<Week> = LazyLock::new(week);
+
+fn week() -> Week {
+    let config = SimulateConfig::default();
     let sites = sites(&config);
     let index: BTreeMap<&str, usize> =
         sites.iter().enumerate().map(|(at, site)| (site.sensor_id.as_str(), at)).collect();
@@ -141,7 +144,7 @@ impl Week {
 
 #[test]
 fn congestion_comes_on_weekdays_in_rush_hours_and_builds_up_upstream() {
-    let week = week(42);
+    let week = &*WEEK;
     for day in 0..5 {
         let openings = week.openings(day);
         assert!((20..=90).contains(&openings.iter().sum::<usize>()), "day {day}: {openings:?}");
@@ -161,7 +164,7 @@ fn congestion_comes_on_weekdays_in_rush_hours_and_builds_up_upstream() {
 
 #[test]
 fn traffic_flows_freely_at_night() {
-    let week = week(7);
+    let week = &*WEEK;
     for minute in 60..180 {
         let ratios = week.ratios[minute].iter().filter(|ratio| !ratio.is_nan());
         let (sum, count) = ratios.fold((0.0, 0), |(sum, count), ratio| (sum + ratio, count + 1));
@@ -171,7 +174,7 @@ fn traffic_flows_freely_at_night() {
 
 #[test]
 fn some_sensors_fail_as_documented() {
-    let week = week(42);
+    let week = &*WEEK;
     let expected = 7 * MINUTES_PER_DAY * 64;
     // 0.2 % dropped everywhere, four detectors silent now and then.
     let missing = expected - week.readings;

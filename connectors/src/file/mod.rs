@@ -9,7 +9,7 @@
 //! | [`rows`] | [`FileRows`]: the rows in file order, for a replay; errors that name the path |
 //! | `partitions` | a batch of the file -> rows of each partition |
 //! | `cursor` | where in the file to read on, and which row groups can be passed over |
-//! | [`source`](self::source) | [`FileSource`]: partitions, offsets, seek, pause |
+//! | [`source`] | [`FileSource`]: partitions, offsets, seek, pause |
 
 mod cursor;
 mod partitions;
