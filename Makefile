@@ -15,7 +15,7 @@ demo:
 
 test:
 	@scripts/apt.sh
-	@scripts/kafka.sh fetch
+	@scripts/kafka.sh jars >/dev/null
 	$(CARGO) test --locked --workspace
 
 lint:
@@ -35,5 +35,5 @@ check: lint test
 
 bench:
 	@scripts/apt.sh
-	@scripts/kafka.sh fetch
+	@scripts/kafka.sh jars >/dev/null
 	scripts/bench.sh
