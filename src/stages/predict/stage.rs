@@ -122,7 +122,8 @@ impl Predict {
             lane.model.snapshot(which, writer);
             lane.baselines.snapshot(which, writer);
             lane.pending.snapshot(which, writer);
-            if which == Snapshot::Full || lane.scores_changed {
+            // Sums that hold nothing yet are no state: a full snapshot has what the changes added up to.
+            if !lane.scores.is_new() && (which == Snapshot::Full || lane.scores_changed) {
                 writer.put(&lane.scores_step, 0, to_block(&lane.scores));
             }
             lane.scores_changed &= which == Snapshot::Full;

@@ -141,7 +141,8 @@ impl Predictor for LinearPredictor {
             writer.put(&self.models_step, block as u32, to_block(&parts));
         }
         self.history.snapshot(&self.history_step, which, writer);
-        if which == Snapshot::Full || self.versions_changed {
+        let learned = self.versions.iter().any(|&version| version > 0);
+        if learned && (which == Snapshot::Full || self.versions_changed) {
             writer.put(&self.versions_step, 0, to_block(&self.versions));
         }
         self.versions_changed &= which == Snapshot::Full;
