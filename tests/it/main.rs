@@ -3,3 +3,4 @@
 
 mod predict;
 mod predict_support;
+mod predictor_checks;

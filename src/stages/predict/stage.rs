@@ -112,8 +112,8 @@ impl Predict {
 
     /// Steps that models refused in order to stay finite, of keys that are still known: 0 for sane input.
     #[must_use]
-    pub fn resets(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.model.resets()).sum()
+    pub fn refused(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.model.refused()).sum()
     }
 
     /// Writes the state of every predictor.
