@@ -54,6 +54,7 @@ impl PeerModel {
         Some(r * 100.0)
     }
 
+    #[allow(clippy::needless_range_loop, reason = "the transcription keeps the indices of the original")]
     fn learn(&mut self, y: f64) {
         let mut x = [1.0; 7];
         x[..6].copy_from_slice(&self.lags);

@@ -78,7 +78,7 @@ pub struct ModelMut<'a> {
 pub enum Outcome {
     /// The weights moved.
     Learned,
-    /// A feature or the target is beyond [`MAGNITUDE_MAX`]: the model is as it was.
+    /// A feature or the target is beyond a thousand million times its scale: the model is as it was.
     Refused,
     /// The step would have left the finite numbers or cost `P` its positive definiteness: `P` is back at its start and
     /// the weights are as they were.
