@@ -1,5 +1,6 @@
 //! The engine.
 
+pub mod schema;
 pub mod spec;
 pub mod stages;
 pub mod vocab;

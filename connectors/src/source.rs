@@ -6,8 +6,9 @@
 //! * after `Revoked` nothing more of those partitions is delivered, and the source does not give them up until
 //!   [`Source::release`] is called: the worker commits first;
 //! * after `Lost` the partitions are somebody else's already: the worker aborts;
-//! * `End` comes once per partition, after its last row below the captured end, and only when the source was
-//!   opened with [`Until::Latest`].
+//! * `End` comes once per partition and `seek`, after the last row below the captured end, and only when the source
+//!   was opened with [`Until::Latest`] or has an end by itself (a file, a simulation of given length). A worker that
+//!   rewinds has to hear again when it is through.
 
 use std::any::Any;
 use std::time::Duration;
@@ -53,6 +54,16 @@ pub enum StartAt {
     Latest,
     /// The first record whose broker timestamp is at or after this, milliseconds since 1970 UTC.
     Timestamp(i64),
+}
+
+/// What to do about records that retention deleted before they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnGap {
+    /// Report [`SourceError::Gap`].
+    #[default]
+    Fail,
+    /// Go on from the oldest record left, and tell how many were stepped over.
+    Skip,
 }
 
 /// Where reading goes on.
@@ -138,10 +149,14 @@ pub trait Source: Send {
     /// [`SourceError::TopicMissing`], or as [`Source::poll`].
     fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError>;
 
-    /// What a transactional ledger needs to commit offsets for this member; `None` outside Kafka.
+    /// What a transactional ledger needs to commit offsets for this member; `None` where a source has no
+    /// groups. Ask afresh before every commit.
     fn group_metadata(&self) -> Option<GroupMetadata>;
 
-    /// Whether the far side answers at the moment, and what it said last when it does not.
+    /// Whether the far side answers at the moment.
+    ///
+    /// # Errors
+    /// What it said last, where it does not answer; reading goes on by itself when it is back.
     fn connected(&self) -> Result<(), String>;
 }
 

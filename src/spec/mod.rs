@@ -1,3 +1,33 @@
-//! What the user wrote ([`model::PipelineSpec`]) -> a plan that is valid by construction. No network.
+//! A pipeline file's text -> a plan that is valid by construction, or every problem with its place. No network.
+//!
+//! | step | enters | leaves |
+//! |---|---|---|
+//! | [`tree`] | YAML text | a tree whose keys and values know their places |
+//! | [`substitute`] | the tree, environment variables | the tree with `${...}` replaced |
+//! | `shape` | the tree, the JSON Schema of the [`model`] | numbers where they are due; unknown keys, wrong types |
+//! | `rules` | the tree, a [`Registry`] | what no schema can say |
+//! | [`model`] | the tree | [`model::PipelineSpec`] |
+//! | [`plan`] | a [`PipelineFile`] without problems | [`PipelinePlan`] |
 
+pub mod check;
+pub mod file;
+pub mod json_schema;
 pub mod model;
+mod part;
+pub mod plan;
+pub mod problem;
+pub mod registry;
+mod render;
+mod rules;
+mod sentence;
+mod shape;
+pub mod substitute;
+mod suggest;
+mod syntax;
+pub mod template;
+pub mod tree;
+
+pub use file::PipelineFile;
+pub use plan::PipelinePlan;
+pub use problem::{Place, Problem, SpecErrors};
+pub use registry::{PropertyRefusal, Registry};

@@ -8,6 +8,7 @@
 //! | [`decode`] | bytes of one partition | [`rows::Rows`] and rejected rows |
 //! | [`window::watermark`] | event times | which rows are late, and when windows close |
 //! | [`clean`] | rows | rows, less the duplicate, filtered and dead-lettered ones |
+//! | [`expression`] | SQL of one row, for `clean` and `alert` | values, and the rows it fails for |
 //! | [`window`] | rows | [`window::ClosedWindow`]: one row per live key and window step |
 //! | [`features`] | closed windows | [`features::FeatureMatrix`] |
 //! | [`predict`] | features and labels | forecasts, scores |
@@ -18,6 +19,7 @@ pub mod alert;
 pub mod clean;
 pub mod decode;
 pub mod encode;
+pub mod expression;
 pub mod features;
 pub mod predict;
 pub mod rows;

@@ -81,6 +81,8 @@ pub enum Reason {
     SqlFailed,
     /// The row's key is null or the partition's limit of keys is reached.
     BadKey,
+    /// A number beyond 2^62 in magnitude in a column that windows add up.
+    Unrepresentable,
 }
 
 impl Reason {
@@ -104,6 +106,7 @@ impl Reason {
             Self::LookupMissing => "lookup_missing",
             Self::SqlFailed => "sql_failed",
             Self::BadKey => "bad_key",
+            Self::Unrepresentable => "unrepresentable",
         }
     }
 }

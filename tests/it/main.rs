@@ -1,6 +1,7 @@
 //! The one integration-test binary: a module per area, tests are sentences.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod memory;
 mod predict;
 mod predict_support;
 mod predictor_checks;

@@ -3,7 +3,7 @@
 pub use crate::stages::alert::Severity;
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::Span;
@@ -31,6 +31,7 @@ pub struct AlertSpec {
     pub key: Option<Vec<String>>,
     /// Severity -> condition; the worst that is true counts: `minor`, `moderate`, `severe`, `extreme`.
     #[serde(default)]
+    #[schemars(schema_with = "severity_schema")]
     pub severity: BTreeMap<Severity, String>,
     /// One line for people; `{column}` is replaced: key columns, window columns, `{measure}`.
     pub summary: String,
@@ -38,4 +39,19 @@ pub struct AlertSpec {
 
 fn default_expire_after() -> Span {
     Span::seconds(1800)
+}
+
+/// A map's keys get no completion from an enum with descriptions, so they are listed.
+fn severity_schema(_: &mut SchemaGenerator) -> Schema {
+    let condition = |description: &str| json_schema!({ "type": "string", "description": description });
+    json_schema!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "minor": condition("Condition of minimal threat."),
+            "moderate": condition("Condition of possible threat."),
+            "severe": condition("Condition of significant threat."),
+            "extreme": condition("Condition of extraordinary threat."),
+        },
+    })
 }

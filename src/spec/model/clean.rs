@@ -31,9 +31,9 @@ pub enum CleanStepSpec {
 pub struct RangeSpec {
     /// Column -> limits. Limits left out are the schema's `minimum` and `maximum`.
     pub columns: BTreeMap<String, LimitsSpec>,
-    /// What becomes of a value outside.
-    #[serde(default)]
-    pub otherwise: Otherwise,
+    /// What becomes of a value outside: `drop` the row, `null` the value (the default; YAML's own null says the same),
+    /// `clamp` it, or `dead_letter` the row.
+    pub otherwise: Option<Otherwise>,
 }
 
 /// Inclusive limits, in the column's unit.
@@ -51,6 +51,7 @@ pub struct LimitsSpec {
 #[serde(deny_unknown_fields)]
 pub struct DedupeSpec {
     /// Columns that identify a reading. They must include `partitioned_by` and the event-time column.
+    #[schemars(length(min = 1))]
     pub key: Vec<String>,
     /// How long, in event time, keys are remembered; at least `max_delay`, beyond which a row is late anyway.
     pub within: Span,
@@ -65,8 +66,9 @@ pub struct LookupSpec {
     /// The row's column that is matched with the table's key.
     pub on: String,
     /// Columns to add.
+    #[schemars(length(min = 1))]
     pub columns: Vec<String>,
-    /// What becomes of a row without a match.
+    /// What becomes of a row without a match: `dead_letter` unless given; `null` must be quoted.
     #[serde(default)]
     pub missing: Missing,
 }

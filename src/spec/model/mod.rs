@@ -12,7 +12,7 @@ mod window;
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 pub use alerts::*;
@@ -29,14 +29,16 @@ pub use window::*;
 #[serde(deny_unknown_fields)]
 pub struct PipelineSpec {
     /// Version of this file's format: 1.
+    #[schemars(extend("const" = 1))]
     pub version: u32,
-    /// Name of the pipeline: lower case letters, digits and hyphens. Names its consumer group `arterial.<pipeline>`
+    /// Name of the pipeline: lower-case letters, digits, `_` and `-`. Names its consumer group `arterial.<pipeline>`
     /// and its state topic `arterial.<pipeline>.state`.
     pub pipeline: String,
     /// Values used elsewhere as `${name}`. Only here may environment variables appear: `${CITY:-aarhus}`,
     /// `${PASSWORD:?set it}`. `$$` is a dollar sign.
     #[serde(default)]
-    pub vars: BTreeMap<String, String>,
+    #[schemars(schema_with = "vars_schema")]
+    pub vars: Settings,
     /// Where readings come from: one named source.
     pub sources: BTreeMap<String, SourceSpec>,
     /// Small tables that `lookup` joins with.
@@ -71,4 +73,9 @@ pub struct PipelineSpec {
     /// Inputs and the outputs they must give: `arterial test` runs them.
     #[serde(default)]
     pub tests: Vec<TestSpec>,
+}
+
+/// Numbers and booleans may stand without quotes: they are taken as they are written.
+fn vars_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
 }

@@ -13,6 +13,7 @@ pub struct PredictSpec {
     /// Window column to forecast.
     pub target: String,
     /// How far ahead: whole multiples of the window's size, ascending.
+    #[schemars(length(min = 1))]
     pub horizons: Vec<Span>,
     /// Feature columns to use; all unless given. `speed_kmh.*` stands for every column made from `speed_kmh`.
     pub features: Option<Vec<String>>,
@@ -45,16 +46,20 @@ pub enum ModelSpec {
 #[serde(deny_unknown_fields, default)]
 pub struct OnlineLinearSpec {
     /// Weight that remains of an observation after one more: 1 forgets nothing.
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub forgetting: f64,
     /// Loss on the residual.
     pub loss: Loss,
     /// The target, and the features made of values of window columns (`lag`, `difference`, `profile`), are divided by
     /// this, so that the start below is of their size.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub scale: f64,
     /// Diagonal of the recursion's matrix `P` at the start, for scaled features: how far the first labels move the
     /// weights.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub initial_covariance: f64,
     /// Penalty on the square of the warm start's weights, for scaled features.
+    #[schemars(range(min = 0))]
     pub ridge: f64,
     /// Whether the model adds a constant feature.
     pub bias: bool,

@@ -1,6 +1,7 @@
 //! Durations with units, and JSON scalars, as they stand in a pipeline file.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -16,6 +17,9 @@ pub struct Span {
 /// Unit suffixes and their microseconds, longest unit first: how a span is printed.
 const UNITS: [(&str, i64); 5] =
     [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000)];
+
+/// What a pipeline file may hold. Nine digits of days would not fit 64 bits of microseconds, eight do.
+const SPAN_PATTERN: &str = "^[0-9]{1,8}(ms|s|m|h|d)$";
 
 /// Why a text is not a length of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,14 +94,14 @@ impl JsonSchema for Span {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": "^[0-9]+(ms|s|m|h|d)$",
+            "pattern": SPAN_PATTERN,
             "description": "A whole number and a unit: 250ms, 90s, 5m, 12h, 60d.",
         })
     }
 }
 
-/// A null, boolean, number or text: a cell of a test's table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// A null, boolean, number or text: a cell of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Scalar {
     /// No value.
@@ -110,4 +114,28 @@ pub enum Scalar {
     Float(f64),
     /// Text.
     Text(String),
+}
+
+impl JsonSchema for Scalar {
+    fn schema_name() -> Cow<'static, str> {
+        "Scalar".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["null", "boolean", "number", "string"],
+            "description": "Nothing, true or false, a number, or text.",
+        })
+    }
+}
+
+/// Names and texts of which some may be secret: `Debug` shows the names only.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Settings(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
 }

@@ -54,8 +54,10 @@ pub struct KafkaSinkSpec {
 #[serde(deny_unknown_fields)]
 pub struct CreateSpec {
     /// Number of partitions.
+    #[schemars(range(min = 1))]
     pub partitions: u32,
     /// Replication factor; the broker's default unless given.
+    #[schemars(range(min = 1))]
     pub replication: Option<u32>,
     /// Topic configuration, as `retention.ms: "-1"`.
     #[serde(default)]
@@ -92,6 +94,7 @@ pub enum Delivery {
 #[serde(deny_unknown_fields, default)]
 pub struct RuntimeSpec {
     /// Workers in one process; each owns some partitions.
+    #[schemars(range(min = 1, max = 256))]
     pub workers: u32,
     /// Name of this process among those that run the same pipeline; its workers' slots are `<instance>-<n>`.
     pub instance: String,
@@ -100,8 +103,10 @@ pub struct RuntimeSpec {
     /// Longest time between commits while catching up.
     pub commit_every_max: Span,
     /// Most rows between two commits.
+    #[schemars(range(min = 1))]
     pub commit_rows_max: u32,
-    /// Replication factor of the state and control topics.
+    /// Replication factor of the state and control topics; the broker's default unless given.
+    #[schemars(range(min = 1))]
     pub state_replication: Option<u32>,
     /// Address of `/metrics`, `/healthz` and `/readyz`, as `127.0.0.1:9464`; none unless given.
     pub listen: Option<String>,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{Settings, Span};
 
 /// A stream of readings: exactly one of `kafka`, `file`, `simulate`, and how to read it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,7 @@ pub struct KafkaSourceSpec {
     /// Bootstrap servers `host:port,host:port`, or `embedded`: an in-process broker for demos, at least once only.
     pub brokers: String,
     /// Topics to read. They must exist.
+    #[schemars(length(min = 1))]
     pub topics: Vec<String>,
     /// Where to start without a committed offset: `earliest`, `latest`, or an RFC 3339 time.
     #[serde(default = "earliest")]
@@ -45,7 +46,7 @@ pub struct KafkaSourceSpec {
     pub group: Option<String>,
     /// Further librdkafka properties, as text. Those the engine depends on are refused.
     #[serde(default)]
-    pub properties: BTreeMap<String, String>,
+    pub properties: Settings,
 }
 
 fn earliest() -> String {
@@ -71,6 +72,7 @@ pub struct FileSourceSpec {
     pub path: String,
     /// Partitions to spread the rows over, by murmur2 of `partitioned_by`, as a producer would.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub partitions: u32,
     /// Columns to rename on reading, from the file's name to the schema's: `{ts: observed_at}`.
     #[serde(default)]
@@ -90,6 +92,7 @@ pub struct SimulateSpec {
     pub seed: u64,
     /// Detectors along the corridor, at least 2.
     #[serde(default = "default_detectors")]
+    #[schemars(range(min = 2))]
     pub detectors: u32,
     /// Time between readings of a detector.
     #[serde(default = "default_every")]
@@ -101,9 +104,11 @@ pub struct SimulateSpec {
     pub length: Span,
     /// Simulated seconds per second; `0` is as fast as it goes.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub speed: f64,
     /// Partitions of the topic it stands for.
     #[serde(default = "default_partitions")]
+    #[schemars(range(min = 1))]
     pub partitions: u32,
 }
 
@@ -142,9 +147,11 @@ pub struct DecodeSpec {
     pub timestamp: TimestampFormat,
     /// Longest payload, bytes; longer ones are dead letters.
     #[serde(default = "default_max_bytes")]
+    #[schemars(range(min = 1))]
     pub max_bytes: u32,
     /// Deepest nesting; deeper payloads are dead letters.
     #[serde(default = "default_max_depth")]
+    #[schemars(range(min = 1))]
     pub max_depth: u32,
 }
 

@@ -16,6 +16,7 @@ pub struct KeysSpec {
     /// A key without accepted rows for this long, in event time, is forgotten with its models.
     pub expire_after: Span,
     /// Most keys that a partition holds; rows of further keys are dead letters.
+    #[schemars(range(min = 1))]
     pub max: u32,
 }
 
@@ -32,18 +33,21 @@ pub struct WindowSpec {
     /// Length. Windows are aligned to 1970-01-01T00:00Z.
     pub size: Span,
     /// Columns that identify a series; they must include the source's `partitioned_by`.
+    #[schemars(length(min = 1))]
     pub key: Vec<String>,
     /// How long a closed window is still corrected. Only `0s` so far.
     #[serde(default)]
     pub allowed_lateness: Span,
     /// Fewest rows for a window to count as measured: with fewer it gives no label.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub min_count: u32,
     /// Numeric columns whose last value rides along, unaggregated.
     #[serde(default)]
     pub carry: Vec<String>,
     /// New column -> aggregate of a row column: `count(*)`, `count(c)`, `sum(c)`, `avg(c)`, `min(c)`, `max(c)`,
     /// `first(c)`, `last(c)`. Nulls are left out.
+    #[schemars(extend("minProperties" = 1))]
     pub columns: BTreeMap<String, String>,
     /// Whether the end of a bounded run (`--until latest`) closes windows that are still open.
     #[serde(default)]
@@ -79,6 +83,7 @@ pub struct LagsSpec {
     /// Window column.
     pub column: String,
     /// How many, the closed window's own included.
+    #[schemars(range(min = 1))]
     pub count: u32,
     /// What stands for a null: nothing, or the last value before it.
     #[serde(default)]
@@ -95,6 +100,7 @@ pub struct DifferencesSpec {
     /// Window column; a `lags` step of it must stand before.
     pub column: String,
     /// How many; fewer than the lags.
+    #[schemars(range(min = 1))]
     pub count: u32,
 }
 
@@ -105,6 +111,7 @@ pub struct TimeOfDaySpec {
     /// Whose time of day.
     pub at: At,
     /// Pairs of sine and cosine, with 1, 2, ... cycles per day.
+    #[schemars(range(min = 1))]
     pub harmonics: u32,
     /// IANA zone whose day it is; UTC unless given.
     pub timezone: Option<String>,

@@ -1,5 +1,24 @@
-//! Rows -> cleaned rows; duplicate, filtered and dead-lettered ones are told apart. DataFusion expressions are compiled once.
+//! Rows -> cleaned rows; duplicate, filtered and dead-lettered ones are told apart. DataFusion expressions are
+//! compiled once, per batch they are only evaluated. How rows are cut into batches changes nothing.
 
+mod clause;
+mod cleaner;
+mod dedupe;
+mod error;
+mod key;
+mod lookup;
+mod null_if;
+mod plan;
+mod range;
+mod reading_log;
 mod settings;
+mod sql;
+mod step;
+mod table;
 
+pub use cleaner::{CleanError, Cleaned, Cleaner};
+pub use error::CleanPlanError;
+pub use plan::{CleanInput, CleanPlan, CleanRefused};
 pub use settings::{Missing, Otherwise};
+pub use step::{CleanStep, Limits};
+pub use table::{Cell, Table, TableError};

@@ -1,5 +1,13 @@
-//! Bytes of one partition -> typed rows, and rejected rows as values.
+//! Bytes of one partition -> typed rows, and rejected rows as values. No state.
 
+mod builders;
+mod decoder;
+mod plan;
+mod scanner;
 mod settings;
+mod timestamp;
+mod typed;
 
+pub use decoder::{DecodeError, Decoded, Decoder};
+pub use plan::{DecodePlan, DecodePlanError, DecodeSettings};
 pub use settings::{Format, TimestampFormat};

@@ -1,9 +1,18 @@
-//! Closed windows in order -> a feature matrix per window, from values up to that window only.
+//! Closed windows in order -> a feature matrix per window, from values up to that window only. A window's time is its
+//! end.
 
+mod calendar;
+#[expect(clippy::module_inception, reason = "the stage's state is called what the stage is called")]
+mod features;
+mod lags;
 mod matrix;
-
-pub use matrix::{FeatureColumn, FeatureMatrix};
-
+mod plan;
+mod profile;
 mod settings;
 
+pub use calendar::{DAY_MICROS, LocalTime, local_time};
+pub use features::Features;
+pub use matrix::{FeatureColumn, FeatureMatrix};
+pub use plan::{FeatureSettings, FeaturesInput, FeaturesPlan, FeaturesPlanError};
+pub use profile::{Profile, ProfilePlan};
 pub use settings::{At, Fill, Period};

@@ -1,0 +1,39 @@
+# make demo    build and run the demo: simulated loops, first alert, score table
+# make test    everything the tests need, then the tests
+# make check   lint and test: what CI runs
+# make bench   rows/s of each stage and of the whole path beside raw librdkafka
+.PHONY: demo test lint check bench audit
+.DEFAULT_GOAL := check
+
+DENY_VERSION := 0.20.2
+CARGO := cargo
+
+demo:
+	@scripts/apt.sh
+	$(CARGO) build --quiet --locked --bin arterial
+	$$(scripts/binary.sh) run --until latest pipelines/congestion-simulated.yaml
+
+test:
+	@scripts/apt.sh
+	@scripts/kafka.sh fetch
+	$(CARGO) test --locked --workspace
+
+lint:
+	@scripts/apt.sh
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --no-default-features --lib -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	@cargo deny --version 2>/dev/null | grep -q "$(DENY_VERSION)" || $(CARGO) install --quiet --locked cargo-deny@$(DENY_VERSION)
+	$(CARGO) deny --offline check bans licenses sources
+
+# Needs the network: fetches the advisory database.
+audit:
+	$(CARGO) deny check advisories
+
+check: lint test
+
+bench:
+	@scripts/apt.sh
+	@scripts/kafka.sh fetch
+	scripts/bench.sh

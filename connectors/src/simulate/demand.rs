@@ -1,0 +1,91 @@
+//! Vehicles that want to enter, per hour, by time of day and day of week.
+
+use super::noise::{Noise, Purpose};
+
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+const MICROS_PER_HOUR: f64 = 3_600_000_000.0;
+
+/// Share of the peak demand on Monday to Friday: (hour, share), straight lines between. Rush hours 7..9 and 16..18.
+const WEEKDAY: [(f64, f64); 16] = [
+    (0.0, 0.09),
+    (3.0, 0.06),
+    (5.0, 0.16),
+    (6.0, 0.48),
+    (6.75, 0.82),
+    (7.5, 1.0),
+    (8.5, 0.99),
+    (9.25, 0.78),
+    (11.0, 0.66),
+    (14.0, 0.70),
+    (15.5, 0.93),
+    (16.25, 1.02),
+    (17.5, 1.0),
+    (18.5, 0.70),
+    (21.0, 0.38),
+    (24.0, 0.09),
+];
+
+/// The same on Saturday and Sunday: one low hill.
+const WEEKEND: [(f64, f64); 8] =
+    [(0.0, 0.12), (4.0, 0.05), (7.0, 0.14), (10.0, 0.48), (13.0, 0.66), (17.0, 0.64), (20.0, 0.36), (24.0, 0.12)];
+
+/// Standard deviation of a day's factor on all demand.
+const DAY_SPREAD: f64 = 0.03;
+/// Friday's surplus.
+const FRIDAY: f64 = 1.03;
+/// Slow fluctuation of demand: first-order autoregression, one step a minute, standard deviation 4 %.
+const WAVE_KEPT: f64 = 0.95;
+const WAVE_SPREAD: f64 = 0.04;
+/// sqrt(1 - 0.95^2): keeps the fluctuation's variance.
+const WAVE_STEP: f64 = 0.312_249_899_919_92;
+
+/// Demand of the whole corridor as a factor on the peak values.
+#[derive(Debug, Clone)]
+pub(super) struct Demand {
+    seed: u64,
+    day: i64,
+    day_factor: f64,
+    wave: f64,
+    noise: Noise,
+}
+
+impl Demand {
+    pub(super) fn new(seed: u64) -> Self {
+        let noise = Noise::new(seed, Purpose::Demand, 0);
+        Self { seed, day: i64::MIN, day_factor: 1.0, wave: 0.0, noise }
+    }
+
+    /// Moves the fluctuation on by one minute.
+    pub(super) fn step_minute(&mut self) {
+        self.wave = self.wave * WAVE_KEPT + self.noise.normal() * WAVE_SPREAD * WAVE_STEP;
+    }
+
+    /// Factor on the peak demand at a time, microseconds since 1970 UTC.
+    pub(super) fn factor(&mut self, time_micros: i64) -> f64 {
+        let day = time_micros.div_euclid(MICROS_PER_DAY);
+        if day != self.day {
+            self.day = day;
+            self.day_factor = 1.0 + DAY_SPREAD * Noise::new(self.seed, Purpose::Day, day as u64).normal();
+        }
+        // 1970-01-01 was a Thursday; 0 is Monday here.
+        let weekday = (day + 3).rem_euclid(7);
+        let hour = time_micros.rem_euclid(MICROS_PER_DAY) as f64 / MICROS_PER_HOUR;
+        let share = match weekday {
+            0..=3 => between_points(&WEEKDAY, hour),
+            4 => between_points(&WEEKDAY, hour) * FRIDAY,
+            _ => between_points(&WEEKEND, hour),
+        };
+        share * self.day_factor * (1.0 + self.wave)
+    }
+}
+
+/// The value of a line through points with ascending first coordinate.
+fn between_points(points: &[(f64, f64)], at: f64) -> f64 {
+    for pair in points.windows(2) {
+        let ((from, low), (to, high)) = (pair[0], pair[1]);
+        if at < to {
+            return low + (high - low) * (at - from) / (to - from);
+        }
+    }
+    points.last().map_or(0.0, |last| last.1)
+}

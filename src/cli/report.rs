@@ -1,0 +1,130 @@
+//! Summaries and score tables, for people and for programs.
+
+use anyhow::Result;
+use clap::ValueEnum;
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::json;
+
+use crate::runtime::RunSummary;
+use crate::spec::PipelinePlan;
+use crate::spec::model::Span;
+use crate::stages::predict::ScoreTotal;
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Prints what a run did.
+///
+/// # Errors
+/// Only where JSON cannot be written, which these numbers never cause.
+pub fn print_summary(plan: &PipelinePlan, summary: &RunSummary, format: Format) -> Result<()> {
+    match format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(&summary_json(plan, summary))?),
+        Format::Text => {
+            print_accounting(plan, summary);
+            print_scores(&summary.scores);
+        }
+    }
+    Ok(())
+}
+
+/// The summary as JSON: counts, scores and the digest of the state.
+#[must_use]
+pub fn summary_json(plan: &PipelinePlan, summary: &RunSummary) -> serde_json::Value {
+    let rows = summary.accounting();
+    json!({
+        "pipeline": plan.name,
+        "rows": {
+            "in": rows.rows_in, "accepted": rows.accepted, "late": rows.late, "dead_letter": rows.dead_letter(),
+            "filtered": rows.filtered, "duplicate": rows.duplicate, "skipped": rows.skipped,
+            "balanced": rows.balanced(),
+        },
+        "windows": summary.windows(),
+        "alerts": summary.alerts(),
+        "scores": summary.scores,
+        "commits": summary.commits,
+        "rewinds": summary.rewinds,
+        "elapsed_s": summary.elapsed.as_secs_f64(),
+        "state_digest": summary.digest().to_string(),
+    })
+}
+
+fn print_accounting(plan: &PipelinePlan, summary: &RunSummary) {
+    let rows = summary.accounting();
+    let seconds = summary.elapsed.as_secs_f64();
+    let sign = if rows.balanced() { "=" } else { "!=" };
+    println!(
+        "{}: {} rows in {sign} {} accepted + {} late + {} dead letters + {} filtered + {} duplicate",
+        plan.name,
+        rows.rows_in,
+        rows.accepted,
+        rows.late,
+        rows.dead_letter(),
+        rows.filtered,
+        rows.duplicate,
+    );
+    if rows.skipped > 0 {
+        println!("{} offsets were gone before they could be read and were skipped", rows.skipped);
+    }
+    println!(
+        "{} windows, {} alert changes, {} commits, {} rewinds, {seconds:.1} s",
+        summary.windows(),
+        summary.alerts(),
+        summary.commits,
+        summary.rewinds,
+    );
+    println!("state {}", summary.digest());
+}
+
+/// Prints MAE, RMSE and skill of every model beside the baselines.
+pub fn print_scores(scores: &[ScoreTotal]) {
+    if scores.is_empty() {
+        return;
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header([
+        "predictor",
+        "horizon",
+        "model",
+        "n",
+        "MAE",
+        "RMSE",
+        "vs persistence",
+        "vs profile",
+    ]);
+    for score in scores {
+        table.add_row([
+            score.predictor.clone(),
+            Span { micros: score.horizon_micros }.to_string(),
+            score.model.clone(),
+            score.count.to_string(),
+            format!("{:.3}", score.mae),
+            format!("{:.3}", score.rmse),
+            skill(scores, score, "persistence"),
+            skill(scores, score, "profile"),
+        ]);
+    }
+    for column in 3..8 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    println!("\n{table}");
+}
+
+/// How much lower the MAE is than the baseline's, in percent; empty for the baseline itself.
+fn skill(scores: &[ScoreTotal], score: &ScoreTotal, baseline: &str) -> String {
+    let reference = scores.iter().find(|other| {
+        other.model == baseline
+            && other.predictor == score.predictor
+            && other.horizon_micros == score.horizon_micros
+            && score.model != baseline
+    });
+    reference.map_or_else(String::new, |reference| format!("{:+.1} %", 100.0 * (1.0 - score.mae / reference.mae)))
+}

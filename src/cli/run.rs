@@ -1,0 +1,100 @@
+//! `arterial run`: a pipeline, live or up to the present end of its topics.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use arterial_connectors::source::Until;
+use clap::{Args, ValueEnum};
+
+use super::load::load_plan;
+use super::report::{Format, print_summary};
+use crate::runtime::connect;
+use crate::observe::Metrics;
+use crate::runtime::{Pipeline, RunOptions};
+use crate::serve::Server;
+
+/// Run a pipeline.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    arterial run pipelines/congestion-aarhus.yaml\n  \
+    arterial run --until latest pipelines/congestion-simulated.yaml\n  \
+    arterial run --reset all pipelines/city-job.yaml\n\n\
+    SIGTERM and Ctrl-C finish the batch at hand, commit and leave.")]
+pub struct RunArgs {
+    /// The pipeline file.
+    pub pipeline: PathBuf,
+    /// How long to read.
+    #[arg(long, value_enum, default_value_t = UntilArg::Forever)]
+    pub until: UntilArg,
+    /// Forget the state of this step and learn it anew: a step's name, or `all`. May be given several times.
+    #[arg(long, value_name = "STEP")]
+    pub reset: Vec<String>,
+    /// How the summary is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// How long to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum UntilArg {
+    /// For ever.
+    Forever,
+    /// Up to the ends that the partitions have now.
+    Latest,
+}
+
+/// Runs the verb; prints the summary to stdout.
+///
+/// # Errors
+/// A file that cannot be read or does not check, or a run that failed.
+pub fn run(args: &RunArgs) -> Result<()> {
+    let plan = load_plan(&args.pipeline)?;
+    let until = match args.until {
+        UntilArg::Forever => Until::Forever,
+        UntilArg::Latest => Until::Latest,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let metrics = Arc::new(Metrics::default());
+        let server = match plan.runtime.listen {
+            Some(address) => Some(serve(address, &metrics).await?),
+            None => None,
+        };
+        let plan = Arc::new(plan.with_reset(&args.reset)?);
+        let connection = connect(&plan)?;
+        let options = RunOptions { until, metrics, ..RunOptions::default() };
+        let summary = Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()).await?;
+        if let Some(server) = server {
+            server.abort();
+        }
+        print_summary(&plan, &summary, args.format)
+    })
+}
+
+async fn serve(address: SocketAddr, metrics: &Arc<Metrics>) -> Result<tokio::task::JoinHandle<()>> {
+    let server = Server::bind(address, Arc::clone(metrics))
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another address under `runtime.listen`"))?;
+    tracing::info!(address = %server.address()?, "serving /metrics, /healthz and /readyz");
+    Ok(tokio::spawn(async move {
+        if let Err(error) = server.serve(std::future::pending()).await {
+            tracing::error!(%error, "the metrics server ended");
+        }
+    }))
+}
+
+/// Resolves at SIGTERM or Ctrl-C.
+async fn shutdown_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
+        let _ = interrupt.await;
+        return;
+    };
+    tokio::select! {
+        _ = interrupt => {},
+        _ = terminate.recv() => {},
+    }
+    tracing::info!("stopping: committing what was read");
+}

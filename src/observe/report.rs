@@ -1,0 +1,16 @@
+//! What happened to one batch: the one event per batch that metrics are made of.
+
+use std::collections::BTreeMap;
+
+/// Counts of one batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BatchReport {
+    /// Rows read.
+    pub rows: u64,
+    /// Closed windows, counted per live key.
+    pub windows: u64,
+    /// Alert changes.
+    pub alerts: u64,
+    /// Dead letters by (stage, reason code).
+    pub rejected: BTreeMap<(&'static str, &'static str), u64>,
+}

@@ -1,0 +1,183 @@
+//! The commit protocol of a worker: begin, append, commit, and the way back after anything but success.
+//!
+//! *Invariant:* after every outcome other than `Committed`, working state is thrown away and rebuilt from what is
+//! durable, and the source is wound back to the offset that state ends at.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use arterial_connectors::ledger::{Commit, CommitOutcome, LedgerError, Restored};
+use arterial_connectors::position::{Partition, Position};
+use arterial_connectors::source::SeekTo;
+
+use super::error::PipelineError;
+use super::shard::Shard;
+use super::summary::WorkerSummary;
+use super::worker::Worker;
+use crate::state::Blocks;
+
+/// Longest pause between two attempts after failed commits.
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// First pause; doubles with every failure in a row.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+
+impl Worker {
+    /// Hands the records of the last step to the open transaction, opening one where none is open.
+    pub(super) fn append(&mut self) -> Result<(), PipelineError> {
+        if self.records.is_empty() {
+            return Ok(());
+        }
+        let appended = self.begin().and_then(|()| self.ledger.append(&self.records));
+        self.records.clear();
+        match appended {
+            Ok(()) => Ok(()),
+            Err(error) => self.recover_from(error),
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), LedgerError> {
+        if !self.transaction_open {
+            self.ledger.begin()?;
+            self.transaction_open = true;
+        }
+        Ok(())
+    }
+
+    /// Makes everything since the last commit durable, if there is anything.
+    pub(super) fn commit(&mut self) -> Result<(), PipelineError> {
+        if self.shards.values().any(Shard::changed) {
+            self.commit_changes()?;
+        }
+        let lag_rows = self.source.lag_rows().iter().map(|(_, rows)| rows).sum();
+        self.metrics.lag(lag_rows);
+        self.pace.committed(Instant::now(), lag_rows);
+        Ok(())
+    }
+
+    fn commit_changes(&mut self) -> Result<(), PipelineError> {
+        if let Err(error) = self.begin() {
+            return self.recover_from(error);
+        }
+        let started = Instant::now();
+        let mut positions: Vec<Position> = Vec::new();
+        let mut state = Vec::new();
+        for shard in self.shards.values_mut().filter(|shard| shard.changed()) {
+            positions.extend(shard.position());
+            shard.save(&mut state);
+        }
+        let state_bytes = state.iter().map(|record| record.value.as_ref().map_or(0, Vec::len)).sum();
+        let group = self.source.group_metadata();
+        let commit = Commit { positions: &positions, state: &state, group: group.as_ref() };
+        let outcome = match self.ledger.commit(commit) {
+            Ok(outcome) => outcome,
+            Err(error) => return self.recover_from(error),
+        };
+        self.transaction_open = false;
+        self.metrics.commit(outcome, started.elapsed(), state_bytes);
+        match outcome {
+            CommitOutcome::Committed => {
+                self.failures_in_a_row = 0;
+                self.summary.commits += 1;
+                self.shards.values_mut().for_each(Shard::mark_committed);
+                for shard in self.shards.values() {
+                    self.metrics.accounting(shard.partition(), shard.accounting());
+                }
+                Ok(())
+            }
+            CommitOutcome::Aborted | CommitOutcome::Unknown => {
+                tracing::warn!(?outcome, "commit did not succeed; going back to the last one");
+                self.back_off();
+                self.restore_owned()
+            }
+            CommitOutcome::Fenced => Err(PipelineError::Fenced),
+        }
+    }
+
+    fn recover_from(&mut self, error: LedgerError) -> Result<(), PipelineError> {
+        if !error.transient() {
+            return Err(error.into());
+        }
+        tracing::warn!(%error, hint = error.hint(), "ledger failed for a moment; going back to the last commit");
+        self.back_off();
+        self.recover()
+    }
+
+    /// Aborts the open transaction and rebuilds every owned partition from what is durable.
+    pub(super) fn recover(&mut self) -> Result<(), PipelineError> {
+        if std::mem::take(&mut self.transaction_open) {
+            match self.ledger.abort() {
+                Ok(()) => {}
+                // The next restore shuts the old transaction out in any case.
+                Err(error) if error.transient() => tracing::warn!(%error, "abort failed for a moment"),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.restore_owned()
+    }
+
+    fn restore_owned(&mut self) -> Result<(), PipelineError> {
+        self.records.clear();
+        self.summary.rewinds += 1;
+        let owned: Vec<Partition> = self.shards.keys().copied().collect();
+        self.drop_shards(&owned);
+        self.adopt(&owned)
+    }
+
+    /// Restores partitions and starts reading them where their state ends.
+    pub(super) fn adopt(&mut self, partitions: &[Partition]) -> Result<(), PipelineError> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let now_micros = self.clock.now_micros();
+        for Restored { partition, next_offset, state } in self.restore_patiently(partitions)? {
+            let blocks = Blocks::from_records(state).map_err(|error| PipelineError::State(error.to_string()))?;
+            let shard = Shard::restore(&self.plan, partition, next_offset, blocks)?;
+            self.shards.insert(partition, shard);
+            self.last_row_micros.insert(partition, now_micros);
+            self.source.seek(partition, next_offset.map_or(SeekTo::Start, SeekTo::Offset))?;
+        }
+        Ok(())
+    }
+
+    fn restore_patiently(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, PipelineError> {
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(PipelineError::Stopped);
+            }
+            match self.ledger.restore(partitions) {
+                Ok(restored) => return Ok(restored),
+                Err(error) if error.transient() => {
+                    tracing::warn!(%error, hint = error.hint(), "restore failed for a moment; trying again");
+                    self.metrics.connected(Err(error.to_string()));
+                    self.back_off();
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    pub(super) fn drop_shards(&mut self, partitions: &[Partition]) {
+        for partition in partitions {
+            self.shards.remove(partition);
+            self.ended.remove(partition);
+            self.last_row_micros.remove(partition);
+        }
+        self.drift.forget(partitions);
+    }
+
+    fn back_off(&mut self) {
+        let pause = BACKOFF_MIN.saturating_mul(1 << self.failures_in_a_row.min(10)).min(BACKOFF_MAX);
+        self.failures_in_a_row += 1;
+        let end = Instant::now() + pause;
+        while Instant::now() < end && !self.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(BACKOFF_MIN.min(pause));
+        }
+    }
+
+    pub(super) fn into_summary(mut self) -> WorkerSummary {
+        for shard in self.shards.values() {
+            self.summary.add_partition(shard);
+        }
+        self.summary
+    }
+}

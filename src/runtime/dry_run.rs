@@ -1,0 +1,78 @@
+//! Rows in, everything a pipeline makes of them out, without source or ledger: what `arterial test` looks at.
+
+use std::sync::Arc;
+
+use arterial_connectors::ledger::Records;
+use arterial_connectors::payload::{Payload, RawRows};
+use arterial_connectors::position::Partition;
+use arterial_connectors::source::SourceBatch;
+use serde_json::{Map, Value};
+
+use super::control::FlushReason;
+use super::error::PipelineError;
+use super::shard::Shard;
+use super::trace::Trace;
+use crate::spec::PipelinePlan;
+use crate::spec::model::Output;
+use crate::state::Blocks;
+
+/// A row of an output, by column.
+pub type DryRow = Map<String, Value>;
+
+/// Everything that came out, in order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DryRun {
+    /// Rows after cleaning.
+    pub clean: Vec<DryRow>,
+    /// Closed windows, one row per live key.
+    pub windows: Vec<DryRow>,
+    /// Forecasts.
+    pub forecasts: Vec<DryRow>,
+    /// Alert changes.
+    pub alerts: Vec<DryRow>,
+    /// Dead letters: `stage`, `reason`, `detail`.
+    pub dead_letter: Vec<DryRow>,
+    /// Late rows, as they came.
+    pub late: Vec<DryRow>,
+}
+
+/// Takes the rows through every stage as one partition, closes all windows, and gathers the outputs.
+///
+/// # Errors
+/// As a shard's.
+pub fn dry_run(plan: &Arc<PipelinePlan>, rows: RawRows) -> Result<DryRun, PipelineError> {
+    let plan = Arc::new(plan.with_all_outputs());
+    let partition = Partition { topic: 0, number: 0 };
+    let mut shard = Shard::restore(&plan, partition, None, Blocks::default())?;
+    shard.trace = Some(Trace::default());
+    let next_offset = rows.len() as i64;
+    let batch = SourceBatch { partition, payload: Payload::Raw(rows), next_offset, skipped: 0 };
+    let mut records = Records::default();
+    shard.process(&batch, &mut records)?;
+    shard.flush(FlushReason::End, 0, &mut records)?;
+    let Trace { clean, windows } = shard.trace.take().unwrap_or_default();
+    let mut run = DryRun { clean, windows, ..DryRun::default() };
+    for record in records.iter() {
+        let Some(output) = plan.sinks.output(record.sink) else { continue };
+        let value = record.value.and_then(|value| serde_json::from_slice(value).ok());
+        match (output, value) {
+            (Output::Forecasts, Some(row)) => run.forecasts.push(row),
+            (Output::Alerts, Some(row)) => run.alerts.push(row),
+            (Output::Late, Some(row)) => run.late.push(row),
+            (Output::DeadLetter, _) => run.dead_letter.push(dead_letter_row(record.headers)),
+            _ => {}
+        }
+    }
+    Ok(run)
+}
+
+/// A dead letter's own headers as columns: `stage`, `reason`, `detail`.
+fn dead_letter_row(headers: &[(String, Vec<u8>)]) -> DryRow {
+    headers
+        .iter()
+        .filter_map(|(name, value)| {
+            let name = name.strip_prefix("arterial.dlq.")?;
+            Some((name.to_owned(), Value::from(String::from_utf8_lossy(value).into_owned())))
+        })
+        .collect()
+}

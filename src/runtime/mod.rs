@@ -1,0 +1,20 @@
+//! Workers, wiring, backpressure, the commit protocol and shutdown: the only layer that spawns, reads clocks and
+//! counts metrics.
+
+mod clock;
+mod commit;
+mod control;
+mod drift;
+mod error;
+mod outputs;
+mod pace;
+mod pipeline;
+mod shard;
+mod summary;
+mod worker;
+
+pub use clock::SystemClock;
+pub use control::{ControlRecord, FlushReason};
+pub use error::PipelineError;
+pub use pipeline::{Connect, Pipeline, RunOptions};
+pub use summary::{PartitionSummary, RunSummary};

@@ -1,0 +1,179 @@
+//! What the stages return -> records of the sinks that want it. An output without a sink is not encoded at all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::json::LineDelimitedWriter;
+use arterial_connectors::ledger::Records;
+use arterial_connectors::payload::{Header, Payload};
+use arterial_connectors::position::Partition;
+use arterial_connectors::source::SourceBatch;
+
+use super::control::ControlRecord;
+use crate::observe::BatchReport;
+use crate::spec::PipelinePlan;
+use crate::spec::model::Output;
+use crate::stages::alert::{AlertChange, RuleInput};
+use crate::stages::encode::{
+    AlertContext, DeadLetterOrigin, Encoded, ForecastRow, dead_letter_headers, encode_alert, encode_forecast,
+    encode_scores,
+};
+use crate::stages::predict::{Forecasts, Predict, ScoreRow};
+use crate::stages::rows::Rejected;
+use crate::stages::window::Keys;
+
+/// Encodes the outputs of one partition.
+pub(super) struct Outputs {
+    plan: Arc<PipelinePlan>,
+    partition: Partition,
+    scratch: Vec<u8>,
+}
+
+impl Outputs {
+    pub(super) fn new(plan: &Arc<PipelinePlan>, partition: Partition) -> Self {
+        Self { plan: Arc::clone(plan), partition, scratch: Vec::new() }
+    }
+
+    /// Dead letters: the original key, value and headers, and why.
+    pub(super) fn dead_letters(
+        &mut self,
+        batch: &SourceBatch,
+        rejected: &[Rejected],
+        report: &mut BatchReport,
+        records: &mut Records,
+    ) {
+        let sink = self.plan.sinks.sink(Output::DeadLetter);
+        for rejected in rejected {
+            *report.rejected.entry((rejected.stage.name(), rejected.reason.code())).or_default() += 1;
+            let Some(sink) = sink else { continue };
+            let origin = DeadLetterOrigin {
+                pipeline: &self.plan.name,
+                version: &self.plan.version,
+                topic: self.plan.topic(self.partition.topic),
+                partition: self.partition.number,
+                offset: batch.payload.offset(rejected.origin as usize),
+            };
+            original(batch, rejected.origin, |key, value, headers| {
+                records.push(sink, key, value, dead_letter_headers(headers, &origin, rejected));
+            });
+        }
+    }
+
+    /// Late rows, as they came.
+    pub(super) fn late(&mut self, batch: &SourceBatch, origins: &[u32], records: &mut Records) {
+        let Some(sink) = self.plan.sinks.sink(Output::Late) else { return };
+        for origin in origins {
+            original(batch, *origin, |key, value, headers| records.push(sink, key, value, headers.to_vec()));
+        }
+    }
+
+    /// Every forecast of every live key.
+    pub(super) fn forecasts(&mut self, keys: &Keys, live: &[bool], made: &[Forecasts], records: &mut Records) {
+        let Some(sink) = self.plan.sinks.sink(Output::Forecasts) else { return };
+        let plan = Arc::clone(&self.plan);
+        for forecasts in made {
+            for (index, horizon) in plan.predict.horizons(forecasts.predictor).iter().enumerate() {
+                for key in (0..live.len()).filter(|key| live[*key] && !forecasts.model[index][*key].is_nan()) {
+                    let names = key_columns(&plan, keys, key as u32);
+                    let text = names.values().copied().collect::<Vec<_>>().join("/");
+                    self.scratch.clear();
+                    let row = ForecastRow {
+                        key: names,
+                        predictor: plan.predict.name(forecasts.predictor),
+                        horizon: horizon.micros,
+                        window_end: forecasts.end,
+                        value: forecasts.model[index][key],
+                        persistence: forecasts.persistence[index][key],
+                        profile: forecasts.profile[index][key],
+                        version: forecasts.version[index],
+                    };
+                    encode_forecast(&row, &mut self.scratch);
+                    records.push(sink, Some(text.as_bytes()), Some(&self.scratch), Vec::new());
+                }
+            }
+        }
+    }
+
+    /// Scores of days that are over.
+    pub(super) fn scores(&mut self, rows: &[ScoreRow], records: &mut Records) {
+        let Some(sink) = self.plan.sinks.sink(Output::Scores).filter(|_| !rows.is_empty()) else { return };
+        for (key, value) in encode_scores(&self.plan.name, self.partition.number, rows) {
+            records.push(sink, Some(&key), Some(&value), Vec::new());
+        }
+    }
+
+    /// Alert changes with their explanations.
+    pub(super) fn alerts(
+        &mut self,
+        keys: &Keys,
+        input: &RuleInput<'_>,
+        changes: &[AlertChange],
+        predict: &Predict,
+        records: &mut Records,
+    ) {
+        let Some(sink) = self.plan.sinks.sink(Output::Alerts) else { return };
+        for change in changes {
+            let context = self.context(keys, input, change, predict);
+            let format = self.plan.sinks.format(sink);
+            let Encoded { key, value, headers } = encode_alert(change, &context, format);
+            records.push(sink, Some(&key), Some(&value), headers);
+        }
+    }
+
+    fn context<'a>(
+        &'a self,
+        keys: &'a Keys,
+        input: &RuleInput<'_>,
+        change: &AlertChange,
+        predict: &Predict,
+    ) -> AlertContext<'a> {
+        let rule = &self.plan.alerts.rules()[change.rule];
+        let explained = rule.forecasts_read().first().and_then(|(predictor, horizon)| {
+            let why = predict.explain(*predictor, *horizon, change.key)?;
+            let micros = self.plan.predict.horizons(*predictor)[*horizon].micros;
+            Some((self.plan.predict.name(*predictor), micros, why))
+        });
+        let values: Vec<&str> = keys.values(change.key).collect();
+        let measured = input.window.rows[change.key as usize] >= self.plan.window.min_count();
+        AlertContext {
+            pipeline: &self.plan.name,
+            rule: rule.name(),
+            key: key_columns(&self.plan, keys, change.key),
+            explained,
+            expire_after: self.plan.alert_expire_after(change.rule),
+            inputs_quality: Some(f64::from(u8::from(measured))),
+            summary: self.plan.alerts.summary(change, &values, input),
+        }
+    }
+
+    /// A decision, to the control topic.
+    pub(super) fn control(&mut self, record: &ControlRecord, records: &mut Records) {
+        let Some(sink) = self.plan.sinks.control() else { return };
+        let key = format!("{}/{}", self.plan.topic(record.topic), record.partition);
+        // The record holds numbers and fixed words only.
+        let value = serde_json::to_vec(record).unwrap_or_default();
+        records.push(sink, Some(key.as_bytes()), Some(&value), Vec::new());
+    }
+}
+
+fn key_columns<'a>(plan: &'a PipelinePlan, keys: &'a Keys, key: u32) -> BTreeMap<&'a str, &'a str> {
+    plan.window.key_columns().iter().map(String::as_str).zip(keys.values(key)).collect()
+}
+
+/// Gives a row's original key, value and headers; rows that were typed from the start are written as JSON.
+fn original(batch: &SourceBatch, origin: u32, take: impl FnOnce(Option<&[u8]>, Option<&[u8]>, &[Header])) {
+    match &batch.payload {
+        Payload::Raw(rows) => {
+            let row = rows.row(origin as usize);
+            take(row.key, row.value, row.headers);
+        }
+        Payload::Typed { rows, .. } => {
+            let mut json = Vec::new();
+            let mut writer = LineDelimitedWriter::new(&mut json);
+            // A row whose types JSON cannot hold leaves its dead letter without a value, not unwritten.
+            let _ = writer.write(&rows.slice(origin as usize, 1)).and_then(|()| writer.finish());
+            drop(writer);
+            take(None, Some(json.trim_ascii_end()), &[]);
+        }
+    }
+}

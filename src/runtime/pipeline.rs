@@ -1,0 +1,165 @@
+//! A checked plan and a way to connect it -> a run of one or more workers.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use arterial_connectors::ledger::{Ledger, LedgerError};
+use arterial_connectors::source::{Source, SourceError, Until};
+use tokio::sync::mpsc;
+
+use super::clock::SystemClock;
+use super::error::PipelineError;
+use super::summary::{RunSummary, WorkerSummary};
+use super::worker::{Worker, WorkerParts};
+use crate::observe::Metrics;
+use crate::spec::PipelinePlan;
+use crate::vocab::Clock;
+
+/// Opens the two ends of a pipeline for each worker.
+pub trait Connect: Send + Sync {
+    /// The source of the worker with this slot.
+    ///
+    /// # Errors
+    /// As the source says.
+    fn source(&self, slot: &str, until: Until) -> Result<Box<dyn Source>, SourceError>;
+
+    /// The ledger of the worker with this slot. `partition_counts`: partitions of each of the source's topics.
+    ///
+    /// # Errors
+    /// As the ledger says.
+    fn ledger(&self, slot: &str, partition_counts: &[u32]) -> Result<Box<dyn Ledger>, LedgerError>;
+}
+
+/// How a run differs from the plan.
+#[derive(Clone)]
+pub struct RunOptions {
+    /// How long to read.
+    pub until: Until,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where numbers go.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { until: Until::Forever, clock: Arc::new(SystemClock), metrics: Arc::new(Metrics::default()) }
+    }
+}
+
+/// A pipeline that is ready to run.
+pub struct Pipeline {
+    plan: Arc<PipelinePlan>,
+    connect: Arc<dyn Connect>,
+    options: RunOptions,
+}
+
+type WorkerEnd = (String, Result<WorkerSummary, PipelineError>);
+
+impl Pipeline {
+    /// A pipeline from its plan, its connections and its options. Nothing is opened yet.
+    #[must_use]
+    pub fn new(plan: Arc<PipelinePlan>, connect: Arc<dyn Connect>, options: RunOptions) -> Self {
+        Self { plan, connect, options }
+    }
+
+    /// Runs until `shutdown` resolves (what was read is committed first), until a bounded run reached its end, or
+    /// until a worker fails. Workers are threads of their own: the caller's runtime is never blocked.
+    ///
+    /// # Errors
+    /// The first worker's error; the others are stopped at their next commit.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<RunSummary, PipelineError> {
+        let started = Instant::now();
+        let stop = Arc::new(AtomicBool::new(false));
+        let slots: Vec<String> =
+            (0..self.plan.runtime.workers).map(|index| format!("{}-{index}", self.plan.runtime.instance)).collect();
+        let (sender, mut ends) = mpsc::channel::<WorkerEnd>(slots.len().max(1));
+        for slot in slots {
+            self.spawn_worker(slot, &stop, sender.clone())?;
+        }
+        drop(sender);
+        tokio::pin!(shutdown);
+        let mut summaries = Vec::new();
+        let mut failure = None;
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                () = &mut shutdown, if !stopping => {
+                    stopping = true;
+                    stop.store(true, Ordering::Relaxed);
+                }
+                end = ends.recv() => match end {
+                    Some((_, Ok(summary))) => summaries.push(summary),
+                    Some((slot, Err(error))) => {
+                        tracing::error!(slot, %error, hint = error.hint(), "worker failed");
+                        stop.store(true, Ordering::Relaxed);
+                        failure.get_or_insert(error);
+                    }
+                    None => break,
+                },
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(RunSummary::of(summaries, started.elapsed())),
+        }
+    }
+
+    fn spawn_worker(
+        &self,
+        slot: String,
+        stop: &Arc<AtomicBool>,
+        ends: mpsc::Sender<WorkerEnd>,
+    ) -> Result<(), PipelineError> {
+        let (plan, connect, options, stop) =
+            (Arc::clone(&self.plan), Arc::clone(&self.connect), self.options.clone(), Arc::clone(stop));
+        let name = format!("arterial-{slot}");
+        let work = move || {
+            let body = std::panic::AssertUnwindSafe(|| run_worker(plan, connect.as_ref(), options, stop, &slot));
+            let end = std::panic::catch_unwind(body).unwrap_or_else(|panic| {
+                Err(PipelineError::Panicked { worker: slot.clone(), message: panic_message(panic.as_ref()) })
+            });
+            // The receiver lives until every sender is gone; a failed send means the run was dropped.
+            let _ = ends.blocking_send((slot, end));
+        };
+        thread::Builder::new()
+            .name(name)
+            .spawn(work)
+            .map(drop)
+            .map_err(|error| PipelineError::System { what: "starting a worker".to_owned(), reason: error.to_string() })
+    }
+}
+
+fn run_worker(
+    plan: Arc<PipelinePlan>,
+    connect: &dyn Connect,
+    options: RunOptions,
+    stop: Arc<AtomicBool>,
+    slot: &str,
+) -> Result<WorkerSummary, PipelineError> {
+    let mut source = connect.source(slot, options.until)?;
+    let counts = loop {
+        match source.partition_counts() {
+            Ok(counts) => break counts,
+            Err(error) if error.transient() && !stop.load(Ordering::Relaxed) => {
+                tracing::warn!(%error, hint = error.hint(), "waiting for the source");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let ledger = connect.ledger(slot, &counts)?;
+    let metrics = options.metrics.worker(slot);
+    let parts = WorkerParts { source, ledger, clock: options.clock, stop, metrics, until: options.until };
+    Worker::new(plan, parts).run()
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (None, Some(text)) => text.clone(),
+        (None, None) => "no message".to_owned(),
+    }
+}

@@ -1,0 +1,261 @@
+//! All stages of one partition in the order the data flows, with their state.
+//!
+//! `decode, (late rows leave), clean, window, features, predict, alert, encode`. A shard is deterministic in the rows
+//! it is given, at whatever boundaries they are cut into batches.
+
+use std::sync::Arc;
+
+use arterial_connectors::ledger::{Records, StateRecord};
+use arterial_connectors::position::{Partition, Position};
+use arterial_connectors::source::SourceBatch;
+use serde::{Deserialize, Serialize};
+
+use super::control::{ControlRecord, FlushReason};
+use super::error::PipelineError;
+use super::models::Models;
+use super::outputs::Outputs;
+use super::summary::PartitionSummary;
+use crate::observe::BatchReport;
+use crate::spec::PipelinePlan;
+use crate::stages::clean::{Cleaned, Cleaner};
+use crate::stages::decode::{Decoded, Decoder};
+use crate::stages::predict::ScoreRow;
+use crate::stages::window::{Watermark, Windows};
+use crate::state::{Accounting, BlockRecords, Blocks, digest_of_blocks};
+use crate::vocab::{EventTime, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
+
+/// Step name of the shard's own block.
+const STEP: &str = "partition";
+
+/// What a shard keeps beside its stages' state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Progress {
+    next_offset: Option<i64>,
+    accounting: Accounting,
+    windows: u64,
+    alerts: u64,
+    /// Identity of every stateful step's settings, by step: state made by other settings is refused.
+    identities: Vec<(String, String)>,
+}
+
+/// One partition at work.
+pub(super) struct Shard {
+    partition: Partition,
+    decoder: Decoder,
+    watermark: Watermark,
+    cleaner: Cleaner,
+    windows: Windows,
+    models: Models,
+    outputs: Outputs,
+    progress: Progress,
+    changed: bool,
+    /// State blocks whose deletion the next commit writes: steps that were reset.
+    reset: Vec<(String, u32)>,
+}
+
+impl Shard {
+    /// A shard as its last commit left it; a fresh one where `blocks` is empty.
+    pub(super) fn restore(
+        plan: &Arc<PipelinePlan>,
+        partition: Partition,
+        next_offset: Option<i64>,
+        mut blocks: Blocks,
+    ) -> Result<Self, PipelineError> {
+        let saved = read_progress(&blocks)?;
+        let identities = plan.identities();
+        let changed: Vec<String> = saved.as_ref().map_or_else(Vec::new, |saved| changed_steps(saved, &identities));
+        if let Some(refused) = refused_changes(&changed, plan) {
+            return Err(PipelineError::Changed { changed: refused });
+        }
+        let reset = blocks.remove_steps(|step| step != STEP && plan.resets(step));
+        let mut progress = saved.unwrap_or_default();
+        progress.identities = identities;
+        if next_offset.is_some() {
+            progress.next_offset = next_offset;
+        }
+        let mut shard = Self {
+            partition,
+            decoder: Decoder::new(Arc::clone(&plan.decode)),
+            watermark: Watermark::new(&plan.window),
+            cleaner: Cleaner::new(Arc::clone(&plan.clean)),
+            windows: Windows::new(Arc::clone(&plan.window)),
+            models: Models::new(plan),
+            outputs: Outputs::new(plan, partition),
+            progress,
+            changed: !reset.is_empty(),
+            reset,
+        };
+        shard.read_state(&blocks)?;
+        Ok(shard)
+    }
+
+    fn read_state(&mut self, blocks: &dyn StateReader) -> Result<(), StateError> {
+        self.watermark.restore(blocks)?;
+        self.cleaner.restore(blocks)?;
+        self.windows.restore(blocks)?;
+        self.models.restore(blocks)
+    }
+
+    fn write_state(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
+        writer.put(STEP, 0, to_block(&self.progress));
+        self.watermark.snapshot(which, writer);
+        self.cleaner.snapshot(which, writer);
+        self.windows.snapshot(which, writer);
+        self.models.snapshot(which, writer);
+    }
+
+    /// Takes one batch through every stage; outputs are appended to `records`.
+    pub(super) fn process(
+        &mut self,
+        batch: &SourceBatch,
+        records: &mut Records,
+    ) -> Result<BatchReport, PipelineError> {
+        let mut report = BatchReport { rows: batch.payload.len() as u64, ..BatchReport::default() };
+        let accounting = &mut self.progress.accounting;
+        accounting.rows_in += report.rows;
+        accounting.skipped += batch.skipped;
+
+        let Decoded { rows, rejected, tombstones } = self.decoder.decode(&batch.payload)?;
+        accounting.dead_letter_decode += rejected.len() as u64;
+        accounting.filtered += tombstones.len() as u64;
+        self.outputs.dead_letters(batch, &rejected, &mut report, records);
+
+        let advance = self.watermark.advance(&rows);
+        let (rows, late) = advance.split(rows);
+        accounting.late += late.len() as u64;
+        self.outputs.late(batch, &late, records);
+
+        let Cleaned { rows, rejected, filtered, duplicates } = self.cleaner.clean(rows)?;
+        accounting.filtered += filtered.len() as u64;
+        accounting.duplicate += duplicates.len() as u64;
+        accounting.dead_letter_clean += rejected.len() as u64;
+        self.outputs.dead_letters(batch, &rejected, &mut report, records);
+
+        let (models, outputs) = (&mut self.models, &mut self.outputs);
+        let mut closing = Ok(());
+        let refused = self.windows.push(&rows, &advance.crossings, &mut |keys, window| {
+            if closing.is_ok() {
+                closing = models.close(keys, window, outputs, &mut report, records);
+            }
+        });
+        closing?;
+        let accounting = &mut self.progress.accounting;
+        accounting.dead_letter_clean += refused.len() as u64;
+        accounting.accepted += (rows.origin.len() - refused.len()) as u64;
+        self.outputs.dead_letters(batch, &refused, &mut report, records);
+
+        self.progress.next_offset = Some(batch.next_offset);
+        self.count(&report);
+        Ok(report)
+    }
+
+    /// Closes the windows that are open although the watermark has not passed them, and logs the decision.
+    pub(super) fn flush(
+        &mut self,
+        reason: FlushReason,
+        decided_at: i64,
+        records: &mut Records,
+    ) -> Result<BatchReport, PipelineError> {
+        let mut report = BatchReport::default();
+        let Some(flushed_until) = self.watermark.flush() else { return Ok(report) };
+        let (models, outputs) = (&mut self.models, &mut self.outputs);
+        let mut closing = Ok(());
+        self.windows.close_until(flushed_until, &mut |keys, window| {
+            if closing.is_ok() {
+                closing = models.close(keys, window, outputs, &mut report, records);
+            }
+        });
+        closing?;
+        self.outputs.control(
+            &ControlRecord {
+                reason,
+                topic: self.partition.topic,
+                partition: self.partition.number,
+                next_offset: self.progress.next_offset.unwrap_or(0),
+                flushed_until,
+                decided_at,
+            },
+            records,
+        );
+        self.count(&report);
+        Ok(report)
+    }
+
+    fn count(&mut self, report: &BatchReport) {
+        self.progress.windows += report.windows;
+        self.progress.alerts += report.alerts;
+        self.changed = true;
+    }
+
+    /// Whether there is anything to commit.
+    pub(super) fn changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Appends the state that changed since the last commit.
+    pub(super) fn save(&mut self, records: &mut Vec<StateRecord>) {
+        let mut writer = BlockRecords::new(self.partition, records);
+        for (step, block) in self.reset.drain(..) {
+            writer.delete(&step, block);
+        }
+        self.write_state(Snapshot::Changed, &mut writer);
+    }
+
+    /// The commit that [`Self::save`] wrote for has succeeded.
+    pub(super) fn mark_committed(&mut self) {
+        self.changed = false;
+    }
+
+    pub(super) fn position(&self) -> Option<Position> {
+        self.progress.next_offset.map(|next_offset| Position { partition: self.partition, next_offset })
+    }
+
+    pub(super) fn partition(&self) -> Partition {
+        self.partition
+    }
+
+    pub(super) fn accounting(&self) -> &Accounting {
+        &self.progress.accounting
+    }
+
+    /// Largest event time seen.
+    pub(super) fn newest(&self) -> Option<EventTime> {
+        self.watermark.newest()
+    }
+
+    pub(super) fn score_totals(&self) -> Vec<ScoreRow> {
+        self.models.score_totals()
+    }
+
+    pub(super) fn summary(&mut self) -> PartitionSummary {
+        let mut blocks = Blocks::default();
+        self.write_state(Snapshot::Full, &mut blocks);
+        PartitionSummary {
+            next_offset: self.progress.next_offset,
+            accounting: self.progress.accounting,
+            windows: self.progress.windows,
+            alerts: self.progress.alerts,
+            digest: digest_of_blocks(&blocks),
+        }
+    }
+}
+
+fn read_progress(blocks: &Blocks) -> Result<Option<Progress>, StateError> {
+    blocks.blocks(STEP).next().map(|(block, bytes)| from_block(STEP, block, bytes)).transpose()
+}
+
+/// Steps whose settings are not those that the saved state was made with.
+fn changed_steps(saved: &Progress, now: &[(String, String)]) -> Vec<String> {
+    now.iter()
+        .filter(|(step, identity)| {
+            saved.identities.iter().any(|(known, made_with)| known == step && made_with != identity)
+        })
+        .map(|(step, _)| step.clone())
+        .collect()
+}
+
+/// The changed steps that the user did not ask to reset, if any.
+fn refused_changes(changed: &[String], plan: &PipelinePlan) -> Option<Vec<String>> {
+    let refused: Vec<String> = changed.iter().filter(|step| !plan.resets(step)).cloned().collect();
+    (!refused.is_empty()).then_some(refused)
+}

@@ -1,0 +1,110 @@
+//! What a run did: numbers for people and for tests.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use arterial_connectors::position::Partition;
+
+use super::shard::Shard;
+use crate::stages::predict::{ScoreRow, ScoreTotal, total_scores};
+use crate::state::{Accounting, Digest, combine};
+
+/// What one worker did.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerSummary {
+    pub(crate) partitions: BTreeMap<Partition, PartitionSummary>,
+    pub(crate) scores: BTreeMap<Partition, Vec<ScoreRow>>,
+    pub(crate) commits: u64,
+    pub(crate) rewinds: u64,
+}
+
+/// The state of one partition at the end of a run.
+#[derive(Debug, Clone)]
+pub struct PartitionSummary {
+    /// Next offset to read.
+    pub next_offset: Option<i64>,
+    /// Rows by what became of them, since the pipeline's first start.
+    pub accounting: Accounting,
+    /// Closed windows that held accepted rows, counted per key, since the pipeline's first start.
+    pub windows: u64,
+    /// Alert changes since the pipeline's first start.
+    pub alerts: u64,
+    /// Digest of the partition's canonical state.
+    pub digest: Digest,
+}
+
+/// What a run did.
+#[derive(Debug, Clone)]
+pub struct RunSummary {
+    /// Partitions owned at the end, by topic index and number.
+    pub partitions: BTreeMap<Partition, PartitionSummary>,
+    /// Scores per predictor, model and horizon over all partitions, since the pipeline's first start.
+    pub scores: Vec<ScoreTotal>,
+    /// Commits made.
+    pub commits: u64,
+    /// Times the run went back to its last commit.
+    pub rewinds: u64,
+    /// Wall time of the run.
+    pub elapsed: Duration,
+}
+
+impl WorkerSummary {
+    pub(crate) fn add_partition(&mut self, shard: &Shard) {
+        self.partitions.insert(shard.partition(), shard.summary());
+        self.scores.insert(shard.partition(), shard.score_totals());
+    }
+}
+
+impl RunSummary {
+    /// Puts the workers' parts together. A partition that moved from one worker to another is in both: the one that
+    /// read further counts.
+    pub(crate) fn of(workers: Vec<WorkerSummary>, elapsed: Duration) -> Self {
+        let mut whole = WorkerSummary::default();
+        for worker in workers {
+            whole.commits += worker.commits;
+            whole.rewinds += worker.rewinds;
+            for (partition, summary) in worker.partitions {
+                let known = whole.partitions.get(&partition).and_then(|known| known.next_offset);
+                if known.is_none() || known <= summary.next_offset {
+                    whole.scores.insert(partition, worker.scores.get(&partition).cloned().unwrap_or_default());
+                    whole.partitions.insert(partition, summary);
+                }
+            }
+        }
+        Self {
+            scores: total_scores(whole.scores.into_values().flatten()),
+            partitions: whole.partitions,
+            commits: whole.commits,
+            rewinds: whole.rewinds,
+            elapsed,
+        }
+    }
+
+    /// Rows of all partitions by what became of them.
+    #[must_use]
+    pub fn accounting(&self) -> Accounting {
+        let mut total = Accounting::default();
+        for partition in self.partitions.values() {
+            total += partition.accounting;
+        }
+        total
+    }
+
+    /// Closed windows of all partitions.
+    #[must_use]
+    pub fn windows(&self) -> u64 {
+        self.partitions.values().map(|partition| partition.windows).sum()
+    }
+
+    /// Alert changes of all partitions.
+    #[must_use]
+    pub fn alerts(&self) -> u64 {
+        self.partitions.values().map(|partition| partition.alerts).sum()
+    }
+
+    /// Digest of the whole state.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        combine(self.partitions.values().map(|partition| partition.digest))
+    }
+}

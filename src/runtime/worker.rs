@@ -1,0 +1,218 @@
+//! One thread of control that owns partitions, their state, one source and one ledger. Nothing else shares state.
+//!
+//! The data flows `source, decode, clean, window, features, predict, alert, encode, sink`: the middle is
+//! [`super::shard::Shard`], both ends are here. Invariant: between two commits everything that a shard did is either
+//! in the open transaction or nowhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arterial_connectors::ledger::{Ledger, Records};
+use arterial_connectors::position::Partition;
+use arterial_connectors::source::{Source, SourceBatch, SourceEvent, Until};
+
+use super::control::FlushReason;
+use super::drift::Drift;
+use super::error::PipelineError;
+use super::pace::CommitPace;
+use super::shard::Shard;
+use super::summary::WorkerSummary;
+use crate::observe::WorkerMetrics;
+use crate::spec::PipelinePlan;
+use crate::vocab::Clock;
+
+/// Longest wait for an event: how soon a stop request or a quiet partition is noticed.
+const POLL_MAX: Duration = Duration::from_millis(100);
+
+/// What the runtime gives a worker.
+pub(crate) struct WorkerParts {
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) ledger: Box<dyn Ledger>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) metrics: WorkerMetrics,
+    pub(crate) until: Until,
+}
+
+/// A worker at work.
+pub(crate) struct Worker {
+    pub(super) plan: Arc<PipelinePlan>,
+    pub(super) source: Box<dyn Source>,
+    pub(super) ledger: Box<dyn Ledger>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) metrics: WorkerMetrics,
+    pub(super) until: Until,
+    pub(super) shards: BTreeMap<Partition, Shard>,
+    pub(super) ended: BTreeSet<Partition>,
+    pub(super) last_row_micros: BTreeMap<Partition, i64>,
+    pub(super) drift: Drift,
+    pub(super) pace: CommitPace,
+    pub(super) records: Records,
+    pub(super) transaction_open: bool,
+    pub(super) failures_in_a_row: u32,
+    pub(super) summary: WorkerSummary,
+}
+
+impl Worker {
+    pub(crate) fn new(plan: Arc<PipelinePlan>, parts: WorkerParts) -> Self {
+        let runtime = &plan.runtime;
+        let pace =
+            CommitPace::new(runtime.commit_every, runtime.commit_every_max, runtime.commit_rows_max, Instant::now());
+        let drift = Drift::new(plan.event_time.max_drift_micros);
+        let WorkerParts { source, ledger, clock, stop, metrics, until } = parts;
+        Self {
+            plan,
+            source,
+            ledger,
+            clock,
+            stop,
+            metrics,
+            until,
+            shards: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            last_row_micros: BTreeMap::new(),
+            drift,
+            pace,
+            records: Records::default(),
+            transaction_open: false,
+            failures_in_a_row: 0,
+            summary: WorkerSummary::default(),
+        }
+    }
+
+    /// Works until told to stop, or until every owned partition was read to its captured end.
+    ///
+    /// # Errors
+    /// Whatever cannot be cured by aborting and going back to the last commit.
+    pub(crate) fn run(mut self) -> Result<WorkerSummary, PipelineError> {
+        match self.work() {
+            // Told to stop while the far side was away: what was not committed is read again at the next start.
+            Ok(()) | Err(PipelineError::Stopped) => Ok(self.into_summary()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn work(&mut self) -> Result<(), PipelineError> {
+        while !self.stop.load(Ordering::Relaxed) && !self.finished() {
+            let wait = self.pace.remaining(Instant::now()).min(POLL_MAX);
+            let event = match self.source.poll(wait) {
+                Ok(event) => event,
+                Err(error) if error.transient() => {
+                    tracing::warn!(%error, "source failed for a moment; trying again");
+                    self.metrics.source_failed();
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(event) = event {
+                self.handle(event)?;
+            }
+            self.close_quiet_partitions()?;
+            self.metrics.connected(self.source.connected());
+            if self.pace.due(Instant::now()) {
+                self.commit()?;
+            }
+        }
+        self.commit()
+    }
+
+    fn handle(&mut self, event: SourceEvent) -> Result<(), PipelineError> {
+        match event {
+            SourceEvent::Assigned(partitions) => {
+                tracing::info!(?partitions, "partitions assigned");
+                self.commit()?;
+                self.adopt(&partitions)
+            }
+            SourceEvent::Batch(batch) => self.process(&batch),
+            SourceEvent::Revoked(partitions) => {
+                tracing::info!(?partitions, "partitions revoked");
+                self.commit()?;
+                self.drop_shards(&partitions);
+                Ok(self.source.release(&partitions)?)
+            }
+            SourceEvent::Lost(partitions) => {
+                tracing::warn!(?partitions, "partitions lost; going back to the last commit");
+                self.drop_shards(&partitions);
+                self.recover()
+            }
+            SourceEvent::End(partition) => self.end(partition),
+        }
+    }
+
+    fn process(&mut self, batch: &SourceBatch) -> Result<(), PipelineError> {
+        let now_micros = self.clock.now_micros();
+        let Some(shard) = self.shards.get_mut(&batch.partition) else {
+            // A batch read just before its partition was dropped: its rows belong to the next owner.
+            return Ok(());
+        };
+        self.last_row_micros.insert(batch.partition, now_micros);
+        let report = shard.process(batch, &mut self.records)?;
+        self.pace.add_rows(report.rows);
+        self.metrics.batch(&report);
+        self.append()?;
+        self.mind_drift()
+    }
+
+    fn end(&mut self, partition: Partition) -> Result<(), PipelineError> {
+        self.ended.insert(partition);
+        if self.plan.window.flush_at_end() {
+            self.flush(partition, FlushReason::End)?;
+        }
+        self.mind_drift()
+    }
+
+    /// Closes the open windows of a partition by decision, not by watermark, and logs the decision.
+    fn flush(&mut self, partition: Partition, reason: FlushReason) -> Result<(), PipelineError> {
+        let now_micros = self.clock.now_micros();
+        let Some(shard) = self.shards.get_mut(&partition) else { return Ok(()) };
+        shard.flush(reason, now_micros, &mut self.records)?;
+        self.append()
+    }
+
+    /// A partition that has been silent for `idle_after` while the broker answers has its windows closed.
+    fn close_quiet_partitions(&mut self) -> Result<(), PipelineError> {
+        let Some(idle_after_micros) = self.plan.event_time.idle_after_micros else { return Ok(()) };
+        let now_micros = self.clock.now_micros();
+        if self.source.connected().is_err() {
+            // Silence of the broker says nothing about the sensors: start counting anew.
+            self.last_row_micros.values_mut().for_each(|last| *last = now_micros);
+            return Ok(());
+        }
+        let quiet: Vec<Partition> = self
+            .last_row_micros
+            .iter()
+            .filter(|(partition, last)| now_micros - **last >= idle_after_micros && !self.drift.paused(**partition))
+            .map(|(partition, _)| *partition)
+            .collect();
+        for partition in quiet {
+            self.last_row_micros.remove(&partition);
+            tracing::info!(?partition, "partition is idle; closing its windows");
+            self.flush(partition, FlushReason::Idle)?;
+        }
+        Ok(())
+    }
+
+    fn mind_drift(&mut self) -> Result<(), PipelineError> {
+        let progress = self
+            .shards
+            .iter()
+            .filter(|(partition, _)| !self.ended.contains(partition) && self.last_row_micros.contains_key(partition))
+            .filter_map(|(partition, shard)| shard.newest().map(|time| (*partition, time)))
+            .collect();
+        let change = self.drift.update(&progress);
+        if !change.pause.is_empty() {
+            self.source.pause(&change.pause)?;
+        }
+        if !change.resume.is_empty() {
+            self.source.resume(&change.resume)?;
+        }
+        Ok(())
+    }
+
+    fn finished(&self) -> bool {
+        self.until == Until::Latest && !self.shards.is_empty() && self.shards.keys().all(|p| self.ended.contains(p))
+    }
+}

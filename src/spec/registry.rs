@@ -1,0 +1,37 @@
+//! What the checks ask of others: components bring their own rules along and are passed in. No link-time magic.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A property that a connector refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropertyRefusal {
+    /// The property.
+    pub property: String,
+    /// Why, as a sentence. It must not repeat the value: it may be secret.
+    pub reason: String,
+    /// What to do instead.
+    pub hint: Option<String>,
+}
+
+/// Checks `kafka.properties`: everything that is refused.
+pub type PropertyCheck = Box<dyn Fn(&BTreeMap<String, String>) -> Vec<PropertyRefusal> + Send + Sync>;
+
+/// What the checks of a pipeline file ask of its components.
+pub struct Registry {
+    /// The Kafka connector's opinion of `properties:`.
+    pub kafka_properties: PropertyCheck,
+}
+
+impl Default for Registry {
+    /// Refuses nothing.
+    fn default() -> Self {
+        Self { kafka_properties: Box::new(|_| Vec::new()) }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Registry").finish_non_exhaustive()
+    }
+}

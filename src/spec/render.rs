@@ -1,0 +1,37 @@
+//! A problem and the text it is about -> lines for people: place and sentence, the source line with carets, the hint.
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use super::problem::{Place, Problem};
+
+/// `file:line:column: message`, the snippet, `help: hint`; no line break at the end.
+pub(super) fn problem_text(file: &str, text: &str, problem: &Problem) -> String {
+    let Place { line, column, .. } = problem.at;
+    let mut rendered = format!("{file}:{line}:{column}: {}", problem.message);
+    if let Some(snippet) = snippet(text, problem.at) {
+        rendered.push('\n');
+        rendered.push_str(&snippet);
+    }
+    if let Some(hint) = &problem.hint {
+        rendered.push_str("\nhelp: ");
+        rendered.push_str(hint);
+    }
+    rendered
+}
+
+/// The line of a place with carets below its part of it. `None` where there is no text to show.
+fn snippet(text: &str, at: Place) -> Option<String> {
+    let line_start = text.get(..at.start)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[line_start..].lines().next().unwrap_or_default();
+    if line.trim().is_empty() {
+        return None;
+    }
+    let marked = text.get(at.start..at.end.min(line_start + line.len())).unwrap_or_default().trim_end();
+    let start = at.start - line_start;
+    // An empty stretch still gets one caret, at its first character.
+    let end = start + marked.len();
+    let source = Snippet::source(line).line_start(at.line).fold(false);
+    let annotated = source.annotation(AnnotationKind::Primary.span(start..end));
+    let report = [Group::with_level(Level::ERROR).element(annotated)];
+    Some(Renderer::plain().render(&report))
+}

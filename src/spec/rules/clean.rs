@@ -1,0 +1,72 @@
+//! `clean:` steps in their order, and the tables they look up.
+
+use super::Check;
+use crate::spec::model::{Missing, Otherwise, Span};
+use crate::spec::part::Part;
+use crate::spec::suggest;
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let tables = check.file.get("tables").keys();
+    // The first step that takes rows away or gives them another shape.
+    let mut remover: Option<&str> = None;
+    for step in check.file.get("clean").items() {
+        let Some((kind, settings)) = step.variant() else { continue };
+        match kind {
+            "dedupe" => check_dedupe(check, &settings, remover),
+            "lookup" => check_table(check, &settings.get("table"), &tables),
+            _ => {}
+        }
+        if removes_rows(kind, &settings) {
+            remover = remover.or(Some(kind));
+        }
+    }
+}
+
+fn removes_rows(kind: &str, settings: &Part<'_>) -> bool {
+    match kind {
+        "sql" => true,
+        "range" => {
+            let otherwise = settings.get("otherwise").read_or_default();
+            matches!(otherwise, Some(Otherwise::Drop | Otherwise::DeadLetter))
+        }
+        "lookup" => {
+            let missing = settings.get("missing").read_or_default();
+            matches!(missing, Some(Missing::Drop | Missing::DeadLetter))
+        }
+        _ => false,
+    }
+}
+
+fn check_dedupe(check: &mut Check<'_>, dedupe: &Part<'_>, remover: Option<&str>) {
+    if let Some(remover) = remover {
+        let message = format!("`dedupe` stands after `{remover}`, which can remove rows or change them");
+        let hint = "move it before that step: a repeated reading counts as a duplicate, whatever else is wrong with it";
+        check.push(dedupe.key_problem(message, hint));
+    }
+    let key = dedupe.get("key");
+    let event_time = check.source().and_then(|source| source.get("event_time").get("column").text());
+    if key.given() && !key.is_empty() {
+        let columns: Vec<&str> = key.texts().into_iter().map(|(name, _)| name).collect();
+        let needed = [(check.partitioned_by(), "partitioned_by"), (event_time, "event_time.column")];
+        for (column, role) in needed.into_iter().filter_map(|(column, role)| Some((column?, role))) {
+            if !columns.contains(&column) {
+                let hint = "without it different readings would count as duplicates, or repeats meet in other partitions";
+                check.push(key.problem(format!("the key of `dedupe` must include `{column}` (`{role}`)"), hint));
+            }
+        }
+    }
+    let within = dedupe.get("within");
+    if let (Some(span), Some(delay)) = (within.read::<Span>(), check.max_delay())
+        && span < delay
+    {
+        let message = format!("`within` {span} is less than `max_delay` {delay}");
+        check.push(within.problem(message, format!("a repeat may come {delay} later and still be in time: use {delay} or more")));
+    }
+}
+
+fn check_table(check: &mut Check<'_>, table: &Part<'_>, tables: &[&str]) {
+    let Some(name) = table.text().filter(|name| !tables.contains(name)) else { return };
+    let hint = suggest::hint(name, tables.iter().copied(), "tables");
+    let hint = hint.unwrap_or_else(|| format!("declare it: `tables: {{ {name}: {{ file: {name}.csv, key: ... }} }}`"));
+    check.push(table.problem(format!("table `{name}` is not declared under `tables:`"), hint));
+}

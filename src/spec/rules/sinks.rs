@@ -1,0 +1,122 @@
+//! `sinks:`: one kind each, every output at most once, nothing lost, no topic in a circle.
+
+use super::{Check, sources};
+use crate::spec::model::{EncodeFormat, Output};
+use crate::spec::part::Part;
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let mut outputs: Vec<(Output, &str)> = Vec::new();
+    for (name, sink) in check.file.get("sinks").entries() {
+        sources::check_kind(check, &sink, &format!("sink `{name}`"), &["kafka", "memory"]);
+        check_topic(check, name, &sink);
+        let from = sink.get("from");
+        let Some(output) = from.read::<Output>() else { continue };
+        match outputs.iter().find(|(earlier, _)| *earlier == output) {
+            Some((_, earlier)) => {
+                let message = format!("sink `{earlier}` takes `{}` already", word(output));
+                check.push(from.problem(message, "an output goes to one sink so far: remove one of the two"));
+            }
+            None => outputs.push((output, name)),
+        }
+        check_encoding(check, &sink, output);
+        check_origin(check, &from, output);
+        check_kept(check, &sink, output);
+    }
+    check_required(check, &outputs);
+}
+
+/// The output's word in the file.
+fn word(output: Output) -> &'static str {
+    match output {
+        Output::Alerts => "alerts",
+        Output::Forecasts => "forecasts",
+        Output::Scores => "scores",
+        Output::Late => "late",
+        Output::DeadLetter => "dead_letter",
+    }
+}
+
+fn check_topic(check: &mut Check<'_>, name: &str, sink: &Part<'_>) {
+    let kafka = sink.get("kafka");
+    let part = kafka.get("topic");
+    if !kafka.given() {
+        return;
+    }
+    if let Some(source) = check.source().filter(|source| !source.get("kafka").given() && !source.is_empty()) {
+        let message = format!("sink `{name}` writes a Kafka topic, but `{}` is not on Kafka and names no brokers", source.path);
+        check.push(kafka.key_problem(message, "use `memory: {}`, or a `kafka` source"));
+    }
+    sources::check_topic(check, &part);
+    let Some(topic) = part.text() else { return };
+    let inputs = check.kafka_source().map(|kafka| kafka.get("topics").texts()).unwrap_or_default();
+    if inputs.iter().any(|(input, _)| *input == topic) {
+        let hint = "the pipeline would read what it writes: give the sink its own topic";
+        check.push(part.problem(format!("topic `{topic}` is an input of this pipeline"), hint));
+    }
+    let pipeline = check.file.get("pipeline").text().unwrap_or_default();
+    if ["state", "control"].iter().any(|kind| topic == format!("arterial.{pipeline}.{kind}")) {
+        let message = format!("topic `{topic}` belongs to the engine");
+        check.push(part.problem(message, "give the sink another topic"));
+    }
+    let earlier = check.file.get("sinks").entries().into_iter().take_while(|(other, _)| *other != name);
+    if let Some((other, _)) = { earlier }.find(|(_, other)| other.get("kafka").get("topic").text() == Some(topic)) {
+        let message = format!("sink `{other}` writes topic `{topic}` already");
+        check.push(part.problem(message, "records of two kinds in one topic cannot be told apart: use one topic each"));
+    }
+}
+
+fn check_encoding(check: &mut Check<'_>, sink: &Part<'_>, output: Output) {
+    let format = sink.get("encode").get("format");
+    if format.read() == Some(EncodeFormat::Cloudevents) && output != Output::Alerts {
+        let message = format!("`{}` cannot be written as CloudEvents", word(output));
+        check.push(format.problem(message, "only alerts can: write `format: json`"));
+    }
+}
+
+/// An output that nothing makes.
+fn check_origin(check: &mut Check<'_>, from: &Part<'_>, output: Output) {
+    let section = match output {
+        Output::Alerts => "alerts",
+        Output::Forecasts | Output::Scores => "predict",
+        Output::Late | Output::DeadLetter => return,
+    };
+    if check.file.get(section).is_empty() {
+        let message = format!("nothing makes `{}`: there is no `{section}:`", word(output));
+        check.push(from.problem(message, format!("add `{section}:`, or remove the sink")));
+    }
+}
+
+/// Records that Kafka delivered must not end in memory.
+fn check_kept(check: &mut Check<'_>, sink: &Part<'_>, output: Output) {
+    let memory = sink.get("memory");
+    let lossy = matches!(output, Output::Late | Output::DeadLetter) && memory.given();
+    if lossy && check.kafka_source().is_some() {
+        let message = format!("`{}` of a Kafka source must go to a topic: memory loses it", word(output));
+        check.push(memory.key_problem(message, "write `kafka: { topic: ... }`"));
+    }
+}
+
+/// Under a Kafka source nothing may get lost, and no alert stays silent.
+fn check_required(check: &mut Check<'_>, outputs: &[(Output, &str)]) {
+    if check.kafka_source().is_none() {
+        return;
+    }
+    let sinks = check.file.get("sinks");
+    // A sink whose `from` cannot be read may be the one that is missing.
+    if sinks.entries().iter().any(|(_, sink)| sink.get("from").read::<Output>().is_none()) {
+        return;
+    }
+    let alerts = !check.file.get("alerts").is_empty();
+    let required = [
+        (Output::DeadLetter, true, "records and rows that cannot be used would be lost"),
+        (Output::Late, true, "rows that come too late would be lost"),
+        (Output::Alerts, alerts, "nobody would see the alerts"),
+    ];
+    for (output, needed, reason) in required {
+        if needed && !outputs.iter().any(|(taken, _)| *taken == output) {
+            let name = word(output);
+            let hint = format!("add `{name}: {{ from: {name}, kafka: {{ topic: ... }} }}`");
+            check.push(sinks.problem(format!("no sink takes `{name}`: {reason}"), hint));
+        }
+    }
+}

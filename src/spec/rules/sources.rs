@@ -1,0 +1,117 @@
+//! `sources:` and `tables:`: one source of one kind, event time that can be kept, tables with one origin.
+
+use super::Check;
+use crate::spec::model::{Delivery, Settings, Span, Stamps};
+use crate::spec::part::Part;
+use crate::spec::{suggest, syntax};
+
+/// The in-process broker's name in `brokers:`.
+const EMBEDDED: &str = "embedded";
+
+/// How a point in time is written.
+pub(super) const TIME_HINT: &str = "write RFC 3339 with an offset: `2026-11-23T08:00:00Z`";
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let sources = check.file.get("sources");
+    let names = sources.keys();
+    if sources.given() && names.len() != 1 {
+        let found = if names.is_empty() { "none".to_owned() } else { format!("{}: {}", names.len(), names.join(", ")) };
+        let hint = "a pipeline reads one source so far; several topics of one format go into its `topics`";
+        check.push(sources.problem(format!("expected exactly one source, found {found}"), hint));
+    }
+    for (name, source) in sources.entries() {
+        check_kind(check, &source, &format!("source `{name}`"), &["kafka", "file", "simulate"]);
+        check_event_time(check, &source.get("event_time"));
+        check_kafka(check, &source.get("kafka"));
+    }
+    for (name, table) in check.file.get("tables").entries() {
+        check_kind(check, &table, &format!("table `{name}`"), &["file", "rows"]);
+    }
+}
+
+/// Exactly one of the keys that say what kind of thing this is.
+pub(super) fn check_kind(check: &mut Check<'_>, part: &Part<'_>, what: &str, kinds: &[&str]) {
+    let given: Vec<&str> = kinds.iter().copied().filter(|kind| part.get(kind).given()).collect();
+    // A misspelt kind is reported as an unknown key already.
+    let misspelt = part.keys().iter().any(|key| !kinds.contains(key) && suggest::nearest(key, kinds.iter().copied()).is_some());
+    let found = match given.len() {
+        1 => return,
+        0 if misspelt || part.keys().is_empty() => return,
+        0 => "none".to_owned(),
+        _ => given.join(" and "),
+    };
+    check.push(part.problem(format!("{what} needs exactly one of {}, found {found}", kinds.join(", ")), "keep one of them"));
+}
+
+fn check_event_time(check: &mut Check<'_>, event_time: &Part<'_>) {
+    let stamps = event_time.get("stamps");
+    if stamps.read() == Some(Stamps::End) && !event_time.get("interval").given() {
+        let hint = "add `interval`, the length of time that a reading covers, as `1m`";
+        check.push(stamps.problem("`stamps: end` needs `interval`", hint));
+    }
+    let future_skew = event_time.get("future_skew");
+    let max_delay = event_time.get("max_delay").read::<Span>();
+    if let (Some(skew), Some(delay)) = (future_skew.read::<Span>(), max_delay)
+        && skew > delay
+    {
+        let message = format!("`future_skew` {skew} is more than `max_delay` {delay}");
+        let hint = "a time that far ahead would make punctual readings late: lower it, or raise `max_delay`";
+        check.push(future_skew.problem(message, hint));
+    }
+}
+
+fn check_kafka(check: &mut Check<'_>, kafka: &Part<'_>) {
+    let brokers = kafka.get("brokers");
+    match brokers.text() {
+        Some(EMBEDDED) => refuse_exactly_once(check, &brokers),
+        Some(text) if !syntax::is_broker_list(text) => {
+            let hint = "write `host:port,host:port`, or `embedded` for the in-process broker";
+            check.push(brokers.problem(format!("`{text}` is not a list of brokers"), hint));
+        }
+        _ => {}
+    }
+    let start_at = kafka.get("start_at");
+    if let Some(text) = start_at.text().filter(|text| !["earliest", "latest"].contains(text) && !syntax::is_time(text)) {
+        let message = format!("`{text}` is neither `earliest`, `latest` nor a time");
+        let hint = match suggest::nearest(text, ["earliest", "latest"]) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => TIME_HINT.to_owned(),
+        };
+        check.push(start_at.problem(message, hint));
+    }
+    let topics = kafka.get("topics").texts();
+    for (index, (topic, part)) in topics.iter().enumerate() {
+        if topics[..index].iter().any(|(earlier, _)| earlier == topic) {
+            check.push(part.problem(format!("topic `{topic}` stands twice"), "remove one of the two"));
+        }
+        check_topic(check, part);
+    }
+    check_properties(check, &kafka.get("properties"));
+}
+
+/// The embedded broker forgets everything at the end and shows aborted transactions.
+fn refuse_exactly_once(check: &mut Check<'_>, brokers: &Part<'_>) {
+    if check.delivery() != Some(Delivery::ExactlyOnce) {
+        return;
+    }
+    let delivery = check.file.get("delivery");
+    let place = if delivery.given() { delivery } else { brokers.clone() };
+    let message = "`delivery: exactly_once` cannot be kept with `brokers: embedded`";
+    check.push(place.problem(message, "write `delivery: at_least_once`, or name a real broker"));
+}
+
+/// A topic name that Kafka takes.
+pub(super) fn check_topic(check: &mut Check<'_>, part: &Part<'_>) {
+    if let Some(topic) = part.text().filter(|topic| !syntax::is_topic(topic)) {
+        let hint = "topics have 1 to 249 letters, digits, `.`, `_` and `-`";
+        check.push(part.problem(format!("`{topic}` is not a topic name"), hint));
+    }
+}
+
+fn check_properties(check: &mut Check<'_>, properties: &Part<'_>) {
+    let Some(Settings(given)) = properties.read() else { return };
+    for refusal in (check.registry.kafka_properties)(&given) {
+        let part = properties.get(&refusal.property);
+        check.push(part.key_problem(refusal.reason, refusal.hint.unwrap_or_default()));
+    }
+}

@@ -1,0 +1,39 @@
+//! Time zones and points in time.
+
+use super::Check;
+use crate::spec::part::Part;
+use crate::spec::{suggest, syntax};
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let mut zones: Vec<Part<'_>> = Vec::new();
+    let mut times: Vec<Part<'_>> = Vec::new();
+    if let Some(source) = check.source() {
+        zones.push(source.get("decode").get("timezone"));
+        times.push(source.get("simulate").get("start"));
+    }
+    for feature in check.file.get("features").items() {
+        zones.extend(feature.variant().map(|(_, settings)| settings.get("timezone")));
+    }
+    for (_, predictor) in check.file.get("predict").entries() {
+        zones.push(predictor.get("baselines").get("timezone"));
+        times.push(predictor.get("score_from"));
+    }
+    for zone in zones {
+        refuse_unknown_zone(check, &zone);
+    }
+    for time in times {
+        if let Some(text) = time.text().filter(|text| !syntax::is_time(text)) {
+            check.push(time.problem(format!("`{text}` is not a time"), super::sources::TIME_HINT));
+        }
+    }
+}
+
+fn refuse_unknown_zone(check: &mut Check<'_>, zone: &Part<'_>) {
+    let Some(text) = zone.text().filter(|text| !syntax::is_zone(text)) else { return };
+    let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+    let hint = match suggest::nearest(text, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "write an IANA name, as `Europe/Copenhagen` or `UTC`".to_owned(),
+    };
+    check.push(zone.problem(format!("`{text}` is not a time zone"), hint));
+}

@@ -1,0 +1,134 @@
+//! `keys:`, `window:` and `features:`.
+
+use std::collections::BTreeSet;
+
+use super::Check;
+use crate::spec::model::{DifferencesSpec, LagsSpec, Span};
+use crate::spec::part::Part;
+use crate::spec::{suggest, syntax};
+
+pub(super) fn check(check: &mut Check<'_>) {
+    let window = check.file.get("window");
+    check_key(check, &window.get("key"));
+    check_lateness(check, &window.get("allowed_lateness"));
+    check_columns(check, &window);
+    check_expiry(check, &window);
+    check_features(check);
+}
+
+fn check_key(check: &mut Check<'_>, key: &Part<'_>) {
+    let columns = key.texts();
+    for (index, (column, part)) in columns.iter().enumerate() {
+        if columns[..index].iter().any(|(earlier, _)| earlier == column) {
+            check.push(part.problem(format!("key column `{column}` stands twice"), "remove one of the two"));
+        }
+    }
+    if let Some(partitioned_by) = check.partitioned_by()
+        && !columns.is_empty()
+        && !columns.iter().any(|(column, _)| *column == partitioned_by)
+    {
+        let message = format!("the window's key must include `{partitioned_by}`, the source's `partitioned_by`");
+        let hint = format!(
+            "rows of one key would come from several partitions (pipeline scope), which no single worker sees; \
+             add `{partitioned_by}` to the key, or key the topic by what you want to window by"
+        );
+        check.push(key.problem(message, hint));
+    }
+}
+
+fn check_lateness(check: &mut Check<'_>, lateness: &Part<'_>) {
+    if lateness.read::<Span>().is_some_and(|span| span.micros > 0) {
+        let hint = "closed windows are not corrected so far: write `0s`, and raise `event_time.max_delay` to wait longer";
+        check.push(lateness.problem("`allowed_lateness` other than 0s is not supported", hint));
+    }
+}
+
+fn check_columns(check: &mut Check<'_>, window: &Part<'_>) {
+    let key: Vec<&str> = window.get("key").texts().into_iter().map(|(name, _)| name).collect();
+    let columns = window.get("columns");
+    for (name, part) in columns.entries() {
+        if !syntax::is_column(name) {
+            let hint = "use letters, digits and underscores, no digit first";
+            check.push(part.key_problem(format!("`{name}` is not a column name"), hint));
+        }
+        if key.contains(&name) {
+            let message = format!("window column `{name}` has the name of a key column");
+            check.push(part.key_problem(message, "give it another name"));
+        }
+        check_aggregate(check, &part);
+    }
+    let computed = columns.keys();
+    let mut seen = BTreeSet::new();
+    for (name, part) in window.get("carry").texts() {
+        if computed.contains(&name) || key.contains(&name) || !seen.insert(name) {
+            let message = format!("carried column `{name}` is in the window already");
+            check.push(part.problem(message, "remove it from `carry`, or rename the other"));
+        }
+    }
+}
+
+fn check_aggregate(check: &mut Check<'_>, part: &Part<'_>) {
+    let Some(text) = part.text().filter(|text| syntax::aggregate(text).is_none()) else { return };
+    let function = text.split('(').next().unwrap_or_default().trim();
+    let known = syntax::AGGREGATES;
+    let hint = match suggest::nearest(function, known) {
+        Some(near) if near != function => format!("did you mean `{near}`? functions: {}", known.join(", ")),
+        _ => format!("write `function(column)`, as `avg(speed_kmh)` or `count(*)`; functions: {}", known.join(", ")),
+    };
+    check.push(part.problem(format!("`{text}` is not an aggregate of a column"), hint));
+}
+
+fn check_expiry(check: &mut Check<'_>, window: &Part<'_>) {
+    let expire_after = check.file.get("keys").get("expire_after");
+    if let (Some(expiry), Some(size)) = (expire_after.read::<Span>(), window.get("size").read::<Span>())
+        && expiry < size
+        && expiry.micros > 0
+    {
+        let message = format!("`expire_after` {expiry} is less than the window's size {size}");
+        check.push(expire_after.problem(message, "a key would be forgotten before its first window closes: use days"));
+    }
+}
+
+fn check_features(check: &mut Check<'_>) {
+    let known = check.window_columns();
+    let mut lags: Vec<LagsSpec> = Vec::new();
+    let mut seen: BTreeSet<(&str, Option<&str>)> = BTreeSet::new();
+    for step in check.file.get("features").items() {
+        let Some((kind, settings)) = step.variant() else { continue };
+        let column = settings.get("column");
+        check_window_column(check, &column, &known);
+        if !seen.insert((kind, column.text())) {
+            let of = column.text().map(|name| format!(" of `{name}`")).unwrap_or_default();
+            let message = format!("`{kind}`{of} stands twice: its columns would have the same names");
+            check.push(settings.key_problem(message, "remove one of the two"));
+        }
+        match kind {
+            "lags" => lags.extend(settings.read::<LagsSpec>()),
+            "differences" => check_differences(check, &settings, &lags),
+            _ => {}
+        }
+    }
+}
+
+fn check_differences(check: &mut Check<'_>, settings: &Part<'_>, lags: &[LagsSpec]) {
+    let Some(differences) = settings.read::<DifferencesSpec>() else { return };
+    match lags.iter().find(|lag| lag.column == differences.column) {
+        None => {
+            let message = format!("`differences` of `{}` needs `lags` of it before", differences.column);
+            let hint = format!("add `- lags: {{ column: {}, count: {} }}` above", differences.column, u64::from(differences.count) + 1);
+            check.push(settings.key_problem(message, hint));
+        }
+        Some(lag) if lag.count <= differences.count => {
+            let message = format!("{} differences need {} lags, there are {}", differences.count, u64::from(differences.count) + 1, lag.count);
+            check.push(settings.get("count").problem(message, "lower `count`, or add lags"));
+        }
+        Some(_) => {}
+    }
+}
+
+/// A column that closed windows have.
+pub(super) fn check_window_column(check: &mut Check<'_>, part: &Part<'_>, known: &[&str]) {
+    let Some(name) = part.text().filter(|name| !known.is_empty() && !known.contains(name)) else { return };
+    let hint = suggest::hint(name, known.iter().copied(), "window columns").unwrap_or_default();
+    check.push(part.problem(format!("`{name}` is not a column of the window"), hint));
+}

@@ -1,0 +1,61 @@
+//! What can be wrong with alert rules.
+
+use super::{Comparison, ComparisonError, Severity};
+use crate::stages::expression::SqlError;
+
+/// An alert rule that cannot be evaluated.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AlertPlanError {
+    /// The measure is no expression over window columns, carried columns and forecasts.
+    #[error("{0}")]
+    Measure(SqlError),
+    /// A condition is not one.
+    #[error(transparent)]
+    Comparison(#[from] ComparisonError),
+    /// An alert would open and clear by the same value.
+    #[error("clear `{clear}` and when `{when}` hold for the same values")]
+    ClearOverlaps {
+        /// The clearing condition.
+        clear: Comparison,
+        /// The opening condition.
+        when: Comparison,
+    },
+    /// A worse severity that holds where a lesser one does not.
+    #[error("severity {worse:?} `{condition}` does not imply {lesser:?} `{wider}`")]
+    SeverityOrder {
+        /// The worse severity.
+        worse: Severity,
+        /// Its condition.
+        condition: Comparison,
+        /// The lesser severity.
+        lesser: Severity,
+        /// Its condition.
+        wider: Comparison,
+    },
+    /// A time below zero.
+    #[error("{micros} us is below zero")]
+    NegativeTime {
+        /// What was written.
+        micros: i64,
+    },
+    /// An alert key other than the window's.
+    #[error("alert key ({found}) differs from the window's key ({expected})")]
+    Key {
+        /// What was written.
+        found: String,
+        /// The window's key.
+        expected: String,
+    },
+    /// A placeholder that names nothing.
+    #[error("unknown placeholder `{{{name}}}`")]
+    UnknownPlaceholder {
+        /// The name.
+        name: String,
+    },
+    /// A brace without its other half.
+    #[error("brace at character {position} has no other half")]
+    Brace {
+        /// Character of the template, from 1.
+        position: usize,
+    },
+}

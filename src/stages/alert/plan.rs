@@ -1,0 +1,287 @@
+//! Plain rule settings and the columns there are -> a checked, immutable [`AlertPlan`], or all problems at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use super::summary::Summary;
+use super::{AlertPlanError, Comparison, Severity};
+use crate::stages::expression::{Expression, Sandbox, Wanted, closest, forecast_column};
+use crate::vocab::{At, PathStep, YamlPath};
+
+/// One rule, unchecked: the plain form of an entry under `alerts:`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertSettings {
+    /// The rule's name.
+    pub name: String,
+    /// SQL expression over the columns of [`AlertInput`].
+    pub measure: String,
+    /// Opening condition.
+    pub when: String,
+    /// Clearing condition; the negation of `when` unless given.
+    pub clear: Option<String>,
+    /// How long `when` must hold, microseconds.
+    pub for_micros: i64,
+    /// Least time an alert stays open, microseconds.
+    pub hold_micros: i64,
+    /// How long the measure is null before an open alert expires, microseconds.
+    pub expire_after_micros: i64,
+    /// Columns that identify an alert; the window's key unless given.
+    pub key: Option<Vec<String>>,
+    /// Severity -> condition.
+    pub severity: BTreeMap<Severity, String>,
+    /// Template of one line for people.
+    pub summary: String,
+}
+
+/// What measures and summaries may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertInput {
+    /// Key columns of the window.
+    pub key: Vec<String>,
+    /// Columns of a closed window in its order: the aggregates, then the carried ones.
+    pub columns: Vec<String>,
+    /// Predictors in the plan's order: name and horizons in microseconds, in the order of their forecasts.
+    pub predictors: Vec<(String, Vec<i64>)>,
+}
+
+/// Where the value of a measure's column comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Index of a column of the closed window.
+    Window(usize),
+    /// Predictor and horizon.
+    Forecast(usize, usize),
+}
+
+/// A checked rule.
+#[derive(Debug)]
+pub struct AlertRule {
+    name: String,
+    /// Name of its state.
+    pub(super) step: String,
+    pub(super) measure: Expression,
+    pub(super) when: Comparison,
+    pub(super) clear: Comparison,
+    pub(super) for_micros: i64,
+    pub(super) hold_micros: i64,
+    pub(super) expire_after_micros: i64,
+    /// Worst first.
+    pub(super) severities: Vec<(Severity, Comparison)>,
+    summary: Summary,
+    forecasts_read: Vec<(usize, usize)>,
+    fingerprint: String,
+}
+
+/// Checked alert rules, shared by all partitions.
+#[derive(Debug)]
+pub struct AlertPlan {
+    rules: Vec<AlertRule>,
+    pub(super) schema: SchemaRef,
+    pub(super) origins: Vec<Origin>,
+    /// Columns that any measure reads.
+    pub(super) columns_read: BTreeSet<usize>,
+}
+
+impl AlertRule {
+    /// The rule's name in the pipeline file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Predictor and horizon of each forecast that the measure reads: what an explanation of the alert is about.
+    #[must_use]
+    pub fn forecasts_read(&self) -> &[(usize, usize)] {
+        &self.forecasts_read
+    }
+
+    /// The template of its summary. Columns are numbered as by [`AlertPlan::value`].
+    #[must_use]
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+}
+
+impl AlertPlan {
+    /// Checks the rules, which are numbered in the order given.
+    ///
+    /// # Errors
+    /// Every problem; paths start at `alerts`.
+    pub fn new(rules: &[AlertSettings], input: &AlertInput) -> Result<Self, Vec<At<AlertPlanError>>> {
+        let sandbox = Sandbox::new();
+        let (names, origins) = measure_columns(input);
+        let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Float64, true)).collect();
+        let schema = SchemaRef::new(Schema::new(fields));
+        let mut errors = Vec::new();
+        let mut planned = Vec::new();
+        for settings in rules {
+            let path = YamlPath(vec![PathStep::Key("alerts".to_owned()), PathStep::Key(settings.name.clone())]);
+            let mut check = Check { path, errors: Vec::new() };
+            let rule = check.rule(settings, input, (&names, &origins), (&schema, &sandbox));
+            planned.extend(rule.filter(|_| check.errors.is_empty()));
+            errors.append(&mut check.errors);
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let columns_read = planned.iter().flat_map(|rule| rule.measure.columns_read().iter().copied()).collect();
+        Ok(Self { rules: planned, schema, origins, columns_read })
+    }
+
+    /// The rules, as numbered in [`super::AlertChange::rule`].
+    #[must_use]
+    pub fn rules(&self) -> &[AlertRule] {
+        &self.rules
+    }
+
+    /// Predictor and horizon of every forecast that any measure reads, ascending.
+    #[must_use]
+    pub fn forecasts_read(&self) -> Vec<(usize, usize)> {
+        let mut all: Vec<_> = self.rules.iter().flat_map(|rule| rule.forecasts_read.iter().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Steps that keep state: the name it is written under, and a text that changes whenever the state would mean
+    /// something else.
+    pub fn stateful_steps(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.rules.iter().map(|rule| (rule.step.as_str(), rule.fingerprint.as_str()))
+    }
+}
+
+/// Names of the columns a measure may read, and where their values come from.
+fn measure_columns(input: &AlertInput) -> (Vec<String>, Vec<Origin>) {
+    let mut names = input.columns.clone();
+    let mut origins: Vec<Origin> = (0..names.len()).map(Origin::Window).collect();
+    for (predictor, (name, horizons)) in input.predictors.iter().enumerate() {
+        for (horizon, micros) in horizons.iter().enumerate() {
+            names.push(forecast_column(name, *micros));
+            origins.push(Origin::Forecast(predictor, horizon));
+        }
+    }
+    (names, origins)
+}
+
+/// The check of one rule.
+struct Check {
+    path: YamlPath,
+    errors: Vec<At<AlertPlanError>>,
+}
+
+impl Check {
+    fn refuse(&mut self, key: &str, error: AlertPlanError, hint: Option<String>) {
+        self.errors.push(At { path: self.path.key(key), error, hint });
+    }
+
+    fn rule(
+        &mut self,
+        settings: &AlertSettings,
+        input: &AlertInput,
+        (names, origins): (&[String], &[Origin]),
+        (schema, sandbox): (&Schema, &Sandbox),
+    ) -> Option<AlertRule> {
+        let measure = Expression::compile(&settings.measure, schema, Wanted::Number, sandbox)
+            .map_err(|error| {
+                let hint = error.hint.clone();
+                self.refuse("measure", AlertPlanError::Measure(error), hint);
+            })
+            .ok();
+        let conditions = self.conditions(settings);
+        self.times(settings);
+        self.key(settings, input);
+        let summary = self.summary(settings, input, names);
+        let (measure, (when, clear, severities), summary) = (measure?, conditions?, summary?);
+        let read = measure.columns_read().iter().filter_map(|index| match origins.get(*index) {
+            Some(Origin::Forecast(predictor, horizon)) => Some((*predictor, *horizon)),
+            _ => None,
+        });
+        Some(AlertRule {
+            name: settings.name.clone(),
+            step: format!("alert.{}", settings.name),
+            forecasts_read: read.collect(),
+            fingerprint: format!("measure {} when {when} clear {clear}", measure.text()),
+            measure,
+            when,
+            clear,
+            for_micros: settings.for_micros,
+            hold_micros: settings.hold_micros,
+            expire_after_micros: settings.expire_after_micros,
+            severities,
+            summary,
+        })
+    }
+
+    fn conditions(
+        &mut self,
+        settings: &AlertSettings,
+    ) -> Option<(Comparison, Comparison, Vec<(Severity, Comparison)>)> {
+        let when = self.comparison("when", &settings.when);
+        let clear = match &settings.clear {
+            Some(text) => self.comparison("clear", text),
+            None => when.map(Comparison::negation),
+        };
+        let mut severities = Vec::new();
+        for (severity, text) in settings.severity.iter().rev() {
+            match Comparison::parse(text) {
+                Ok(condition) => severities.push((*severity, condition)),
+                Err(error) => self.refuse("severity", error.into(), None),
+            }
+        }
+        let (when, clear) = (when?, clear?);
+        if clear.overlaps(when) {
+            let hint = Some(format!("clear within `{}`", when.negation()));
+            self.refuse("clear", AlertPlanError::ClearOverlaps { clear, when }, hint);
+        }
+        for pair in severities.windows(2) {
+            let [(worse, condition), (lesser, wider)] = *pair else { continue };
+            if !condition.implies(wider) {
+                let error = AlertPlanError::SeverityOrder { worse, condition, lesser, wider };
+                self.refuse("severity", error, None);
+            }
+        }
+        Some((when, clear, severities))
+    }
+
+    fn comparison(&mut self, key: &str, text: &str) -> Option<Comparison> {
+        Comparison::parse(text).map_err(|error| self.refuse(key, error.into(), None)).ok()
+    }
+
+    fn times(&mut self, settings: &AlertSettings) {
+        let times = [
+            ("for", settings.for_micros),
+            ("hold", settings.hold_micros),
+            ("expire_after", settings.expire_after_micros),
+        ];
+        for (key, micros) in times {
+            if micros < 0 {
+                self.refuse(key, AlertPlanError::NegativeTime { micros }, None);
+            }
+        }
+    }
+
+    fn key(&mut self, settings: &AlertSettings, input: &AlertInput) {
+        if let Some(key) = settings.key.as_ref().filter(|key| **key != input.key) {
+            let error = AlertPlanError::Key { found: key.join(", "), expected: input.key.join(", ") };
+            self.refuse("key", error, Some("leave it out".to_owned()));
+        }
+    }
+
+    fn summary(&mut self, settings: &AlertSettings, input: &AlertInput, names: &[String]) -> Option<Summary> {
+        match Summary::parse(&settings.summary, &input.key, names) {
+            Ok(summary) => Some(summary),
+            Err(error) => {
+                let candidates = input.key.iter().chain(names).map(String::as_str).chain(["measure"]);
+                let hint = match &error {
+                    AlertPlanError::UnknownPlaceholder { name } => {
+                        closest(name, candidates).map(|known| format!("did you mean `{{{known}}}`?"))
+                    }
+                    _ => Some("write `{{` or `}}` for a brace".to_owned()),
+                };
+                self.refuse("summary", error, hint);
+                None
+            }
+        }
+    }
+}

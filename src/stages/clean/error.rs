@@ -1,0 +1,130 @@
+//! What can be wrong with the cleaning steps of a pipeline.
+
+use crate::stages::expression::SqlError;
+
+/// A cleaning step that cannot be carried out.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CleanPlanError {
+    /// An expression or statement is wrong.
+    #[error("{0}")]
+    Sql(SqlError),
+    /// The rows have no such column at this step.
+    #[error("unknown column `{name}`")]
+    UnknownColumn {
+        /// The name.
+        name: String,
+    },
+    /// A column named twice in one list.
+    #[error("column `{name}` is listed twice")]
+    RepeatedColumn {
+        /// The name.
+        name: String,
+    },
+    /// An empty list where columns are due.
+    #[error("no columns")]
+    NoColumns,
+    /// The event time must stay.
+    #[error("event time `{name}` must not become null")]
+    EventTimeNulled {
+        /// The event-time column.
+        name: String,
+    },
+    /// Limits of a column that has no order of magnitude.
+    #[error("column `{name}` is {found}, not a number")]
+    NotNumeric {
+        /// The column.
+        name: String,
+        /// Its type.
+        found: String,
+    },
+    /// Neither the step nor the schema gives a limit.
+    #[error("column `{name}` has neither `minimum` nor `maximum`")]
+    NoLimits {
+        /// The column.
+        name: String,
+    },
+    /// No value of the column's type lies within the limits.
+    #[error("column `{name}`: no {found} lies between {minimum} and {maximum}")]
+    EmptyRange {
+        /// The column.
+        name: String,
+        /// Its type.
+        found: String,
+        /// Least value.
+        minimum: f64,
+        /// Greatest value.
+        maximum: f64,
+    },
+    /// A dedupe key that does not identify a reading.
+    #[error("dedupe key lacks `{name}`")]
+    KeyLacks {
+        /// The event-time or partition column.
+        name: String,
+    },
+    /// A column whose type cannot identify a reading.
+    #[error("column `{name}` is {found}, which cannot identify a reading")]
+    KeyType {
+        /// The column.
+        name: String,
+        /// Its type.
+        found: String,
+    },
+    /// No time to remember readings for.
+    #[error("{micros} us is no time to remember readings for")]
+    Within {
+        /// What was asked.
+        micros: i64,
+    },
+    /// A duplicate would be counted as something else.
+    #[error("`dedupe` stands after `{remover}`, which removes rows")]
+    DedupeTooLate {
+        /// The step before.
+        remover: &'static str,
+    },
+    /// No such table.
+    #[error("unknown table `{name}`")]
+    UnknownTable {
+        /// The name.
+        name: String,
+    },
+    /// The table has no such column.
+    #[error("table `{table}` has no column `{name}`")]
+    UnknownTableColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        name: String,
+    },
+    /// A column that is there already.
+    #[error("column `{name}` exists already")]
+    ColumnExists {
+        /// The name.
+        name: String,
+    },
+    /// A column that a table cannot be joined on.
+    #[error("column `{name}` is {found}; a lookup needs text or a whole number")]
+    LookupType {
+        /// The column.
+        name: String,
+        /// Its type.
+        found: String,
+    },
+    /// A key of the table that cannot equal any value of the row's whole-number column.
+    #[error("table `{table}`: key `{key}` is no whole number, as column `{name}` is")]
+    LookupKey {
+        /// The table.
+        table: String,
+        /// The key.
+        key: String,
+        /// The row's column.
+        name: String,
+    },
+    /// Two keys of the table that are one number.
+    #[error("table `{table}`: key {key} stands twice")]
+    LookupKeyRepeated {
+        /// The table.
+        table: String,
+        /// The key.
+        key: i64,
+    },
+}

@@ -1,0 +1,68 @@
+//! Rows -> rows whose values are null where a condition on the row is true. Removes no row; those for which a
+//! condition fails are marked for the dead letters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::compute::nullif;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+
+use super::CleanPlanError;
+use super::cleaner::{CleanError, Working};
+use super::plan::{Scope, Step, Stepped};
+use crate::stages::expression::{Expression, Wanted};
+use crate::stages::rows::Reason;
+use crate::vocab::YamlPath;
+
+/// Conditions under which values become null.
+#[derive(Debug)]
+pub(super) struct NullIf {
+    conditions: Vec<(usize, Expression)>,
+    schema: SchemaRef,
+}
+
+/// Checks the conditions of one step.
+pub(super) fn plan_null_if(scope: &mut Scope<'_>, path: &YamlPath, columns: &BTreeMap<String, String>) -> Stepped {
+    let mut conditions = Vec::new();
+    let mut fields = scope.schema.fields().to_vec();
+    for (name, text) in columns {
+        let place = path.key(name);
+        let index = scope.column(&place, name);
+        if *name == scope.input.event_time {
+            scope.refuse(&place, CleanPlanError::EventTimeNulled { name: name.clone() });
+            continue;
+        }
+        match (index, Expression::compile(text, scope.schema, Wanted::Boolean, scope.sandbox)) {
+            (Some(index), Ok(condition)) => {
+                fields[index] = Arc::new(fields[index].as_ref().clone().with_nullable(true));
+                conditions.push((index, condition));
+            }
+            (_, Err(error)) => scope.refuse_sql(&place, error),
+            (None, Ok(_)) => {}
+        }
+    }
+    let schema = Arc::new(Schema::new_with_metadata(fields, scope.schema.metadata().clone()));
+    Stepped::Known(Step::NullIf(NullIf { conditions, schema: Arc::clone(&schema) }), schema)
+}
+
+impl NullIf {
+    /// Applies the conditions; all of them see the batch as it came.
+    pub(super) fn apply(&self, work: &mut Working) -> Result<(), CleanError> {
+        let before = work.rows.batch.clone();
+        let mut columns = before.columns().to_vec();
+        for (index, condition) in &self.conditions {
+            let evaluated = condition.evaluate(&before)?;
+            for failure in evaluated.failures {
+                work.doom(failure.row, Reason::SqlFailed, failure.detail);
+            }
+            let mask = evaluated.values.as_boolean();
+            if mask.true_count() > 0 {
+                columns[*index] = nullif(columns[*index].as_ref(), mask)?;
+            }
+        }
+        work.rows.batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+        Ok(())
+    }
+}

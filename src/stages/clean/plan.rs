@@ -1,0 +1,220 @@
+//! Plain step settings, the input schema and the tables -> a checked, immutable [`CleanPlan`], or all problems at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+use super::dedupe::{DedupePlan, plan_dedupe};
+use super::lookup::{Lookup, LookupRequest, plan_lookup};
+use super::null_if::{NullIf, plan_null_if};
+use super::range::{Range, plan_range};
+use super::sql::{Sql, plan_sql};
+use super::{CleanPlanError, CleanStep, Limits, Table};
+use crate::stages::expression::{Sandbox, SqlError, closest};
+use crate::vocab::{At, PathStep, YamlPath};
+
+/// What the steps start from.
+#[derive(Debug, Clone)]
+pub struct CleanInput {
+    /// Schema of the decoded rows.
+    pub schema: SchemaRef,
+    /// The schema's physical limits by column: what `range` uses where it gives none. They follow the name, also
+    /// where a `sql` step computes the column anew.
+    pub limits: BTreeMap<String, Limits>,
+    /// The event-time column: it must reach the output unchanged.
+    pub event_time: String,
+    /// The column that the topic is keyed by: likewise.
+    pub partitioned_by: String,
+    /// Further columns that later stages read as keys: where they are known before a `sql` step, they must be after.
+    pub keys: Vec<String>,
+}
+
+/// Checked cleaning steps, shared by all partitions.
+#[derive(Debug)]
+pub struct CleanPlan {
+    steps: Vec<Step>,
+    input: SchemaRef,
+    schema: SchemaRef,
+    settles_from: usize,
+}
+
+/// Steps that cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+#[error("{} problem(s) in `clean`", errors.len())]
+pub struct CleanRefused {
+    /// All problems, in the order of the steps; paths start at `clean`.
+    pub errors: Vec<At<CleanPlanError>>,
+    /// The output schema where it is known in spite of them, so that later stages can be checked too.
+    pub schema: Option<SchemaRef>,
+}
+
+/// A checked step.
+#[derive(Debug)]
+pub(super) enum Step {
+    NullIf(NullIf),
+    Range(Range),
+    Dedupe(DedupePlan),
+    Lookup(Lookup),
+    Sql(Sql),
+}
+
+impl Step {
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::NullIf(_) => "null_if",
+            Self::Range(_) => "range",
+            Self::Dedupe(_) => "dedupe",
+            Self::Lookup(_) => "lookup",
+            Self::Sql(_) => "sql",
+        }
+    }
+
+    /// Whether it takes rows out at once. `null_if` does not: rows that it fails for wait for the dedupe step.
+    pub(super) fn removes_rows(&self) -> bool {
+        match self {
+            Self::NullIf(_) | Self::Dedupe(_) => false,
+            Self::Range(step) => step.removes_rows(),
+            Self::Lookup(step) => step.removes_rows(),
+            Self::Sql(_) => true,
+        }
+    }
+}
+
+/// What the check of one step gives.
+pub(super) enum Stepped {
+    /// The step and the schema after it.
+    Known(Step, SchemaRef),
+    /// Problems, but the schema after the step is known.
+    OnlySchema(SchemaRef),
+    /// Problems; further steps cannot be checked.
+    Unknown,
+}
+
+/// What the check of one step sees.
+pub(super) struct Scope<'a> {
+    pub(super) schema: &'a SchemaRef,
+    pub(super) input: &'a CleanInput,
+    pub(super) tables: &'a BTreeMap<String, Arc<Table>>,
+    pub(super) sandbox: &'a Sandbox,
+    errors: &'a mut Vec<At<CleanPlanError>>,
+}
+
+impl Scope<'_> {
+    /// Notes a problem.
+    pub(super) fn refuse(&mut self, path: &YamlPath, error: CleanPlanError) {
+        self.errors.push(At { path: path.clone(), error, hint: None });
+    }
+
+    /// Notes an unknown name and the one that was perhaps meant.
+    pub(super) fn refuse_name(&mut self, path: &YamlPath, error: CleanPlanError, known: Option<String>) {
+        let hint = known.map(|known| format!("did you mean `{known}`?"));
+        self.errors.push(At { path: path.clone(), error, hint });
+    }
+
+    /// Notes a problem in SQL text.
+    pub(super) fn refuse_sql(&mut self, path: &YamlPath, error: SqlError) {
+        let hint = error.hint.clone();
+        self.errors.push(At { path: path.clone(), error: CleanPlanError::Sql(error), hint });
+    }
+
+    /// Index of a column, or a problem noted.
+    pub(super) fn column(&mut self, path: &YamlPath, name: &str) -> Option<usize> {
+        let found = self.schema.index_of(name).ok();
+        if found.is_none() {
+            let known = closest(name, self.schema.fields().iter().map(|field| field.name().as_str()));
+            let known = known.map(str::to_owned);
+            self.refuse_name(path, CleanPlanError::UnknownColumn { name: name.to_owned() }, known);
+        }
+        found
+    }
+}
+
+impl CleanPlan {
+    /// Checks the steps. `tables` are by name.
+    ///
+    /// # Errors
+    /// [`CleanRefused`] with every problem.
+    pub fn new(
+        steps: &[CleanStep],
+        input: &CleanInput,
+        tables: &BTreeMap<String, Arc<Table>>,
+    ) -> Result<Self, CleanRefused> {
+        let sandbox = Sandbox::new();
+        let root = YamlPath(vec![PathStep::Key("clean".to_owned())]);
+        let mut errors = Vec::new();
+        let mut schema = Arc::clone(&input.schema);
+        let mut planned: Vec<Step> = Vec::new();
+        for (position, settings) in steps.iter().enumerate() {
+            let path = root.index(position).key(settings.name());
+            let mut scope = Scope { schema: &schema, input, tables, sandbox: &sandbox, errors: &mut errors };
+            match plan_step(&mut scope, &path, settings, &planned) {
+                Stepped::Known(step, after) => {
+                    planned.push(step);
+                    schema = after;
+                }
+                Stepped::OnlySchema(after) => schema = after,
+                Stepped::Unknown => return Err(CleanRefused { errors, schema: None }),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(CleanRefused { errors, schema: Some(schema) });
+        }
+        let settles_from = planned.iter().rposition(|step| matches!(step, Step::Dedupe(_))).unwrap_or(0);
+        Ok(Self { steps: planned, input: Arc::clone(&input.schema), schema, settles_from })
+    }
+
+    /// Schema of the cleaned rows.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Schema of the rows that come in.
+    #[must_use]
+    pub fn input_schema(&self) -> &SchemaRef {
+        &self.input
+    }
+
+    /// Steps that keep state: the name it is written under, and a text that changes whenever the state would mean
+    /// something else.
+    pub fn stateful_steps(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.dedupes().map(|step| (step.step.as_str(), step.fingerprint.as_str()))
+    }
+
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    pub(super) fn dedupes(&self) -> impl Iterator<Item = &DedupePlan> {
+        self.steps.iter().filter_map(|step| if let Step::Dedupe(dedupe) = step { Some(dedupe) } else { None })
+    }
+
+    /// The step from which on leaving rows are taken out: the last dedupe step, before which a row that failed may
+    /// yet be a duplicate.
+    pub(super) fn settles_from(&self) -> usize {
+        self.settles_from
+    }
+}
+
+fn plan_step(scope: &mut Scope<'_>, path: &YamlPath, settings: &CleanStep, before: &[Step]) -> Stepped {
+    match settings {
+        CleanStep::NullIf(columns) => plan_null_if(scope, path, columns),
+        CleanStep::Range { columns, otherwise } => plan_range(scope, path, columns, *otherwise),
+        CleanStep::Dedupe { key, within_micros } => {
+            let state = before.iter().filter(|step| matches!(step, Step::Dedupe(_))).count();
+            plan_dedupe(scope, path, (key, *within_micros), (before, state))
+        }
+        CleanStep::Lookup { table, on, columns, missing } => {
+            plan_lookup(scope, path, &LookupRequest { table, on, columns, missing: *missing })
+        }
+        CleanStep::Sql(text) => plan_sql(scope, path, text),
+    }
+}
+
+/// The columns a `sql` step must pass on: those whose value may not change, then those that may be computed.
+pub(super) fn needed_columns(input: &CleanInput) -> (BTreeSet<&str>, BTreeSet<&str>) {
+    let unchanged: BTreeSet<&str> = [input.event_time.as_str(), input.partitioned_by.as_str()].into();
+    let present = input.keys.iter().map(String::as_str).filter(|name| !unchanged.contains(name)).collect();
+    (unchanged, present)
+}

@@ -1,0 +1,237 @@
+//! One batch of one partition -> typed rows and rejected rows.
+
+use std::sync::Arc;
+
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use arterial_connectors::payload::{Payload, RawRow, RawRows};
+
+use super::builders::ColumnBuilder;
+use super::plan::{DecodePlan, Kind};
+use super::scanner::{Refusal, Scanner, Slot};
+use super::settings::TimestampFormat;
+use super::timestamp::TimeReader;
+use super::typed::decode_typed;
+use crate::stages::rows::{Reason, RejectStage, Rejected, Rows};
+
+/// Characters of a payload that a rejection quotes.
+const QUOTED_MAX: usize = 40;
+
+/// What a batch was.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// Rows that could be read.
+    pub rows: Rows,
+    /// Rows that could not.
+    pub rejected: Vec<Rejected>,
+    /// Records without a value, by their index in the batch.
+    pub tombstones: Vec<u32>,
+}
+
+/// Why a whole batch cannot be decoded: typed rows of another schema.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// A column that the schema requires is not in the file or batch.
+    #[error("the rows have no column `{path}`, which schema column `{column}` is read from; they have {found}")]
+    MissingColumn {
+        /// The schema's column.
+        column: String,
+        /// The name looked for.
+        path: String,
+        /// What there is.
+        found: String,
+    },
+    /// A column of a type that cannot become the schema's.
+    #[error("column `{path}` is {found} and cannot become {wanted}")]
+    WrongType {
+        /// The column.
+        path: String,
+        /// Its type.
+        found: String,
+        /// The schema's type.
+        wanted: &'static str,
+    },
+    /// Arrow refused to put columns together: a defect.
+    #[error("decoded columns do not fit their schema: {0}")]
+    Arrow(#[from] ArrowError),
+}
+
+/// Decodes the batches of one partition. Keeps scratch memory, no state.
+pub struct Decoder {
+    plan: Arc<DecodePlan>,
+    kinds: Vec<Kind>,
+    times: TimeReader,
+    slots: Vec<Slot>,
+    scratch: String,
+}
+
+impl Decoder {
+    /// A decoder of this plan.
+    #[must_use]
+    pub fn new(plan: Arc<DecodePlan>) -> Self {
+        let kinds: Vec<Kind> = plan.columns.iter().map(|column| column.kind).collect();
+        let times = TimeReader::new(plan.settings.zone);
+        Self { slots: vec![Slot::Absent; kinds.len()], kinds, times, plan, scratch: String::new() }
+    }
+
+    /// Decodes one batch.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where typed rows do not have the schema's columns; bad messages are values, not errors.
+    pub fn decode(&mut self, payload: &Payload) -> Result<Decoded, DecodeError> {
+        match payload {
+            Payload::Raw(rows) => self.decode_raw(rows),
+            Payload::Typed { rows, .. } => decode_typed(&self.plan, &mut self.times, rows),
+        }
+    }
+
+    fn decode_raw(&mut self, raw: &RawRows) -> Result<Decoded, DecodeError> {
+        let mut builders: Vec<ColumnBuilder> =
+            self.kinds.iter().map(|kind| ColumnBuilder::new(*kind, raw.len())).collect();
+        let mut decoded = Decoded {
+            rows: Rows {
+                batch: RecordBatch::new_empty(Arc::clone(self.plan.schema())),
+                origin: Vec::with_capacity(raw.len()),
+                times: Vec::with_capacity(raw.len()),
+            },
+            rejected: Vec::new(),
+            tombstones: Vec::new(),
+        };
+        for index in 0..raw.len() {
+            let origin = index as u32;
+            let Some(value) = raw.value(index) else {
+                decoded.tombstones.push(origin);
+                continue;
+            };
+            match self.row(value, || raw.row(index)) {
+                Ok((text, time)) => {
+                    for (builder, slot) in builders.iter_mut().zip(&self.slots) {
+                        builder.push(*slot, text, &self.scratch);
+                    }
+                    decoded.rows.origin.push(origin);
+                    decoded.rows.times.push(time);
+                }
+                Err((reason, detail)) => {
+                    decoded.rejected.push(Rejected { origin, stage: RejectStage::Decode, reason, detail });
+                }
+            }
+        }
+        let columns = builders.iter_mut().map(ColumnBuilder::finish).collect();
+        decoded.rows.batch = RecordBatch::try_new(Arc::clone(self.plan.schema()), columns)?;
+        Ok(decoded)
+    }
+
+    /// Reads one payload into the slots; returns its text and event time.
+    fn row<'p, 'r>(
+        &mut self,
+        value: &'p [u8],
+        raw: impl FnOnce() -> RawRow<'r>,
+    ) -> Result<(&'p str, i64), (Reason, String)> {
+        let (max_bytes, max_depth) = (self.plan.settings.max_bytes, self.plan.settings.max_depth);
+        if value.len() > max_bytes {
+            return Err((Reason::TooLarge, format!("{} bytes, the limit is {max_bytes}", value.len())));
+        }
+        let text = std::str::from_utf8(value)
+            .map_err(|error| (Reason::InvalidUtf8, format!("not UTF-8 from byte {}", error.valid_up_to())))?;
+        self.slots.fill(Slot::Absent);
+        self.scratch.clear();
+        Scanner::new(text, max_depth, &self.kinds, &mut self.slots, &mut self.scratch)
+            .scan(&self.plan.root)
+            .map_err(|refusal| (refusal.reason, quote(text, refusal)))?;
+        self.check_columns(text)?;
+        let Slot::Int(time) = self.slots[self.plan.event_time] else {
+            return Err((Reason::MissingColumn, format!("`{}` is null", self.plan.settings.event_time)));
+        };
+        if let Some(skew) = self.plan.settings.future_skew
+            && let Some(arrival_ms) = raw().broker_ts_ms
+            && time > arrival_ms.saturating_mul(1_000).saturating_add(skew)
+        {
+            let time = crate::vocab::EventTime(time);
+            let arrival = crate::vocab::EventTime(arrival_ms.saturating_mul(1_000));
+            return Err((Reason::FutureTimestamp, format!("{time} lies ahead of its arrival {arrival}")));
+        }
+        Ok((text, time))
+    }
+
+    /// Required columns must be there; times become microseconds.
+    fn check_columns(&mut self, text: &str) -> Result<(), (Reason, String)> {
+        for (index, column) in self.plan.columns.iter().enumerate() {
+            let slot = self.slots[index];
+            if matches!(slot, Slot::Absent | Slot::Null) {
+                if !column.nullable {
+                    return Err((Reason::MissingColumn, format!("`{}` is absent or null", column.path)));
+                }
+                continue;
+            }
+            if column.kind == Kind::Time {
+                let format = self.plan.settings.timestamp;
+                let micros = match (slot, format) {
+                    (Slot::Text(from, to), TimestampFormat::Rfc3339) => self.times.read(&text.as_bytes()[from..to]),
+                    (Slot::Unescaped(from, to), TimestampFormat::Rfc3339) => {
+                        self.times.read(&self.scratch.as_bytes()[from..to])
+                    }
+                    (slot, format) => epoch_micros(slot, format),
+                };
+                let micros = micros.ok_or_else(|| {
+                    let hint = if self.plan.settings.zone.is_none() { " (no `timezone` is declared)" } else { "" };
+                    let shown = shown(slot, text, &self.scratch);
+                    (Reason::BadTimestamp, format!("`{}`: {shown} is not {}{hint}", column.path, format.name()))
+                })?;
+                self.slots[index] = Slot::Int(micros);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TimestampFormat {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Rfc3339 => "an RFC 3339 time",
+            Self::EpochS => "seconds since 1970",
+            Self::EpochMs => "milliseconds since 1970",
+            Self::EpochUs => "microseconds since 1970",
+        }
+    }
+}
+
+/// A number as microseconds; a fraction is rounded to the nearest one.
+fn epoch_micros(slot: Slot, format: TimestampFormat) -> Option<i64> {
+    let unit = match format {
+        TimestampFormat::EpochS => 1_000_000,
+        TimestampFormat::EpochMs => 1_000,
+        TimestampFormat::EpochUs => 1,
+        TimestampFormat::Rfc3339 => return None,
+    };
+    match slot {
+        Slot::Int(number) => number.checked_mul(unit),
+        Slot::Float(number) => {
+            let micros = (number * unit as f64).round();
+            // 2^53 microseconds reach the year 2255; beyond, f64 no longer counts single ones.
+            (micros.abs() < 9_007_199_254_740_992.0).then_some(micros as i64)
+        }
+        _ => None,
+    }
+}
+
+/// The place of a refusal and the text that stands there, cut short.
+fn quote(text: &str, refusal: Refusal) -> String {
+    let from = (0..=refusal.at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let found: String = text[from..].chars().take(QUOTED_MAX).collect();
+    if found.is_empty() {
+        return format!("expected {} at byte {}, found the end", refusal.what, refusal.at);
+    }
+    format!("expected {} at byte {}, found `{}`", refusal.what, refusal.at, found.escape_debug())
+}
+
+fn shown(slot: Slot, text: &str, scratch: &str) -> String {
+    let text = match slot {
+        Slot::Text(from, to) => &text[from..to],
+        Slot::Unescaped(from, to) => &scratch[from..to],
+        Slot::Int(number) => return number.to_string(),
+        Slot::Float(number) => return number.to_string(),
+        _ => return "null".to_owned(),
+    };
+    let cut: String = text.chars().take(QUOTED_MAX).collect();
+    format!("`{}`", cut.escape_debug())
+}

@@ -1,0 +1,210 @@
+//! Decode settings and a topic's schema -> a checked plan, shared by all partitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use chrono_tz::Tz;
+
+use super::settings::{Format, TimestampFormat};
+use crate::schema::TopicSchema;
+use crate::vocab::{At, PathStep, YamlPath};
+
+/// What the pipeline file says of decoding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecodeSettings {
+    /// Name of the source in the pipeline file.
+    pub source: String,
+    /// Format of payloads.
+    pub format: Format,
+    /// Column -> dotted path in the payload, or column of the file, where it differs from the column's name.
+    pub paths: BTreeMap<String, String>,
+    /// Zone of times without one.
+    pub zone: Option<Tz>,
+    /// How times are written.
+    pub timestamp: TimestampFormat,
+    /// The event-time column.
+    pub event_time: String,
+    /// How far an event time may lie ahead of the broker's timestamp, microseconds.
+    pub future_skew: Option<i64>,
+    /// Longest payload, bytes.
+    pub max_bytes: usize,
+    /// Deepest nesting.
+    pub max_depth: u32,
+}
+
+/// Checked decoding.
+#[derive(Debug, Clone)]
+pub struct DecodePlan {
+    pub(super) settings: DecodeSettings,
+    pub(super) columns: Vec<Column>,
+    pub(super) root: Node,
+    pub(super) event_time: usize,
+    schema: SchemaRef,
+}
+
+/// A column of the decoded rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// Its name in a file of typed rows, and its path in messages.
+    pub(super) path: String,
+    pub(super) kind: Kind,
+    pub(super) nullable: bool,
+}
+
+/// Types that rows have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Float,
+    Int,
+    Bool,
+    Time,
+}
+
+impl Kind {
+    /// The word for messages.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Float => "a number",
+            Self::Int => "a whole number",
+            Self::Bool => "true or false",
+            Self::Time => "a time",
+        }
+    }
+}
+
+/// An object of the payload: the keys that are read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Node {
+    pub(super) children: Vec<(String, Child)>,
+}
+
+/// What stands under a key.
+#[derive(Debug, Clone)]
+pub(super) enum Child {
+    Column(usize),
+    Object(Node),
+}
+
+/// Why payloads cannot be decoded as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodePlanError {
+    /// A path for a column that the schema lacks.
+    #[error("`paths` names column `{column}`, which schema `{schema}` lacks")]
+    UnknownColumn {
+        /// The column.
+        column: String,
+        /// The schema.
+        schema: String,
+    },
+    /// One path leads through another.
+    #[error("path `{path}` is used for more than one column, or leads through another's")]
+    Ambiguous {
+        /// The path.
+        path: String,
+    },
+    /// The event time is not a time.
+    #[error("event-time column `{column}` is not a timestamp of schema `{schema}`")]
+    NotTime {
+        /// The column.
+        column: String,
+        /// The schema.
+        schema: String,
+    },
+}
+
+impl DecodePlan {
+    /// Checks the settings against the schema.
+    ///
+    /// # Errors
+    /// Every problem; paths start at `sources`.
+    pub fn new(settings: DecodeSettings, schema: &TopicSchema) -> Result<Self, Vec<At<DecodePlanError>>> {
+        let source = [PathStep::Key("sources".to_owned()), PathStep::Key(settings.source.clone())];
+        let source = YamlPath(source.to_vec());
+        let paths = source.key("decode").key("paths");
+        let mut errors = Vec::new();
+        for column in settings.paths.keys().filter(|column| schema.arrow.column_with_name(column).is_none()) {
+            let error = DecodePlanError::UnknownColumn { column: column.clone(), schema: schema.name.clone() };
+            let hint = format!("its columns are {}", names(schema));
+            errors.push(At { path: paths.key(column), error, hint: Some(hint) });
+        }
+        let columns: Vec<Column> = schema.arrow.fields().iter().map(|field| column(field, &settings)).collect();
+        let mut root = Node::default();
+        for (index, column) in columns.iter().enumerate() {
+            if !root.add(&mut column.path.split('.'), index) {
+                let error = DecodePlanError::Ambiguous { path: column.path.clone() };
+                errors.push(At { path: paths.key(&column.name), error, hint: None });
+            }
+        }
+        let is_time = |column: &Column| column.name == settings.event_time && column.kind == Kind::Time;
+        let event_time = columns.iter().position(is_time);
+        if event_time.is_none() {
+            let column = settings.event_time.clone();
+            let error = DecodePlanError::NotTime { column, schema: schema.name.clone() };
+            errors.push(At { path: source.key("event_time").key("column"), error, hint: Some(names(schema)) });
+        }
+        match event_time {
+            Some(event_time) if errors.is_empty() => {
+                Ok(Self { settings, columns, root, event_time, schema: Arc::clone(&schema.arrow) })
+            }
+            _ => Err(errors),
+        }
+    }
+
+    /// Schema of the decoded rows.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+}
+
+fn names(schema: &TopicSchema) -> String {
+    let names: Vec<&str> = schema.columns.iter().map(|column| column.name.as_str()).collect();
+    names.join(", ")
+}
+
+fn column(field: &arrow::datatypes::Field, settings: &DecodeSettings) -> Column {
+    Column {
+        name: field.name().clone(),
+        path: settings.paths.get(field.name()).unwrap_or(field.name()).clone(),
+        kind: match field.data_type() {
+            DataType::Float64 => Kind::Float,
+            DataType::Int64 => Kind::Int,
+            DataType::Boolean => Kind::Bool,
+            DataType::Timestamp(..) => Kind::Time,
+            // `schema` gives no other type.
+            _ => Kind::Text,
+        },
+        nullable: field.is_nullable(),
+    }
+}
+
+impl Node {
+    /// Adds a column under the rest of its path; `false` where something else stands there.
+    fn add<'a>(&mut self, path: &mut dyn Iterator<Item = &'a str>, column: usize) -> bool {
+        let mut steps = path.map(str::to_owned).collect::<Vec<_>>().into_iter();
+        let Some(first) = steps.next() else { return false };
+        let rest: Vec<String> = steps.collect();
+        let found = self.children.iter().position(|(name, _)| *name == first);
+        match (found, rest.is_empty()) {
+            (Some(_), true) => false,
+            (None, true) => {
+                self.children.push((first, Child::Column(column)));
+                true
+            }
+            (found, false) => {
+                let index = found.unwrap_or_else(|| {
+                    self.children.push((first, Child::Object(Self::default())));
+                    self.children.len() - 1
+                });
+                match &mut self.children[index].1 {
+                    Child::Object(node) => node.add(&mut rest.iter().map(String::as_str), column),
+                    Child::Column(_) => false,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! JSON text -> the values of the columns that are read, in one pass and without a tree.
+//!
+//! Accepts exactly the grammar of RFC 8259. Keys that no column reads are skipped, but their values must be JSON too.
+//! A key that is read and comes twice is refused; one that nobody reads may.
+
+use super::plan::{Child, Kind, Node};
+use crate::stages::rows::Reason;
+
+/// The value of one column of the row at hand.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Slot {
+    /// The key has not come.
+    Absent,
+    Null,
+    Float(f64),
+    Int(i64),
+    Bool(bool),
+    /// Text without escapes: a range of the payload.
+    Text(usize, usize),
+    /// Text with escapes: a range of the scratch.
+    Unescaped(usize, usize),
+}
+
+/// Why a payload is refused: the reason and where, as a byte offset, and what was expected there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    pub(super) at: usize,
+    pub(super) what: &'static str,
+}
+
+/// A payload being read.
+pub(super) struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+    depth_left: u32,
+    kinds: &'a [Kind],
+    slots: &'a mut [Slot],
+    scratch: &'a mut String,
+}
+
+/// What a value is for.
+#[derive(Clone, Copy)]
+enum Use<'n> {
+    Skip,
+    Column(usize),
+    Object(&'n Node),
+}
+
+type Scanned<T> = Result<T, Refusal>;
+
+impl<'a> Scanner<'a> {
+    /// A scanner of UTF-8 text. `slots`: one per column, all [`Slot::Absent`].
+    pub(super) fn new(
+        text: &'a str,
+        max_depth: u32,
+        kinds: &'a [Kind],
+        slots: &'a mut [Slot],
+        scratch: &'a mut String,
+    ) -> Self {
+        Self { text: text.as_bytes(), at: 0, depth_left: max_depth, kinds, slots, scratch }
+    }
+
+    /// Reads the whole payload as one object.
+    pub(super) fn scan(&mut self, root: &Node) -> Scanned<()> {
+        self.space();
+        if self.peek() != Some(b'{') {
+            let reason = if self.a_value_starts() { Reason::WrongType } else { Reason::Malformed };
+            return Err(self.refuse(reason, "an object"));
+        }
+        self.object(Some(root))?;
+        self.space();
+        if self.at == self.text.len() { Ok(()) } else { Err(self.refuse(Reason::TrailingData, "the end")) }
+    }
+
+    fn a_value_starts(&self) -> bool {
+        matches!(self.text[self.at..], [b'[' | b'"' | b'-' | b'0'..=b'9', ..])
+            || [&b"true"[..], b"false", b"null"].iter().any(|word| &self.text[self.at..] == *word)
+    }
+
+    fn refuse(&self, reason: Reason, what: &'static str) -> Refusal {
+        Refusal { reason, at: self.at, what }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn expect(&mut self, byte: u8, what: &'static str) -> Scanned<()> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(self.refuse(Reason::Malformed, what))
+    }
+
+    fn descend(&mut self) -> Scanned<()> {
+        self.depth_left = self.depth_left.checked_sub(1).ok_or_else(|| self.refuse(Reason::TooDeep, "less nesting"))?;
+        Ok(())
+    }
+
+    /// An object; the scanner stands at its brace. `node`: the keys to read, none to skip them all.
+    fn object(&mut self, node: Option<&Node>) -> Scanned<()> {
+        self.descend()?;
+        self.at += 1;
+        self.space();
+        let mut next = 0;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            self.depth_left += 1;
+            return Ok(());
+        }
+        loop {
+            self.space();
+            let value = self.key(node, &mut next)?;
+            self.space();
+            self.expect(b':', "`:`")?;
+            self.space();
+            self.value(value)?;
+            self.space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    self.depth_left += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.refuse(Reason::Malformed, "`,` or `}`")),
+            }
+        }
+    }
+
+    /// A key, and what its value is for. `next` is where the search begins: keys mostly come in one order.
+    fn key<'n>(&mut self, node: Option<&'n Node>, next: &mut usize) -> Scanned<Use<'n>> {
+        if self.peek() != Some(b'"') {
+            return Err(self.refuse(Reason::Malformed, "a key"));
+        }
+        let text = self.string()?;
+        let Some(node) = node else { return Ok(Use::Skip) };
+        let key = match text {
+            Slot::Unescaped(from, to) => &self.scratch.as_bytes()[from..to],
+            Slot::Text(from, to) => &self.text[from..to],
+            _ => &[],
+        };
+        let count = node.children.len();
+        for step in 0..count {
+            let index = (*next + step) % count;
+            let (name, child) = &node.children[index];
+            if name.as_bytes() == key {
+                *next = index + 1;
+                return Ok(match child {
+                    Child::Column(column) => Use::Column(*column),
+                    Child::Object(node) => Use::Object(node),
+                });
+            }
+        }
+        Ok(Use::Skip)
+    }
+
+    fn value(&mut self, value: Use<'_>) -> Scanned<()> {
+        match value {
+            Use::Skip => self.skip(),
+            Use::Object(node) if self.peek() == Some(b'{') => self.object(Some(node)),
+            Use::Object(_) if self.peek() == Some(b'n') => self.word(b"null"),
+            Use::Object(_) => Err(self.refuse(Reason::WrongType, "an object")),
+            Use::Column(column) => {
+                if self.slots[column] != Slot::Absent {
+                    return Err(self.refuse(Reason::DuplicateKey, "each key once"));
+                }
+                self.slots[column] = self.scalar(self.kinds[column])?;
+                Ok(())
+            }
+        }
+    }
+
+    /// The value of a column.
+    fn scalar(&mut self, kind: Kind) -> Scanned<Slot> {
+        match (self.peek(), kind) {
+            (Some(b'n'), _) => self.word(b"null").map(|()| Slot::Null),
+            (Some(b'"'), Kind::Text | Kind::Time) => self.string(),
+            (Some(b'-' | b'0'..=b'9'), Kind::Float) => self.float().map(Slot::Float),
+            (Some(b'-' | b'0'..=b'9'), Kind::Int) => self.int().map(Slot::Int),
+            (Some(b'-' | b'0'..=b'9'), Kind::Time) => self.number_of_time(),
+            (Some(b't'), Kind::Bool) => self.word(b"true").map(|()| Slot::Bool(true)),
+            (Some(b'f'), Kind::Bool) => self.word(b"false").map(|()| Slot::Bool(false)),
+            (Some(b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'{' | b'['), kind) => {
+                // Refused for its type only where it is JSON at all.
+                let at = self.at;
+                self.skip()?;
+                Err(Refusal { reason: Reason::WrongType, at, what: kind.name() })
+            }
+            _ => Err(self.not_a_value()),
+        }
+    }
+
+    fn not_a_value(&self) -> Refusal {
+        let rest = &self.text[self.at..];
+        let words = [&b"NaN"[..], b"nan", b"Infinity", b"Inf", b"inf"];
+        if words.iter().any(|word| rest.starts_with(word)) {
+            return self.refuse(Reason::NotFinite, "a finite number");
+        }
+        self.refuse(Reason::Malformed, "a value")
+    }
+
+    fn word(&mut self, word: &'static [u8]) -> Scanned<()> {
+        if self.text[self.at..].starts_with(word) {
+            self.at += word.len();
+            return Ok(());
+        }
+        Err(self.not_a_value())
+    }
+
+    /// Any value, checked but not kept.
+    fn skip(&mut self) -> Scanned<()> {
+        match self.peek() {
+            Some(b'"') => self.string().map(drop),
+            Some(b'{') => self.object(None),
+            Some(b'[') => self.array(),
+            Some(b't') => self.word(b"true"),
+            Some(b'f') => self.word(b"false"),
+            Some(b'n') => self.word(b"null"),
+            Some(b'-' | b'0'..=b'9') => self.number().map(drop),
+            _ => Err(self.not_a_value()),
+        }
+    }
+
+    fn array(&mut self) -> Scanned<()> {
+        self.descend()?;
+        self.at += 1;
+        self.space();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            self.depth_left += 1;
+            return Ok(());
+        }
+        loop {
+            self.space();
+            self.skip()?;
+            self.space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    self.depth_left += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.refuse(Reason::Malformed, "`,` or `]`")),
+            }
+        }
+    }
+
+    /// A string; the scanner stands at its quote.
+    fn string(&mut self) -> Scanned<Slot> {
+        let from = self.at + 1;
+        let mut at = from;
+        loop {
+            match self.text.get(at) {
+                Some(b'"') => {
+                    self.at = at + 1;
+                    return Ok(Slot::Text(from, at));
+                }
+                Some(b'\\') => return self.escaped_string(from, at),
+                Some(0..=0x1f) => {
+                    self.at = at;
+                    return Err(self.refuse(Reason::Malformed, "no control character"));
+                }
+                Some(_) => at += 1,
+                None => {
+                    self.at = at;
+                    return Err(self.refuse(Reason::Malformed, "`\"`"));
+                }
+            }
+        }
+    }
+
+    /// The rest of a string whose first escape is at `at`.
+    fn escaped_string(&mut self, from: usize, at: usize) -> Scanned<Slot> {
+        // One more pass for the rare string with escapes: find its end, then let serde_json read it.
+        let mut end = at;
+        loop {
+            match self.text.get(end) {
+                Some(b'\\') => end += 2,
+                Some(b'"') => break,
+                Some(_) => end += 1,
+                None => {
+                    self.at = self.text.len();
+                    return Err(self.refuse(Reason::Malformed, "`\"`"));
+                }
+            }
+        }
+        let Ok(text) = serde_json::from_slice::<String>(&self.text[from - 1..=end]) else {
+            self.at = at;
+            return Err(self.refuse(Reason::Malformed, "a valid escape"));
+        };
+        let start = self.scratch.len();
+        self.scratch.push_str(&text);
+        self.at = end + 1;
+        Ok(Slot::Unescaped(start, self.scratch.len()))
+    }
+
+    /// A number's text, checked against the grammar, and whether it is whole.
+    fn number(&mut self) -> Scanned<(&'a str, bool)> {
+        let from = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+            if !matches!(self.peek(), Some(b'0'..=b'9')) {
+                return Err(self.not_a_value());
+            }
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits("a digit")?;
+        }
+        let mut whole = true;
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits("a digit after the point")?;
+            whole = false;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits("a digit of the exponent")?;
+            whole = false;
+        }
+        if let Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'.' | b'_') = self.peek() {
+            return Err(self.refuse(Reason::Malformed, "the end of the number"));
+        }
+        // The bytes are ASCII digits, signs, points and exponents.
+        Ok((std::str::from_utf8(&self.text[from..self.at]).unwrap_or_default(), whole))
+    }
+
+    fn digits(&mut self, what: &'static str) -> Scanned<()> {
+        let from = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == from { Err(self.refuse(Reason::Malformed, what)) } else { Ok(()) }
+    }
+
+    fn float(&mut self) -> Scanned<f64> {
+        let at = self.at;
+        let (text, _) = self.number()?;
+        let value = short_decimal(text.as_bytes()).or_else(|| fast_float2::parse(text).ok());
+        match value {
+            Some(value) if value.is_finite() => Ok(value),
+            _ => Err(Refusal { reason: Reason::Overflow, at, what: "a number that 64 bits hold" }),
+        }
+    }
+
+    fn int(&mut self) -> Scanned<i64> {
+        let at = self.at;
+        let (text, whole) = self.number()?;
+        if !whole {
+            return Err(Refusal { reason: Reason::WrongType, at, what: "a whole number" });
+        }
+        text.parse().map_err(|_| Refusal { reason: Reason::Overflow, at, what: "a whole number that 64 bits hold" })
+    }
+
+    /// A time as a number: whole where it is written whole.
+    fn number_of_time(&mut self) -> Scanned<Slot> {
+        let at = self.at;
+        let (text, whole) = self.number()?;
+        let refusal = Refusal { reason: Reason::Overflow, at, what: "a number that 64 bits hold" };
+        if whole {
+            return text.parse().map(Slot::Int).map_err(|_| refusal);
+        }
+        fast_float2::parse(text).ok().filter(|value: &f64| value.is_finite()).map(Slot::Float).ok_or(refusal)
+    }
+}
+
+/// Powers of ten that f64 holds exactly.
+const TENS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// A decimal of at most 15 digits without exponent: both its digits and the power of ten are exact in f64, so their
+/// quotient is correctly rounded (Clinger 1990, "How to Read Floating Point Numbers Accurately").
+fn short_decimal(text: &[u8]) -> Option<f64> {
+    let (negative, text) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
+    let (mut digits, mut places, mut after_point) = (0_u64, 0, false);
+    if text.len() > 16 {
+        return None;
+    }
+    for byte in text {
+        match byte {
+            b'0'..=b'9' => {
+                digits = digits * 10 + u64::from(byte - b'0');
+                places += usize::from(after_point);
+            }
+            b'.' => after_point = true,
+            _ => return None,
+        }
+    }
+    if digits >= 1 << 53 {
+        return None;
+    }
+    let value = digits as f64 / TENS.get(places)?;
+    Some(if negative { -value } else { value })
+}

@@ -1,0 +1,130 @@
+//! Times as sensors write them -> microseconds since 1970 UTC.
+//!
+//! Text is RFC 3339: `2026-11-23T08:00:00.25+01:00`, with `T`, `t` or a space. Leap seconds (`:60`) are refused: no
+//! two of them are alike in practice. Text without an offset is read in the declared zone: where clocks were set back
+//! and an hour came twice, the earlier one counts; an hour that clocks jumped over does not exist and is refused.
+
+use chrono::{LocalResult, NaiveDate, TimeZone};
+use chrono_tz::Tz;
+
+use crate::vocab::MICROS_PER_SECOND;
+
+const DAY_SECONDS: i64 = 86_400;
+
+/// Reads times; remembers the last day, since neighbouring readings nearly always share it.
+#[derive(Debug, Clone)]
+pub(super) struct TimeReader {
+    zone: Option<Tz>,
+    day_digits: u32,
+    day_seconds: i64,
+    /// The last zone-less hour (seconds since 1970 by the local clock / 3600) and its offset from UTC, seconds.
+    hour: Option<(i64, i64)>,
+}
+
+impl TimeReader {
+    pub(super) fn new(zone: Option<Tz>) -> Self {
+        Self { zone, day_digits: u32::MAX, day_seconds: 0, hour: None }
+    }
+
+    /// Reads RFC 3339 text; `None` where it is not, or has no offset and there is no zone for it.
+    pub(super) fn read(&mut self, text: &[u8]) -> Option<i64> {
+        let date = text.get(..10)?;
+        if date[4] != b'-' || date[7] != b'-' {
+            return None;
+        }
+        if !matches!(text.get(10)?, b'T' | b't' | b' ') {
+            return None;
+        }
+        let clock = text.get(11..19)?;
+        if clock[2] != b':' || clock[5] != b':' {
+            return None;
+        }
+        let year = digits(&date[..2])? * 100 + digits(&date[2..4])?;
+        let day = self.day(year, digits(&date[5..7])?, digits(&date[8..10])?)?;
+        let (hour, minute, second) = (digits(&clock[..2])?, digits(&clock[3..5])?, digits(&clock[6..8])?);
+        if hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let seconds = day + i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
+        let (micros, rest) = fraction(&text[19..])?;
+        let offset = match rest {
+            b"Z" | b"z" => 0,
+            b"" => self.zone_offset(seconds)?,
+            _ => numeric_offset(rest)?,
+        };
+        (seconds - offset).checked_mul(MICROS_PER_SECOND)?.checked_add(micros)
+    }
+
+    /// A time without zone, microseconds since 1970 by the local clock, in the declared zone.
+    pub(super) fn local(&mut self, micros: i64) -> Option<i64> {
+        let offset = self.zone_offset(micros.div_euclid(MICROS_PER_SECOND))?;
+        micros.checked_sub(offset * MICROS_PER_SECOND)
+    }
+
+    fn day(&mut self, year: u32, month: u32, day: u32) -> Option<i64> {
+        let key = year * 10_000 + month * 100 + day;
+        if key != self.day_digits {
+            // i32 holds every year of four digits.
+            let date = NaiveDate::from_ymd_opt(year as i32, month, day)?;
+            self.day_seconds = (date - NaiveDate::default()).num_days() * DAY_SECONDS;
+            self.day_digits = key;
+        }
+        Some(self.day_seconds)
+    }
+
+    /// How far the local clock is ahead of UTC at this local time.
+    fn zone_offset(&mut self, local_seconds: i64) -> Option<i64> {
+        let zone = self.zone?;
+        let hour = local_seconds.div_euclid(3600);
+        if let Some((known, offset)) = self.hour.filter(|(known, _)| *known == hour) {
+            debug_assert_eq!(known, hour);
+            return Some(offset);
+        }
+        let naive = chrono::DateTime::from_timestamp(local_seconds, 0)?.naive_utc();
+        let utc = match zone.from_local_datetime(&naive) {
+            LocalResult::Single(one) | LocalResult::Ambiguous(one, _) => one.timestamp(),
+            LocalResult::None => return None,
+        };
+        // Clocks change on the hour or half hour in every zone in use; remember only hours that lie whole on one side.
+        let same_at_end = match zone.from_local_datetime(&(naive + chrono::Duration::seconds(3599))) {
+            LocalResult::Single(end) => end.timestamp() - utc == 3599,
+            _ => false,
+        };
+        if same_at_end && local_seconds.rem_euclid(3600) == 0 {
+            self.hour = Some((hour, local_seconds - utc));
+        }
+        Some(local_seconds - utc)
+    }
+}
+
+/// Two ASCII digits as a number.
+fn digits(text: &[u8]) -> Option<u32> {
+    let (tens, ones) = (text[0].wrapping_sub(b'0'), text[1].wrapping_sub(b'0'));
+    (tens <= 9 && ones <= 9).then(|| u32::from(tens) * 10 + u32::from(ones))
+}
+
+/// An optional fraction of a second as microseconds, cut after the sixth digit, and what follows it.
+fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+    let Some(rest) = text.strip_prefix(b".") else { return Some((0, text)) };
+    let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count == 0 {
+        return None;
+    }
+    let mut micros = 0;
+    for place in 0..6 {
+        let digit = if place < count { i64::from(rest[place] - b'0') } else { 0 };
+        micros = micros * 10 + digit;
+    }
+    Some((micros, &rest[count..]))
+}
+
+/// `+01:00` as seconds.
+fn numeric_offset(text: &[u8]) -> Option<i64> {
+    let [sign @ (b'+' | b'-'), hour_tens, hour_ones, b':', minute_tens, minute_ones] = text else { return None };
+    let (hours, minutes) = (digits(&[*hour_tens, *hour_ones])?, digits(&[*minute_tens, *minute_ones])?);
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    let seconds = i64::from(hours * 3600 + minutes * 60);
+    Some(if *sign == b'-' { -seconds } else { seconds })
+}

@@ -1,0 +1,172 @@
+//! An alert change -> key, value and headers of a record of the alert topic (schemas/alert.v1.avsc).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::settings::EncodeFormat;
+use super::time_text;
+use crate::stages::alert::{AlertChange, AlertState, Severity};
+use crate::stages::predict::Explanation;
+use crate::vocab::MICROS_PER_SECOND;
+
+/// Bytes of a hash that identify an episode or an event: 128 bits.
+const ID_BYTES: usize = 16;
+
+/// What a change itself does not say.
+#[derive(Debug, Clone)]
+pub struct AlertContext<'a> {
+    /// The pipeline's name.
+    pub pipeline: &'a str,
+    /// The rule's name.
+    pub rule: &'a str,
+    /// Key columns and their values.
+    pub key: BTreeMap<&'a str, &'a str>,
+    /// Predictor, horizon (microseconds) and explanation of the forecast that the measure reads, where it reads one.
+    pub explained: Option<(&'a str, i64, Explanation)>,
+    /// How long an alert outlives its measure, microseconds.
+    pub expire_after: i64,
+    /// Share of the key's window that was measured.
+    pub inputs_quality: Option<f64>,
+    /// One line for people.
+    pub summary: String,
+}
+
+/// A record's parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Key.
+    pub key: Vec<u8>,
+    /// Value.
+    pub value: Vec<u8>,
+    /// Headers.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+#[derive(Serialize)]
+struct AlertJson<'a> {
+    alert_key: &'a str,
+    episode_id: &'a str,
+    seq: u32,
+    state: &'a str,
+    severity: Option<Severity>,
+    certainty: &'a str,
+    pipeline: &'a str,
+    rule: &'a str,
+    key: &'a BTreeMap<&'a str, &'a str>,
+    observed_at: String,
+    valid_from: String,
+    expires_at: Option<String>,
+    value: Option<f64>,
+    threshold: f64,
+    model_version: Option<String>,
+    inputs_quality: Option<f64>,
+    location: Option<String>,
+    explanation: Option<ExplanationJson<'a>>,
+    summary: &'a str,
+}
+
+#[derive(Serialize)]
+struct ExplanationJson<'a> {
+    predictor: &'a str,
+    horizon_s: f64,
+    baseline: f64,
+    forecast: f64,
+    contributions: Vec<ContributionJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ContributionJson<'a> {
+    feature: &'a str,
+    value: Option<f64>,
+    share: f64,
+}
+
+/// Encodes one change. Ids are hashes of what they name, so a replay gives the same ones.
+#[must_use]
+pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: EncodeFormat) -> Encoded {
+    let values: Vec<&str> = context.key.values().copied().collect();
+    let alert_key = format!("{}/{}", context.rule, values.join("/"));
+    let opened_at = change.opened_at.0.to_string();
+    let episode_id = hash_id(&[context.pipeline, context.rule, &alert_key, &opened_at]);
+    let horizon = context.explained.as_ref().map_or(0, |(_, horizon, _)| *horizon);
+    let lasting = matches!(change.state, AlertState::Opened | AlertState::Updated);
+    let json = AlertJson {
+        alert_key: &alert_key,
+        episode_id: &episode_id,
+        seq: change.seq,
+        state: change.state.name(),
+        severity: change.severity,
+        certainty: if context.explained.is_some() { "likely" } else { "observed" },
+        pipeline: context.pipeline,
+        rule: context.rule,
+        key: &context.key,
+        observed_at: time_text(change.at),
+        valid_from: time_text(change.at.plus(horizon)),
+        expires_at: lasting.then(|| time_text(change.at.plus(horizon).plus(context.expire_after))),
+        value: change.value,
+        threshold: change.threshold,
+        model_version: context.explained.as_ref().map(|(name, _, why)| format!("{name}@{}", why.version)),
+        inputs_quality: context.inputs_quality,
+        location: None,
+        explanation: context.explained.as_ref().map(|(name, horizon, why)| explanation(name, *horizon, why)),
+        summary: &context.summary,
+    };
+    // Numbers here are finite or absent, so JSON holds them all.
+    let value = serde_json::to_vec(&json).unwrap_or_default();
+    let mut headers = vec![("content-type".to_owned(), b"application/json".to_vec())];
+    if format == EncodeFormat::Cloudevents {
+        headers.extend(cloud_event(change, context, &alert_key, &episode_id));
+    }
+    Encoded { key: alert_key.into_bytes(), value, headers }
+}
+
+fn explanation<'a>(predictor: &'a str, horizon: i64, why: &'a Explanation) -> ExplanationJson<'a> {
+    let mut contributions: Vec<ContributionJson<'a>> = why
+        .contributions
+        .iter()
+        .map(|one| ContributionJson {
+            feature: &one.feature,
+            value: Some(one.value).filter(|value| value.is_finite()),
+            share: one.share,
+        })
+        .collect();
+    contributions.sort_by(|one, other| other.share.abs().total_cmp(&one.share.abs()));
+    ExplanationJson {
+        predictor,
+        horizon_s: horizon as f64 / MICROS_PER_SECOND as f64,
+        baseline: why.baseline,
+        forecast: why.forecast,
+        contributions,
+    }
+}
+
+/// CloudEvents 1.0, Kafka protocol binding, binary content mode: attributes as `ce_` headers.
+fn cloud_event(
+    change: &AlertChange,
+    context: &AlertContext<'_>,
+    alert_key: &str,
+    episode_id: &str,
+) -> Vec<(String, Vec<u8>)> {
+    let seq = change.seq.to_string();
+    let id = hash_id(&[context.pipeline, context.rule, alert_key, episode_id, &seq]);
+    let attributes = [
+        ("ce_specversion", "1.0".to_owned()),
+        ("ce_id", id),
+        ("ce_source", format!("/arterial/{}", context.pipeline)),
+        ("ce_type", format!("arterial.alert.{}", change.state.name())),
+        ("ce_time", time_text(change.at)),
+        ("ce_subject", alert_key.to_owned()),
+    ];
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect()
+}
+
+/// A hash of several texts, each with its length, in hexadecimal.
+fn hash_id(parts: &[&str]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().to_hex()[..2 * ID_BYTES].to_owned()
+}

@@ -1,0 +1,132 @@
+//! Closed windows of one partition, in order -> a feature matrix per window.
+
+use std::sync::Arc;
+
+use super::FeatureMatrix;
+use super::calendar::{DAY_MICROS, harmonic, local_time};
+use super::lags::Lags;
+use super::plan::{FeaturesPlan, Part};
+use super::profile::Profile;
+use crate::stages::window::ClosedWindow;
+use crate::vocab::{EventTime, Snapshot, StateError, StateReader, StateWriter};
+
+/// Features of one partition.
+#[derive(Debug)]
+pub struct Features {
+    plan: Arc<FeaturesPlan>,
+    lags: Vec<Lags>,
+    profiles: Vec<Profile>,
+}
+
+impl Features {
+    /// A partition of which no window has closed.
+    #[must_use]
+    pub fn new(plan: Arc<FeaturesPlan>) -> Self {
+        let lags = plan.lags.iter().enumerate();
+        let lags = lags.map(|(index, lags)| Lags::new(format!("lags.{}.{index}", lags.name), lags.count, lags.fill));
+        let lags = lags.collect();
+        let profiles = plan.profiles.iter().map(|(_, profile)| Profile::new(profile.clone())).collect();
+        Self { plan, lags, profiles }
+    }
+
+    /// Takes a closed window, then describes each key as of its end: the window's own values are known.
+    pub fn update(&mut self, window: &ClosedWindow) -> FeatureMatrix {
+        for (lags, plan) in self.lags.iter_mut().zip(&self.plan.lags) {
+            lags.push(&window.columns[plan.column], &window.live);
+        }
+        for (profile, (column, _)) in self.profiles.iter_mut().zip(&self.plan.profiles) {
+            profile.observe(window.end, &window.columns[*column]);
+        }
+        let matrix = self.matrix(window);
+        for lags in &mut self.lags {
+            lags.forget(&window.expired);
+        }
+        for profile in &mut self.profiles {
+            profile.forget(&window.expired);
+        }
+        matrix
+    }
+
+    fn matrix(&self, window: &ClosedWindow) -> FeatureMatrix {
+        let columns = Arc::clone(self.plan.columns());
+        let (rows, width) = (window.key_count(), columns.len());
+        let mut values = vec![f64::NAN; rows * width];
+        let mut at = 0;
+        for part in &self.plan.parts {
+            at += self.fill(part, window, Target { values: &mut values, width, at });
+        }
+        FeatureMatrix { end: window.end, columns, rows, values }
+    }
+
+    /// Fills the columns of one part and returns how many they are.
+    fn fill(&self, part: &Part, window: &ClosedWindow, mut target: Target<'_>) -> usize {
+        let time = |ahead: u32| EventTime(window.end.0 + i64::from(ahead) * self.plan.window_micros);
+        match part {
+            Part::Lags(lags) => {
+                let lags = &self.lags[*lags];
+                target.each_row(|key, row| row.copy_from_slice(lags.of(key)), lags.count())
+            }
+            Part::Age(lags) => target.each_row(|key, row| row[0] = self.lags[*lags].age(key), 1),
+            Part::Differences { lags, count } => target.each_row(
+                |key, row| {
+                    let lags = self.lags[*lags].of(key);
+                    row.iter_mut().zip(lags.windows(2)).for_each(|(value, pair)| *value = pair[0] - pair[1]);
+                },
+                *count,
+            ),
+            Part::TimeOfDay { ahead, harmonics, zone } => {
+                let position = local_time(time(*ahead), *zone).day_micros as f64;
+                let pairs = (1..=*harmonics).map(|cycles| harmonic(position, DAY_MICROS as f64, cycles));
+                let same: Vec<f64> = pairs.flat_map(|(sin, cos)| [sin, cos]).collect();
+                target.each_row(|_, row| row.copy_from_slice(&same), same.len())
+            }
+            Part::DayOfWeek { ahead, zone } => {
+                let weekday = local_time(time(*ahead), *zone).weekday;
+                let (sin, cos) = harmonic(f64::from(weekday), 7.0, 1);
+                let same = [sin, cos, f64::from(u8::from(weekday >= 5))];
+                target.each_row(|_, row| row.copy_from_slice(&same), same.len())
+            }
+            Part::Profile { profile, ahead } => {
+                let mut column = vec![f64::NAN; window.key_count()];
+                self.profiles[*profile].fill(time(*ahead), &mut column);
+                target.each_row(|key, row| row[0] = column[key], 1)
+            }
+            Part::Missing(column) => {
+                let missing = |key: usize| f64::from(u8::from(window.columns[*column][key].is_nan()));
+                target.each_row(|key, row| row[0] = missing(key), 1)
+            }
+        }
+    }
+
+    /// Writes the state.
+    pub fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
+        self.lags.iter_mut().for_each(|lags| lags.snapshot(which, writer));
+        self.profiles.iter_mut().for_each(|profile| profile.snapshot(which, writer));
+    }
+
+    /// Reads the state back.
+    ///
+    /// # Errors
+    /// [`StateError`] where a block is not this state.
+    pub fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
+        self.lags.iter_mut().try_for_each(|lags| lags.restore(reader))?;
+        self.profiles.iter_mut().try_for_each(|profile| profile.restore(reader))
+    }
+}
+
+/// The columns of the matrix that a part fills.
+struct Target<'a> {
+    values: &'a mut [f64],
+    width: usize,
+    at: usize,
+}
+
+impl Target<'_> {
+    /// Lets `fill` write `count` neighbouring values of each key's row.
+    fn each_row(&mut self, fill: impl Fn(usize, &mut [f64]), count: usize) -> usize {
+        for (key, row) in self.values.chunks_exact_mut(self.width).enumerate() {
+            fill(key, &mut row[self.at..self.at + count]);
+        }
+        count
+    }
+}

@@ -1,0 +1,291 @@
+//! Feature settings and the window's columns -> a checked plan, shared by all partitions.
+
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+
+use super::FeatureColumn;
+use super::calendar::DAY_MICROS;
+use super::profile::ProfilePlan;
+use super::settings::{At as When, Fill, Period};
+use crate::stages::expression::closest;
+use crate::vocab::{At, PathStep, YamlPath};
+
+/// One group of feature columns, as the pipeline file has it. Times in microseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FeatureSettings {
+    /// The last values of a window column.
+    Lags { column: String, count: u32, fill: Fill, age: bool },
+    /// Differences of neighbouring lags.
+    Differences { column: String, count: u32 },
+    /// Harmonics of the time of day.
+    TimeOfDay { at: When, harmonics: u32, zone: Tz },
+    /// Sine and cosine of the day of the week, and a weekend flag.
+    DayOfWeek { at: When, zone: Tz },
+    /// The causal seasonal profile; `slot` is the window's size unless given.
+    Profile { column: String, period: Period, slot: Option<i64>, at: When, min_values: u32, zone: Tz },
+    /// 1 where the column is null.
+    Missing { column: String },
+}
+
+/// What features are computed from and for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeaturesInput {
+    /// Columns of a closed window.
+    pub columns: Vec<String>,
+    /// Length of a window, microseconds.
+    pub window_micros: i64,
+    /// Every horizon of any predictor, in windows, ascending.
+    pub horizon_steps: Vec<u32>,
+}
+
+/// Checked features.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeaturesPlan {
+    pub(super) parts: Vec<Part>,
+    pub(super) lags: Vec<LagsPlan>,
+    pub(super) profiles: Vec<(usize, ProfilePlan)>,
+    pub(super) window_micros: i64,
+    columns: Arc<[FeatureColumn]>,
+}
+
+/// Lags of one window column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LagsPlan {
+    pub(super) column: usize,
+    pub(super) name: String,
+    pub(super) count: usize,
+    pub(super) fill: Fill,
+}
+
+/// How a group of neighbouring columns of the matrix is filled.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Part {
+    /// All lags of this plan.
+    Lags(usize),
+    /// The age of this plan's last value.
+    Age(usize),
+    /// So many differences of this plan's lags.
+    Differences { lags: usize, count: usize },
+    /// Sine and cosine pairs of the time of day, so many windows ahead.
+    TimeOfDay { ahead: u32, harmonics: u32, zone: Tz },
+    /// Sine, cosine and weekend flag, so many windows ahead.
+    DayOfWeek { ahead: u32, zone: Tz },
+    /// This profile, so many windows ahead.
+    Profile { profile: usize, ahead: u32 },
+    /// Whether this window column is null.
+    Missing(usize),
+}
+
+/// Why features cannot be computed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FeaturesPlanError {
+    /// No such window column.
+    #[error("unknown window column `{name}`")]
+    UnknownColumn {
+        /// The name.
+        name: String,
+    },
+    /// Nothing to compute.
+    #[error("count is 0")]
+    NoColumns,
+    /// Differences without the lags they are of.
+    #[error("{wanted} differences of `{column}` need {} lags of it before, found {found}", .wanted + 1)]
+    TooFewLags {
+        /// The column.
+        column: String,
+        /// Differences asked for.
+        wanted: u32,
+        /// Lags declared before.
+        found: u32,
+    },
+    /// A slot that does not divide the day.
+    #[error("slot of {seconds} s does not divide a day")]
+    Slot {
+        /// The slot.
+        seconds: i64,
+    },
+    /// A column made twice.
+    #[error("feature `{name}` is made twice")]
+    RepeatedColumn {
+        /// The name.
+        name: String,
+    },
+}
+
+impl FeaturesPlan {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Every problem; paths start at `features`.
+    pub fn new(settings: &[FeatureSettings], input: &FeaturesInput) -> Result<Self, Vec<At<FeaturesPlanError>>> {
+        let mut builder = Builder { input, parts: Vec::new(), lags: Vec::new(), profiles: Vec::new(), columns: vec![] };
+        let root = YamlPath(vec![PathStep::Key("features".to_owned())]);
+        let mut errors = Vec::new();
+        for (index, one) in settings.iter().enumerate() {
+            let before = builder.columns.len();
+            if let Err((error, hint)) = builder.add(one) {
+                errors.push(At { path: root.index(index).key(one.name()), error, hint });
+            }
+            let repeated = (before..builder.columns.len())
+                .find(|new| builder.columns[..*new].contains(&builder.columns[*new]))
+                .map(|new| builder.columns[new].name.clone());
+            if let Some(name) = repeated {
+                let error = FeaturesPlanError::RepeatedColumn { name };
+                errors.push(At { path: root.index(index).key(one.name()), error, hint: None });
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let Builder { parts, lags, profiles, columns, .. } = builder;
+        Ok(Self { parts, lags, profiles, window_micros: input.window_micros, columns: columns.into() })
+    }
+
+    /// The matrix' columns.
+    #[must_use]
+    pub fn columns(&self) -> &Arc<[FeatureColumn]> {
+        &self.columns
+    }
+
+    /// A text that changes whenever saved lags and profiles would mean something else.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        format!("{:?} {:?} {}", self.lags, self.profiles, self.window_micros)
+    }
+}
+
+impl FeatureSettings {
+    /// The group's key in the pipeline file.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Lags { .. } => "lags",
+            Self::Differences { .. } => "differences",
+            Self::TimeOfDay { .. } => "time_of_day",
+            Self::DayOfWeek { .. } => "day_of_week",
+            Self::Profile { .. } => "profile",
+            Self::Missing { .. } => "missing",
+        }
+    }
+}
+
+struct Builder<'a> {
+    input: &'a FeaturesInput,
+    parts: Vec<Part>,
+    lags: Vec<LagsPlan>,
+    profiles: Vec<(usize, ProfilePlan)>,
+    columns: Vec<FeatureColumn>,
+}
+
+type Refused = (FeaturesPlanError, Option<String>);
+
+impl Builder<'_> {
+    fn add(&mut self, settings: &FeatureSettings) -> Result<(), Refused> {
+        match settings {
+            FeatureSettings::Lags { column, count, fill, age } => self.lags(column, *count, *fill, *age),
+            FeatureSettings::Differences { column, count } => self.differences(column, *count),
+            FeatureSettings::TimeOfDay { at, harmonics, zone } => {
+                self.each(
+                    *at,
+                    |ahead| Part::TimeOfDay { ahead, harmonics: *harmonics, zone: *zone },
+                    |columns| {
+                        for cycles in 1..=*harmonics {
+                            columns.push(format!("time_of_day.sin{cycles}"));
+                            columns.push(format!("time_of_day.cos{cycles}"));
+                        }
+                    },
+                );
+                Ok(())
+            }
+            FeatureSettings::DayOfWeek { at, zone } => {
+                self.each(
+                    *at,
+                    |ahead| Part::DayOfWeek { ahead, zone: *zone },
+                    |columns| {
+                        columns.extend(["sin", "cos", "weekend"].map(|name| format!("day_of_week.{name}")));
+                    },
+                );
+                Ok(())
+            }
+            FeatureSettings::Profile { column, period, slot, at, min_values, zone } => {
+                let index = self.column(column)?;
+                let slot_micros = slot.unwrap_or(self.input.window_micros);
+                if slot_micros <= 0 || DAY_MICROS % slot_micros != 0 {
+                    return Err((FeaturesPlanError::Slot { seconds: slot_micros / 1_000_000 }, None));
+                }
+                let step = format!("profile.{column}.{}", self.profiles.len());
+                let plan = ProfilePlan { step, period: *period, slot_micros, min_values: *min_values, zone: *zone };
+                let profile = self.profiles.len();
+                self.profiles.push((index, plan));
+                self.each(
+                    *at,
+                    |ahead| Part::Profile { profile, ahead },
+                    |columns| {
+                        columns.push(format!("{column}.profile"));
+                    },
+                );
+                Ok(())
+            }
+            FeatureSettings::Missing { column } => {
+                let index = self.column(column)?;
+                self.push(Part::Missing(index), [format!("{column}.missing")], None);
+                Ok(())
+            }
+        }
+    }
+
+    fn lags(&mut self, column: &str, count: u32, fill: Fill, age: bool) -> Result<(), Refused> {
+        let index = self.column(column)?;
+        if count == 0 {
+            return Err((FeaturesPlanError::NoColumns, Some("give at least 1".to_owned())));
+        }
+        let plan = self.lags.len();
+        self.lags.push(LagsPlan { column: index, name: column.to_owned(), count: count as usize, fill });
+        self.push(Part::Lags(plan), (0..count).map(|lag| format!("{column}.lag{lag}")), None);
+        if age {
+            self.push(Part::Age(plan), [format!("{column}.age")], None);
+        }
+        Ok(())
+    }
+
+    fn differences(&mut self, column: &str, count: u32) -> Result<(), Refused> {
+        let index = self.column(column)?;
+        let lags = self.lags.iter().position(|lags| lags.column == index);
+        let found = lags.map_or(0, |lags| self.lags[lags].count as u32);
+        let Some(lags) = lags.filter(|_| found > count) else {
+            let error = FeaturesPlanError::TooFewLags { column: column.to_owned(), wanted: count, found };
+            return Err((error, None));
+        };
+        let names = (0..count).map(|lag| format!("{column}.difference{lag}"));
+        self.push(Part::Differences { lags, count: count as usize }, names, None);
+        Ok(())
+    }
+
+    /// Adds a part once for the present, or once per horizon.
+    fn each(&mut self, at: When, part: impl Fn(u32) -> Part, names: impl Fn(&mut Vec<String>)) {
+        let mut columns = Vec::new();
+        names(&mut columns);
+        match at {
+            When::Now => self.push(part(0), columns, None),
+            When::Target => {
+                for steps in &self.input.horizon_steps {
+                    self.push(part(*steps), columns.clone(), Some(*steps));
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, part: Part, names: impl IntoIterator<Item = String>, horizon_steps: Option<u32>) {
+        self.parts.push(part);
+        self.columns.extend(names.into_iter().map(|name| FeatureColumn { name, horizon_steps }));
+    }
+
+    fn column(&self, name: &str) -> Result<usize, Refused> {
+        self.input.columns.iter().position(|known| known == name).ok_or_else(|| {
+            let hint = closest(name, self.input.columns.iter().map(String::as_str));
+            let hint = hint.map(|known| format!("did you mean `{known}`?"));
+            (FeaturesPlanError::UnknownColumn { name: name.to_owned() }, hint)
+        })
+    }
+}

@@ -1,0 +1,254 @@
+//! Window settings and the schema of cleaned rows -> a checked plan, shared by all partitions.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::{DataType, Schema};
+
+use super::accumulator::Function;
+use super::settings::{AtEnd, Stamps};
+use crate::stages::expression::closest;
+use crate::vocab::{At, PathStep, YamlPath};
+
+/// What the pipeline file says of windows. Times in microseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowSettings {
+    /// Length of a window.
+    pub size: i64,
+    /// Which end of its interval a reading carries.
+    pub stamps: Stamps,
+    /// Length of the interval that a reading covers; 0 for instants.
+    pub interval: i64,
+    /// How far the watermark stays behind the newest event time.
+    pub max_delay: i64,
+    /// Key columns.
+    pub key: Vec<String>,
+    /// Output column -> `function(column)`.
+    pub columns: BTreeMap<String, String>,
+    /// Columns whose last value rides along.
+    pub carry: Vec<String>,
+    /// Fewest rows for a window to count as measured.
+    pub min_count: u32,
+    /// A key without accepted rows for this long is forgotten.
+    pub expire_after: i64,
+    /// Most keys of a partition.
+    pub keys_max: u32,
+    /// What the end of a bounded run does to open windows.
+    pub at_end: AtEnd,
+}
+
+/// One aggregate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aggregate {
+    /// Name of the output column.
+    pub name: String,
+    /// How rows become one value.
+    pub function: Function,
+    /// Index of the row column; `None` for `count(*)`.
+    pub column: Option<usize>,
+}
+
+/// Checked windows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowPlan {
+    settings: WindowSettings,
+    key_columns: Vec<usize>,
+    aggregates: Vec<Aggregate>,
+    output_columns: Vec<String>,
+}
+
+/// Why a window cannot be computed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WindowPlanError {
+    /// No such column after cleaning.
+    #[error("unknown column `{name}`")]
+    UnknownColumn {
+        /// The name.
+        name: String,
+    },
+    /// A column of a type that cannot be aggregated.
+    #[error("column `{name}` is {found}; windows aggregate numbers")]
+    NotNumeric {
+        /// The column.
+        name: String,
+        /// Its type.
+        found: String,
+    },
+    /// A column of a type that cannot be a key.
+    #[error("column `{name}` is {found}; keys are text or whole numbers")]
+    NotKey {
+        /// The column.
+        name: String,
+        /// Its type.
+        found: String,
+    },
+    /// Not `function(column)`.
+    #[error("`{text}` is not an aggregate")]
+    NotAggregate {
+        /// What was written.
+        text: String,
+    },
+    /// Two output columns of one name.
+    #[error("output column `{name}` stands twice, or is a key column too")]
+    RepeatedColumn {
+        /// The name.
+        name: String,
+    },
+}
+
+/// What may be written as an aggregate.
+const AGGREGATES: &str = "write count(*), or count, sum, avg, min, max, first or last of a column: avg(speed_kmh)";
+
+impl WindowPlan {
+    /// Checks the settings against the schema of cleaned rows.
+    ///
+    /// # Errors
+    /// Every problem; paths start at `window`.
+    pub fn new(settings: WindowSettings, schema: &Schema) -> Result<Self, Vec<At<WindowPlanError>>> {
+        let root = YamlPath(vec![PathStep::Key("window".to_owned())]);
+        let mut check = Check { schema, errors: Vec::new() };
+        let keys = settings.key.iter().enumerate().map(|(i, name)| check.key(&root.key("key").index(i), name));
+        let key_columns: Vec<usize> = keys.collect::<Vec<_>>().into_iter().flatten().collect();
+        let mut aggregates = Vec::new();
+        for (name, text) in &settings.columns {
+            aggregates.extend(check.aggregate(&root.key("columns").key(name), name, text));
+        }
+        for (index, name) in settings.carry.iter().enumerate() {
+            let column = check.number(&root.key("carry").index(index), name);
+            aggregates.extend(column.map(|column| Aggregate {
+                name: name.clone(),
+                function: Function::Last,
+                column: Some(column),
+            }));
+        }
+        let output_columns: Vec<String> = aggregates.iter().map(|aggregate| aggregate.name.clone()).collect();
+        for (index, name) in output_columns.iter().enumerate() {
+            if output_columns[..index].contains(name) || settings.key.contains(name) {
+                check.refuse(&root.key("columns"), WindowPlanError::RepeatedColumn { name: name.clone() }, None);
+            }
+        }
+        if check.errors.is_empty() {
+            Ok(Self { settings, key_columns, aggregates, output_columns })
+        } else {
+            Err(check.errors)
+        }
+    }
+
+    /// Length of a window, microseconds.
+    #[must_use]
+    pub fn size(&self) -> i64 {
+        self.settings.size
+    }
+
+    /// How far the watermark stays behind the newest event time, microseconds.
+    #[must_use]
+    pub fn max_delay(&self) -> i64 {
+        self.settings.max_delay
+    }
+
+    /// A reading stamped `t` belongs to the window that holds `t - stamp_shift`, microseconds: the interval where
+    /// readings carry its end, so that 11:30 belongs to 11:25..11:30.
+    #[must_use]
+    pub fn stamp_shift(&self) -> i64 {
+        match self.settings.stamps {
+            Stamps::Start => 0,
+            Stamps::End => self.settings.interval,
+        }
+    }
+
+    /// Names of the key columns.
+    #[must_use]
+    pub fn key_columns(&self) -> &[String] {
+        &self.settings.key
+    }
+
+    /// Names of the columns of a closed window: the aggregates, then the carried columns.
+    #[must_use]
+    pub fn output_columns(&self) -> &[String] {
+        &self.output_columns
+    }
+
+    /// Fewest rows for a window to count as measured.
+    #[must_use]
+    pub fn min_count(&self) -> u32 {
+        self.settings.min_count
+    }
+
+    /// Whether the end of a bounded run closes open windows.
+    #[must_use]
+    pub fn flush_at_end(&self) -> bool {
+        self.settings.at_end == AtEnd::Flush
+    }
+
+    /// A text that changes whenever saved windows would mean something else.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        format!("{:?} {:?} {:?}", self.settings.key, self.settings.size, self.aggregates)
+    }
+
+    pub(super) fn settings(&self) -> &WindowSettings {
+        &self.settings
+    }
+
+    pub(super) fn key_indices(&self) -> &[usize] {
+        &self.key_columns
+    }
+
+    pub(super) fn aggregates(&self) -> &[Aggregate] {
+        &self.aggregates
+    }
+}
+
+struct Check<'a> {
+    schema: &'a Schema,
+    errors: Vec<At<WindowPlanError>>,
+}
+
+impl Check<'_> {
+    fn refuse(&mut self, path: &YamlPath, error: WindowPlanError, hint: Option<String>) {
+        self.errors.push(At { path: path.clone(), error, hint });
+    }
+
+    fn find(&mut self, path: &YamlPath, name: &str) -> Option<(usize, DataType)> {
+        if let Some((index, field)) = self.schema.column_with_name(name) {
+            return Some((index, field.data_type().clone()));
+        }
+        let known = self.schema.fields().iter().map(|field| field.name().as_str());
+        let hint = closest(name, known).map(|known| format!("did you mean `{known}`?"));
+        self.refuse(path, WindowPlanError::UnknownColumn { name: name.to_owned() }, hint);
+        None
+    }
+
+    fn key(&mut self, path: &YamlPath, name: &str) -> Option<usize> {
+        let (index, found) = self.find(path, name)?;
+        if matches!(found, DataType::Utf8 | DataType::Int64) {
+            return Some(index);
+        }
+        self.refuse(path, WindowPlanError::NotKey { name: name.to_owned(), found: found.to_string() }, None);
+        None
+    }
+
+    fn number(&mut self, path: &YamlPath, name: &str) -> Option<usize> {
+        let (index, found) = self.find(path, name)?;
+        if matches!(found, DataType::Float64 | DataType::Int64) {
+            return Some(index);
+        }
+        self.refuse(path, WindowPlanError::NotNumeric { name: name.to_owned(), found: found.to_string() }, None);
+        None
+    }
+
+    fn aggregate(&mut self, path: &YamlPath, name: &str, text: &str) -> Option<Aggregate> {
+        let parts = text.trim().strip_suffix(')').and_then(|text| text.split_once('('));
+        let parsed = parts.and_then(|(function, column)| Some((Function::parse(function.trim())?, column.trim())));
+        let Some((function, column)) = parsed else {
+            let error = WindowPlanError::NotAggregate { text: text.to_owned() };
+            self.refuse(path, error, Some(AGGREGATES.to_owned()));
+            return None;
+        };
+        let column = match (function, column) {
+            (Function::Count, "*") => None,
+            // Counting values works for columns of any type, but only numbers reach the accumulators.
+            (_, column) => Some(self.number(path, column)?),
+        };
+        Some(Aggregate { name: name.to_owned(), function, column })
+    }
+}

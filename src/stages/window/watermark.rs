@@ -1,0 +1,170 @@
+//! Event times of decoded rows, before cleaning -> which rows are late, and where windows close.
+//!
+//! The watermark is the largest event time seen, less `max_delay`. It advances row by row: a row is judged by the rows
+//! before it, put into its window, and only then moves the watermark. So batch boundaries change nothing.
+
+use arrow::array::BooleanArray;
+use arrow::compute::filter_record_batch;
+use arrow::error::ArrowError;
+use serde::{Deserialize, Serialize};
+
+use super::WindowPlan;
+use crate::stages::rows::Rows;
+use crate::vocab::{EventTime, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
+
+/// Step name of the state.
+const STEP: &str = "watermark";
+
+/// The watermark of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watermark {
+    plan: Grid,
+    state: Saved,
+    changed: bool,
+}
+
+/// What the watermark needs of the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Grid {
+    size: i64,
+    stamp_shift: i64,
+    max_delay: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Saved {
+    /// Largest event time seen.
+    newest: Option<EventTime>,
+    /// Windows that end at or before this were closed by decision, whatever the watermark says.
+    flushed_until: Option<EventTime>,
+}
+
+/// A point in a batch at which windows close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crossing {
+    /// The row, by its index in the source's batch, that moved the watermark. It is in its window already.
+    pub after_origin: u32,
+    /// Windows that end at or before this close.
+    pub watermark: EventTime,
+}
+
+/// What the watermark says of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Advance {
+    /// For each row, whether it is late.
+    pub late: Vec<bool>,
+    /// Where windows close, in row order.
+    pub crossings: Vec<Crossing>,
+}
+
+impl Advance {
+    /// The rows that are in time, and the origins of the late ones.
+    ///
+    /// # Errors
+    /// Only where Arrow refuses to filter, which these masks never cause.
+    pub fn split(&self, rows: Rows) -> Result<(Rows, Vec<u32>), ArrowError> {
+        if !self.late.contains(&true) {
+            return Ok((rows, Vec::new()));
+        }
+        let kept: BooleanArray = self.late.iter().map(|late| Some(!late)).collect();
+        let pick = |late: bool| self.late.iter().enumerate().filter(move |(_, is)| **is == late).map(|(row, _)| row);
+        let late = pick(true).map(|row| rows.origin[row]).collect();
+        let in_time = Rows {
+            batch: filter_record_batch(&rows.batch, &kept)?,
+            origin: pick(false).map(|row| rows.origin[row]).collect(),
+            times: pick(false).map(|row| rows.times[row]).collect(),
+        };
+        Ok((in_time, late))
+    }
+}
+
+impl Watermark {
+    /// A partition of which nothing was read yet.
+    #[must_use]
+    pub fn new(plan: &WindowPlan) -> Self {
+        let plan = Grid { size: plan.size(), stamp_shift: plan.stamp_shift(), max_delay: plan.max_delay() };
+        Self { plan, state: Saved { newest: None, flushed_until: None }, changed: false }
+    }
+
+    /// Judges the rows of a batch in order, and advances.
+    pub fn advance(&mut self, rows: &Rows) -> Advance {
+        let mut advance = Advance { late: Vec::with_capacity(rows.times.len()), crossings: Vec::new() };
+        let mut newest = self.state.newest.map_or(i64::MIN, |time| time.0);
+        let mut closed_until = self.closed_until(newest);
+        for (time, origin) in rows.times.iter().zip(&rows.origin) {
+            advance.late.push(self.window_end(*time) <= closed_until);
+            if *time <= newest {
+                continue;
+            }
+            newest = *time;
+            let watermark = newest.saturating_sub(self.plan.max_delay);
+            // The division is needed only where the watermark may have reached the next window's end.
+            if watermark >= closed_until.saturating_add(self.plan.size) || closed_until == i64::MIN {
+                let until = self.closed_until(newest);
+                if until > closed_until {
+                    closed_until = until;
+                    let watermark = EventTime(until);
+                    advance.crossings.push(Crossing { after_origin: *origin, watermark });
+                }
+            }
+        }
+        if newest != i64::MIN && self.state.newest != Some(EventTime(newest)) {
+            self.state.newest = Some(EventTime(newest));
+            self.changed = true;
+        }
+        advance
+    }
+
+    /// Decides to close every window that a row has reached, although the watermark has not passed it. Returns up to
+    /// when windows are now closed; `None` where there is nothing to close.
+    pub fn flush(&mut self) -> Option<EventTime> {
+        let newest = self.state.newest?.0;
+        let until = self.window_end(newest);
+        if until <= self.closed_until(newest) {
+            return None;
+        }
+        self.state.flushed_until = Some(EventTime(until));
+        self.changed = true;
+        self.state.flushed_until
+    }
+
+    /// Largest event time seen.
+    #[must_use]
+    pub fn newest(&self) -> Option<EventTime> {
+        self.state.newest
+    }
+
+    /// The end of the last window that is closed once `newest` was seen.
+    fn closed_until(&self, newest: i64) -> i64 {
+        let flushed = self.state.flushed_until.map_or(i64::MIN, |time| time.0);
+        if newest == i64::MIN {
+            return flushed;
+        }
+        let watermark = newest.saturating_sub(self.plan.max_delay);
+        watermark.div_euclid(self.plan.size).saturating_mul(self.plan.size).max(flushed)
+    }
+
+    /// The end of the window that holds a reading of this time.
+    fn window_end(&self, time: i64) -> i64 {
+        let index = time.saturating_sub(self.plan.stamp_shift).div_euclid(self.plan.size);
+        index.saturating_add(1).saturating_mul(self.plan.size)
+    }
+
+    /// Writes the state.
+    pub fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
+        if which == Snapshot::Full || std::mem::take(&mut self.changed) {
+            writer.put(STEP, 0, to_block(&self.state));
+        }
+    }
+
+    /// Reads the state back.
+    ///
+    /// # Errors
+    /// [`StateError`] where the block is not this state.
+    pub fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
+        if let Some((block, bytes)) = reader.blocks(STEP).next() {
+            self.state = from_block(STEP, block, bytes)?;
+        }
+        Ok(())
+    }
+}
