@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arterial::stages::features::FeatureColumn;
 use arterial::stages::predict::{
-    ErrorSums, ModelSettings, Predict, PredictError, PredictInput, PredictPlan, ScoreRow, merge_totals,
+    ErrorSums, ModelSettings, Predict, PredictError, PredictInput, PredictPlan, ScoreRow, total_scores,
 };
 use arterial::vocab::{EventTime, Snapshot};
 use proptest::prelude::*;
@@ -167,6 +167,10 @@ fn label_is_learned_at_the_close_of_its_own_window() {
     }
 }
 
+fn sums(row: &ScoreRow) -> ErrorSums {
+    ErrorSums { count: row.count, absolute: row.absolute_error_sum, squared: row.squared_error_sum }
+}
+
 #[test]
 fn scores_are_the_errors_of_the_forecasts_that_were_emitted() {
     let columns = columns(2, &[]);
@@ -186,7 +190,7 @@ fn scores_are_the_errors_of_the_forecasts_that_were_emitted() {
         rows.append(&mut done.scores);
         emitted.push(done.forecasts.remove(0));
     }
-    let totals = predict.totals();
+    let totals = predict.score_totals();
     assert_eq!(totals.len(), 6);
     for (index, steps) in [1usize, 4].into_iter().enumerate() {
         let mut expected = [ErrorSums::default(); 3];
@@ -203,9 +207,9 @@ fn scores_are_the_errors_of_the_forecasts_that_were_emitted() {
         for (model, name) in ["online_linear", "persistence", "profile"].iter().enumerate() {
             let total = &totals[index * 3 + model];
             assert_eq!((total.model.as_str(), total.horizon_micros), (*name, steps as i64 * SIZE));
-            assert_eq!(total.sums, expected[model]);
+            assert_eq!(sums(total), expected[model]);
         }
-        assert!(expected[0].mae() < expected[1].mae(), "the model learns: {expected:?}");
+        assert!(expected[0].absolute < expected[1].absolute, "the model learns: {expected:?}");
     }
     // Days 0 and 1 have ended at step 700 (2.43 days) for both horizons and the three models.
     assert_eq!(rows.iter().map(|row| row.day).collect::<Vec<_>>(), [[0; 6], [1; 6]].concat());
@@ -226,7 +230,7 @@ fn window_below_min_count_is_neither_learned_nor_scored() {
         assert_eq!(forecasts.persistence[0][0], 50.0 + step as f64, "a known value is known");
         assert_eq!(forecasts.version, [0]);
     }
-    assert_eq!(predict.totals()[0].sums.count, 0);
+    assert_eq!(predict.score_totals()[0].count, 0);
 }
 
 #[test]
@@ -259,9 +263,9 @@ fn held_forecast_is_the_one_that_is_scored() {
         let (window, features) = feed.window(step, &[90.0], &[]);
         predict.step(&window, &features);
     }
-    let totals = predict.totals();
-    assert_eq!(totals[0].sums, ErrorSums { count: 1, absolute: 30.0, squared: 900.0 });
-    assert_eq!(totals[1].sums, ErrorSums { count: 1, absolute: 0.0, squared: 0.0 });
+    let totals = predict.score_totals();
+    assert_eq!(sums(&totals[0]), ErrorSums { count: 1, absolute: 30.0, squared: 900.0 });
+    assert_eq!(sums(&totals[1]), ErrorSums { count: 1, absolute: 0.0, squared: 0.0 });
 }
 
 #[test]
@@ -332,7 +336,7 @@ fn window_that_is_missing_shifts_no_label() {
             assert!((last - (120.0 - value)).abs() < 10.0, "step {step}: {last}");
         }
     }
-    let learned = predict.totals()[0].sums.count;
+    let learned = predict.score_totals()[0].count;
     assert_eq!(learned, (1..400).filter(|step| step % 7 != 0 && (step - 1) % 7 != 0).count() as u64, "{last}");
 }
 
@@ -404,9 +408,9 @@ fn profile_is_the_mean_of_earlier_values_at_the_same_time_of_day() {
     let columns = columns(1, &[]);
     let mut predict = Predict::new(plan(settings(&[6], city_model()), &columns));
     let mut feed = Feed::new(1, &columns);
-    for step in 1..=288 * 5 {
+    for step in 0..288 * 5 {
         // Half-hour slots: the value is the slot's number plus the day's.
-        let (day, slot) = ((step - 1) / 288, (step - 1) % 288 / 6);
+        let (day, slot) = (step / 288, step % 288 / 6);
         let (window, features) = feed.window(step, &[(slot + day * 100) as f64], &[]);
         let profile = predict.step(&window, &features).forecasts[0].profile[0][0];
         if day == 3 && slot < 47 {
@@ -426,14 +430,18 @@ fn totals_of_partitions_add_up() {
             let (window, features) = feed.window(step as i64, &values[keys.clone()], &[]);
             predict.step(&window, &features);
         }
-        predict.totals()
+        predict.score_totals()
     };
-    let mut totals = run(0..1);
-    merge_totals(&mut totals, &run(1..2));
-    for (merged, whole) in totals.iter().zip(run(0..2)) {
-        assert_eq!((&merged.model, merged.sums.count), (&whole.model, whole.sums.count));
-        assert!((merged.sums.absolute / whole.sums.absolute - 1.0).abs() < 1e-12);
+    let totals = total_scores([run(0..1), run(1..2)].concat());
+    let whole = run(0..2);
+    assert_eq!(totals.len(), 3);
+    for (total, whole) in totals.iter().zip(whole) {
+        assert_eq!((&total.model, total.count), (&whole.model, whole.count));
+        let count = whole.count as f64;
+        assert!((total.mae / (whole.absolute_error_sum / count) - 1.0).abs() < 1e-12);
+        assert!((total.rmse / (whole.squared_error_sum / count).sqrt() - 1.0).abs() < 1e-12);
     }
+    assert!(total_scores(Predict::new(plan).score_totals()).is_empty(), "nothing was scored");
 }
 
 #[test]
@@ -453,7 +461,7 @@ fn plan_reports_every_problem_with_its_place_and_a_hint() {
     wrong.features = Some(vec!["speed.*".to_owned(), "flow.*".to_owned(), "speed.profil".to_owned()]);
     wrong.minimum = Some(5.0);
     wrong.maximum = Some(5.0);
-    wrong.profile.timezone = Some("Europe/Aarhus".to_owned());
+    wrong.profile.slot_micros = 7 * SIZE;
     wrong.min_history_micros = -SIZE;
     let mut carried = settings(&[1], city_model());
     carried.name = "flow".to_owned();
@@ -478,7 +486,7 @@ fn plan_reports_every_problem_with_its_place_and_a_hint() {
         "predict.speed.features[2]: `speed.profil` matches no feature column | did you mean `speed.profile`?",
         "predict.speed.min_history: min_history of -1 windows is outside 0 to 20000 | ",
         "predict.speed.minimum: minimum 5 and maximum 5 leave no room for a forecast | ",
-        "predict.speed.baselines.timezone: baselines: unknown time zone `Europe/Aarhus` | ",
+        "predict.speed.baselines.slot: slot of 2100 s does not divide a day | ",
         "predict.flow.target: target `free_flow` is carried along, not measured: it gives no labels | name a column under `window.columns`",
         "predict.speed.model.online_linear.forgetting: forgetting 1.5 lies outside 0 (exclusive) to 1 | ",
         "predict.speed.min_history: a model that starts at persistence needs the target's own last value among its features | add `lags` of the target to `features`, or give `min_history`",
@@ -582,7 +590,7 @@ proptest! {
         prop_assert_eq!(ours, theirs);
         prop_assert_eq!(differing(&full(&mut whole), &full(&mut restored)), []);
         prop_assert_eq!(differing(&left, &right), []);
-        prop_assert_eq!(whole.totals(), restored.totals());
+        prop_assert_eq!(whole.score_totals(), restored.score_totals());
     }
 }
 

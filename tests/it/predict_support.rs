@@ -80,7 +80,7 @@ pub(crate) fn settings(horizon_steps: &[i64], model: OnlineLinearSettings) -> Pr
         features: None,
         min_history_micros: 0,
         model: ModelSettings::OnlineLinear(model),
-        profile: ProfileSettings { period: Period::Day, slot_micros: 1_800_000_000, timezone: None },
+        profile: ProfileSettings { period: Period::Day, slot_micros: 1_800_000_000, zone: chrono_tz::UTC },
         minimum: None,
         maximum: None,
         score_from: None,

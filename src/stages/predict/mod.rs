@@ -7,7 +7,7 @@
 //! | [`labels`] | forecasts and their features wait for the windows that hold their labels |
 //! | [`evaluate`] | errors per model, horizon and day |
 //! | [`online`] | models that learn one label at a time |
-//! | [`baselines`], [`seasonal`] | persistence and the seasonal profile, always on |
+//! | [`baselines`] | persistence and the seasonal profile, always on |
 //! | [`explain`] | exact shares of the features in one forecast |
 //! | [`Predict`] | the stage: all of the above for one partition |
 
@@ -21,12 +21,11 @@ pub mod labels;
 pub mod online;
 pub mod plan;
 pub mod predictor;
-pub mod seasonal;
 pub mod settings;
 mod stage;
 
 pub use error::PredictError;
-pub use evaluate::{ErrorSums, ScoreTotal, merge_totals};
+pub use evaluate::{ErrorSums, ScoreTotal, total_scores};
 pub use explain::{Contribution, Explanation};
 pub use forecast::{Forecasts, ScoreRow};
 pub use plan::{Horizon, PredictInput, PredictPlan};

@@ -1,5 +1,6 @@
 //! Choices of the pipeline file about models.
 
+use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +76,6 @@ pub struct ProfileSettings {
     pub period: Period,
     /// Width of a slot.
     pub slot_micros: i64,
-    /// IANA zone whose day and week it is; UTC where `None`.
-    pub timezone: Option<String>,
+    /// Zone whose day and week it is.
+    pub zone: Tz,
 }

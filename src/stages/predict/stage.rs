@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::baselines::Baselines;
-use super::evaluate::{ScoreTotal, Scored, Scores, score_row};
+use super::evaluate::{Scored, Scores, score_row};
 use super::explain::Explanation;
 use super::forecast::{Forecasts, ScoreRow};
 use super::labels::{Origin, Pending};
@@ -93,24 +93,22 @@ impl Predict {
         Some(plan.limits.explain(origin.features.end, lane.model.version(horizon), additive))
     }
 
-    /// Sums of errors since the start, the open days included, in the order predictor, horizon, model.
+    /// Sums of errors since the start of this partition's state, the open day included, in the order predictor,
+    /// horizon, model. `day` is that of the newest forecasts scored. [`super::total_scores`] adds partitions up.
     #[must_use]
-    pub fn totals(&self) -> Vec<ScoreTotal> {
+    pub fn score_totals(&self) -> Vec<ScoreRow> {
         let mut totals = Vec::new();
         for (lane, plan) in self.lanes.iter().zip(&self.plan.predictors) {
             for (index, horizon) in plan.horizons.iter().enumerate() {
-                totals.extend(MODELS.iter().zip(lane.scores.total(index)).map(|(model, &sums)| ScoreTotal {
-                    predictor: plan.name.clone(),
-                    model: (*model).to_owned(),
-                    horizon_micros: horizon.micros,
-                    sums,
-                }));
+                let (day, sums) = lane.scores.total(index);
+                let models = MODELS.iter().zip(sums);
+                totals.extend(models.map(|(model, sums)| score_row(&plan.name, model, horizon.micros, day, sums)));
             }
         }
         totals
     }
 
-    /// Steps that models refused in order to stay finite, of keys that are still known: 0 for sane input.
+    /// Labels that models refused in order to stay sound, of keys that are still known: 0 for sane input.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.model.refused()).sum()
