@@ -3,5 +3,6 @@
 
 mod memory;
 mod predict;
+mod predict_state;
 mod predict_support;
 mod predictor_checks;
