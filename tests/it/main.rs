@@ -3,6 +3,7 @@
 
 mod memory;
 mod predict;
+mod predict_plan;
 mod predict_state;
 mod predict_support;
 mod predictor_checks;

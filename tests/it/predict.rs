@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use arterial::stages::features::FeatureColumn;
-use arterial::stages::predict::{
-    ErrorSums, ModelSettings, Predict, PredictError, PredictInput, PredictPlan, ScoreRow, total_scores,
-};
+use arterial::stages::predict::{ErrorSums, Predict, ScoreBy, ScoreRow, total_scores};
 use arterial::vocab::EventTime;
 
 use crate::predict_support::{Feed, SIZE, bits, city_model, columns, full, plan, settings, speeds};
@@ -212,6 +210,21 @@ fn scores_are_the_errors_of_the_forecasts_that_were_emitted() {
     assert_eq!(rows.iter().map(|row| row.day).collect::<Vec<_>>(), [[0; 6], [1; 6]].concat());
     let first_day: u64 = rows.iter().filter(|row| row.day == 0 && row.model == "profile").map(|row| row.count).sum();
     assert_eq!(first_day, 2 * (188 * 3) - 38 - 37, "origins 100..288, less the unmeasured labels of key 2");
+}
+
+#[test]
+fn scores_by_label_count_the_same_labels_at_every_horizon() {
+    let columns = columns(1, &[]);
+    let counts = |score_by| {
+        let mut wanted = settings(&[1, 4], city_model());
+        wanted.score_from = Some(EventTime(20 * SIZE));
+        wanted.score_by = score_by;
+        let (mut predict, mut feed) = (Predict::new(plan(wanted, &columns)), Feed::new(1, &columns));
+        run(&mut predict, &mut feed, &speeds(2, 50, 51));
+        [0, 3].map(|row| predict.score_totals()[row].count)
+    };
+    assert_eq!(counts(ScoreBy::Label), [2 * 30, 2 * 30]);
+    assert_eq!(counts(ScoreBy::Forecast), [2 * 29, 2 * 26]);
 }
 
 #[test]
@@ -439,55 +452,4 @@ fn totals_of_partitions_add_up() {
         assert!((total.rmse / (whole.squared_error_sum / count).sqrt() - 1.0).abs() < 1e-12);
     }
     assert!(total_scores(Predict::new(plan).score_totals()).is_empty(), "nothing was scored");
-}
-
-#[test]
-fn plan_reports_every_problem_with_its_place_and_a_hint() {
-    let columns = columns(2, &["speed.profile"]);
-    let window_columns = ["speed".to_owned(), "free_flow".to_owned()];
-    let input = PredictInput {
-        window_columns: &window_columns,
-        measured: 1,
-        window_size_micros: SIZE,
-        min_count: 1,
-        feature_columns: &columns,
-    };
-    let mut wrong = settings(&[3, 3], city_model());
-    wrong.target = "sped".to_owned();
-    wrong.horizons_micros.push(SIZE / 2);
-    wrong.features = Some(vec!["speed.*".to_owned(), "flow.*".to_owned(), "speed.profil".to_owned()]);
-    wrong.minimum = Some(5.0);
-    wrong.maximum = Some(5.0);
-    wrong.profile.slot_micros = 7 * SIZE;
-    wrong.min_history_micros = -SIZE;
-    let mut carried = settings(&[1], city_model());
-    carried.name = "flow".to_owned();
-    carried.path.0.pop();
-    carried.path = carried.path.key("flow");
-    carried.target = "free_flow".to_owned();
-    let mut model = settings(&[1], city_model());
-    model.name = "third".to_owned();
-    let ModelSettings::OnlineLinear(linear) = &mut model.model;
-    linear.forgetting = 1.5;
-    let mut unstarted = settings(&[1], city_model());
-    unstarted.name = "fourth".to_owned();
-    unstarted.features = Some(vec!["speed.profile".to_owned()]);
-    let problems = PredictPlan::new(&[wrong, carried, model, unstarted], &input).unwrap_err();
-    let shown: Vec<String> =
-        problems.iter().map(|at| format!("{} | {}", at, at.hint.clone().unwrap_or_default())).collect();
-    let expected = [
-        "predict.speed.target: unknown target `sped`: the window has no such column | did you mean `speed`?",
-        "predict.speed.horizons[1]: horizon 900 s does not exceed the one before it | ",
-        "predict.speed.horizons[2]: horizon 150 s is not a positive whole multiple of the window's size, 300 s | ",
-        "predict.speed.features[1]: `flow.*` matches no feature column | ",
-        "predict.speed.features[2]: `speed.profil` matches no feature column | did you mean `speed.profile`?",
-        "predict.speed.min_history: min_history of -1 windows is outside 0 to 20000 | ",
-        "predict.speed.minimum: minimum 5 and maximum 5 leave no room for a forecast | ",
-        "predict.speed.baselines.slot: slot of 2100 s does not divide a day | ",
-        "predict.flow.target: target `free_flow` is carried along, not measured: it gives no labels | name a column under `window.columns`",
-        "predict.speed.model.online_linear.forgetting: forgetting 1.5 lies outside 0 (exclusive) to 1 | ",
-        "predict.speed.min_history: a model that starts at persistence needs the target's own last value among its features | add `lags` of the target to `features`, or give `min_history`",
-    ];
-    assert_eq!(shown, expected);
-    assert!(matches!(problems[8].error, PredictError::CarriedTarget { .. }));
 }

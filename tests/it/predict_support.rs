@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arterial::stages::features::{FeatureColumn, FeatureMatrix, Period};
 use arterial::stages::predict::{
     Loss, ModelSettings, OnlineLinearSettings, Predict, PredictInput, PredictPlan, PredictorSettings, ProfileSettings,
+    ScoreBy,
 };
 use arterial::stages::window::ClosedWindow;
 use arterial::vocab::{EventTime, StateReader, StateWriter, YamlPath};
@@ -84,6 +85,7 @@ pub(crate) fn settings(horizon_steps: &[i64], model: OnlineLinearSettings) -> Pr
         minimum: None,
         maximum: None,
         score_from: None,
+        score_by: ScoreBy::Forecast,
     }
 }
 

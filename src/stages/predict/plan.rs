@@ -8,7 +8,7 @@ use super::explain::Limits;
 use super::labels::HORIZON_STEPS_MAX;
 use super::online::linear_predictor::HorizonModel;
 use super::online::{OnlineLinearError, OnlineLinearParams};
-use super::settings::{ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings};
+use super::settings::{ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings, ScoreBy};
 use crate::stages::features::{DAY_MICROS, FeatureColumn, ProfilePlan};
 use crate::vocab::{At, EventTime, YamlPath};
 
@@ -55,6 +55,7 @@ pub struct PredictorPlan {
     pub(super) models: Vec<HorizonModel>,
     pub(super) limits: Limits,
     pub(super) score_from: EventTime,
+    pub(super) score_by: ScoreBy,
     pub(super) profile: ProfilePlan,
 }
 
@@ -165,6 +166,7 @@ fn plan_predictor(
         models,
         limits,
         score_from: settings.score_from.unwrap_or(EventTime::MIN),
+        score_by: settings.score_by,
         profile,
     })
 }

@@ -18,6 +18,17 @@ pub enum Loss {
     Huber,
 }
 
+/// Which time of a forecast decides whether `score_from` lets it count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoreBy {
+    /// When it was made: longer horizons begin to count later.
+    #[default]
+    Forecast,
+    /// When its label came: every horizon counts the same labels.
+    Label,
+}
+
 /// One predictor as the pipeline file describes it; unchecked, durations in microseconds.
 #[derive(Debug, Clone)]
 pub struct PredictorSettings {
@@ -41,8 +52,10 @@ pub struct PredictorSettings {
     pub minimum: Option<f64>,
     /// Greatest forecast.
     pub maximum: Option<f64>,
-    /// Scores count forecasts made at or after this time.
+    /// Scores count from this time on.
     pub score_from: Option<EventTime>,
+    /// Which time of a forecast that is.
+    pub score_by: ScoreBy,
 }
 
 /// The model of a predictor.

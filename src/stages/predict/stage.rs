@@ -15,6 +15,7 @@ use super::labels::{Origin, Pending};
 use super::online::LinearPredictor;
 use super::plan::{PredictPlan, PredictorPlan};
 use super::predictor::OnlinePredictor;
+use super::settings::ScoreBy;
 use crate::stages::features::FeatureMatrix;
 use crate::stages::window::ClosedWindow;
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
@@ -182,7 +183,11 @@ impl Lane {
             }
             self.scores_changed = true;
             let Some(origin) = self.pending.at(made_at) else { continue };
-            if made_at >= plan.score_from {
+            let counted_at = match plan.score_by {
+                ScoreBy::Forecast => made_at,
+                ScoreBy::Label => window.end,
+            };
+            if counted_at >= plan.score_from {
                 let forecasts = Scored {
                     model: &origin.model[index],
                     persistence: &origin.persistence,
