@@ -1,6 +1,11 @@
 //! The engine.
 
+pub mod cli;
+pub mod observe;
+pub mod runtime;
 pub mod schema;
 pub mod spec;
+pub mod serve;
 pub mod stages;
+pub mod state;
 pub mod vocab;

@@ -1,3 +1,37 @@
 //! The `arterial` command: thin; everything it does is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use arterial::cli::{Cli, execute};
+use arterial::runtime::PipelineError;
+use arterial::spec::SpecErrors;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// `EX_CONFIG` of sysexits.h.
+const BAD_CONFIGURATION: u8 = 78;
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("ARTERIAL_LOG").unwrap_or_else(|_| EnvFilter::new("info,librdkafka=warn"));
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    match execute(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the last word of a command goes to stderr")]
+fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(problems) = error.downcast_ref::<SpecErrors>() {
+        eprintln!("{problems}");
+        return ExitCode::from(BAD_CONFIGURATION);
+    }
+    eprintln!("error: {error:#}");
+    if let Some(hint) = error.downcast_ref::<PipelineError>().map(PipelineError::hint) {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::FAILURE
+}

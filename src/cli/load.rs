@@ -1,17 +1,25 @@
 //! A pipeline file -> its plan, or every problem in it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::spec::PipelinePlan;
+use crate::spec::model::TestRow;
 
 /// Reads and checks a pipeline file.
 ///
 /// # Errors
-/// The file cannot be read, or has problems: then the error is [`crate::spec::SpecErrors`], which `main` turns into
-/// exit code 78.
+/// [`crate::spec::SpecErrors`], which `main` turns into exit code 78.
 pub fn load_plan(path: &Path) -> Result<PipelinePlan> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    Ok(crate::spec::plan_from_yaml(&text, path)?)
+    load_plan_with_tables(path, &BTreeMap::new())
+}
+
+/// Likewise, with rows for some tables instead of their files.
+///
+/// # Errors
+/// As [`load_plan`].
+pub fn load_plan_with_tables(path: &Path, tables: &BTreeMap<String, Vec<TestRow>>) -> Result<PipelinePlan> {
+    Ok(crate::spec::load_plan(path, tables)?)
 }

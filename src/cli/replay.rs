@@ -10,8 +10,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::json::writer::{LineDelimited, WriterBuilder};
 use arrow::record_batch::RecordBatch;
-use arterial_connectors::file::read_parquet;
-use arterial_connectors::kafka::{KafkaWriter, TopicSettings};
+use arterial_connectors::file::{FileRows, FileRowsConfig};
+use arterial_connectors::kafka::{KafkaConnection, KafkaWriter, TopicSettings};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -59,10 +59,11 @@ pub fn replay(args: &ReplayArgs) -> Result<()> {
     if args.time.is_none() && (args.speed > 0.0 || args.stamp_event) {
         bail!("--speed and --stamp-event need --time COLUMN");
     }
-    let file = read_parquet(&args.file)?;
+    let file = FileRows::open(&FileRowsConfig::new(&args.file))?;
     let total = args.limit.map_or(file.rows_total(), |limit| limit.min(file.rows_total()));
     let create = args.create.map(|partitions| TopicSettings { partitions, replication: None, config: BTreeMap::new() });
-    let mut writer = KafkaWriter::open(&args.brokers, &args.topic, create.as_ref())?;
+    let connection = KafkaConnection { brokers: args.brokers.clone(), properties: BTreeMap::new() };
+    let mut writer = KafkaWriter::open(&connection, &args.topic, create.as_ref())?;
     let bar = ProgressBar::new(total).with_style(ProgressStyle::with_template(
         "{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left",
     )?);

@@ -47,11 +47,18 @@ pub fn summary_json(plan: &PipelinePlan, summary: &RunSummary) -> serde_json::Va
         },
         "windows": summary.windows(),
         "alerts": summary.alerts(),
-        "scores": summary.scores,
+        "scores": summary.scores.iter().map(score_json).collect::<Vec<_>>(),
         "commits": summary.commits,
         "rewinds": summary.rewinds,
         "elapsed_s": summary.elapsed.as_secs_f64(),
         "state_digest": summary.digest().to_string(),
+    })
+}
+
+fn score_json(score: &ScoreTotal) -> serde_json::Value {
+    json!({
+        "predictor": score.predictor, "horizon_s": score.horizon_micros as f64 / 1e6, "model": score.model,
+        "count": score.sums.count, "mae": score.sums.mae(), "rmse": score.sums.rmse(),
     })
 }
 
@@ -88,7 +95,7 @@ pub fn print_scores(scores: &[ScoreTotal]) {
         return;
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
+    table.load_style(presets::NOTHING).set_header([
         "predictor",
         "horizon",
         "model",
@@ -103,9 +110,9 @@ pub fn print_scores(scores: &[ScoreTotal]) {
             score.predictor.clone(),
             Span { micros: score.horizon_micros }.to_string(),
             score.model.clone(),
-            score.count.to_string(),
-            format!("{:.3}", score.mae),
-            format!("{:.3}", score.rmse),
+            score.sums.count.to_string(),
+            number(score.sums.mae()),
+            number(score.sums.rmse()),
             skill(scores, score, "persistence"),
             skill(scores, score, "profile"),
         ]);
@@ -126,5 +133,12 @@ fn skill(scores: &[ScoreTotal], score: &ScoreTotal, baseline: &str) -> String {
             && other.horizon_micros == score.horizon_micros
             && score.model != baseline
     });
-    reference.map_or_else(String::new, |reference| format!("{:+.1} %", 100.0 * (1.0 - score.mae / reference.mae)))
+    match (score.sums.mae(), reference.and_then(|reference| reference.sums.mae())) {
+        (Some(own), Some(reference)) => format!("{:+.1} %", 100.0 * (1.0 - own / reference)),
+        _ => String::new(),
+    }
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.3}"))
 }

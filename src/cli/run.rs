@@ -10,9 +10,8 @@ use clap::{Args, ValueEnum};
 
 use super::load::load_plan;
 use super::report::{Format, print_summary};
-use crate::runtime::connect;
 use crate::observe::Metrics;
-use crate::runtime::{Pipeline, RunOptions};
+use crate::runtime::{Pipeline, RunOptions, Wiring};
 use crate::serve::Server;
 
 /// Run a pipeline.
@@ -63,7 +62,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
             None => None,
         };
         let plan = Arc::new(plan.with_reset(&args.reset)?);
-        let connection = connect(&plan)?;
+        let connection = Arc::new(Wiring::new(&plan));
         let options = RunOptions { until, metrics, ..RunOptions::default() };
         let summary = Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()).await?;
         if let Some(server) = server {
@@ -86,7 +85,7 @@ async fn serve(address: SocketAddr, metrics: &Arc<Metrics>) -> Result<tokio::tas
 }
 
 /// Resolves at SIGTERM or Ctrl-C.
-async fn shutdown_signal() {
+pub(super) async fn shutdown_signal() {
     let interrupt = tokio::signal::ctrl_c();
     let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
         let _ = interrupt.await;

@@ -1,5 +1,6 @@
 //! `arterial test`: the `tests:` of a pipeline file, run through its own stages, without network.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub struct TestArgs {
 pub fn test(args: &TestArgs) -> Result<()> {
     let (mut passed, mut failed) = (0, 0);
     for path in &args.pipelines {
-        let plan = load_plan_with_tables(path, &Default::default())?;
+        let plan = load_plan_with_tables(path, &BTreeMap::new())?;
         for case in &plan.tests {
             let plan = Arc::new(load_plan_with_tables(path, &case.given.tables)?);
             let differences = run_case(&plan, case)?;

@@ -215,6 +215,6 @@ impl WorkerMetrics {
             model: score.model.clone(),
             horizon_seconds: score.horizon_micros / crate::vocab::MICROS_PER_SECOND,
         };
-        self.metrics.mean_absolute_error.get_or_create(&label).set(score.mae);
+        self.metrics.mean_absolute_error.get_or_create(&label).set(score.sums.mae().unwrap_or(f64::NAN));
     }
 }

@@ -175,7 +175,7 @@ impl Worker {
     }
 
     pub(super) fn into_summary(mut self) -> WorkerSummary {
-        for shard in self.shards.values() {
+        for shard in self.shards.values_mut() {
             self.summary.add_partition(shard);
         }
         self.summary

@@ -6,28 +6,35 @@ use arterial_connectors::ledger::Records;
 
 use super::error::PipelineError;
 use super::outputs::Outputs;
+use super::trace::Trace;
 use crate::observe::BatchReport;
 use crate::spec::PipelinePlan;
 use crate::stages::alert::{Alerts, RuleInput};
 use crate::stages::features::Features;
-use crate::stages::predict::{Predict, ScoreRow};
+use crate::stages::predict::{Predict, ScoreTotal};
 use crate::stages::window::{ClosedWindow, Keys};
 use crate::vocab::{Snapshot, StateError, StateReader, StateWriter};
 
 /// The stages that work on closed windows.
 pub(super) struct Models {
+    plan: Arc<PipelinePlan>,
     features: Features,
     predict: Predict,
     alerts: Alerts,
 }
 
 impl Models {
-    pub(super) fn new(plan: &PipelinePlan) -> Self {
-        Self {
+    /// The stages as their last commit left them; fresh where nothing was saved.
+    pub(super) fn restore(plan: &Arc<PipelinePlan>, reader: &dyn StateReader) -> Result<Self, StateError> {
+        let mut models = Self {
+            plan: Arc::clone(plan),
             features: Features::new(Arc::clone(&plan.features)),
             predict: Predict::new(Arc::clone(&plan.predict)),
-            alerts: Alerts::new(Arc::clone(&plan.alerts)),
-        }
+            alerts: Alerts::restore(Arc::clone(&plan.alerts), reader)?,
+        };
+        models.features.restore(reader)?;
+        models.predict.restore(reader)?;
+        Ok(models)
     }
 
     /// Learns from a closed window, forecasts from it and evaluates the rules.
@@ -35,35 +42,32 @@ impl Models {
         &mut self,
         keys: &Keys,
         window: &ClosedWindow,
-        outputs: &mut Outputs,
+        (outputs, trace): (&mut Outputs, &mut Option<Trace>),
         report: &mut BatchReport,
         records: &mut Records,
     ) -> Result<(), PipelineError> {
         report.windows += window.live.iter().filter(|live| **live).count() as u64;
+        if let Some(trace) = trace {
+            trace.window(&self.plan.window, keys, window);
+        }
         let matrix = self.features.update(window);
         let step = self.predict.step(window, &matrix);
-        outputs.forecasts(keys, window, &step.forecasts, records);
+        outputs.forecasts(keys, &window.live, &step.forecasts, records);
         outputs.scores(&step.scores, records);
-        let input = RuleInput { window, forecasts: &step.forecasts, keys };
+        let input = RuleInput { window, forecasts: &step.forecasts };
         let changes = self.alerts.evaluate(&input).map_err(|error| PipelineError::Alert(error.to_string()))?;
         report.alerts += changes.len() as u64;
-        outputs.alerts(keys, window, &changes, &self.predict, records);
+        outputs.alerts(keys, &input, &changes, &self.predict, records);
         Ok(())
     }
 
-    pub(super) fn score_totals(&self) -> Vec<ScoreRow> {
-        self.predict.score_totals()
+    pub(super) fn score_totals(&self) -> Vec<ScoreTotal> {
+        self.predict.totals()
     }
 
     pub(super) fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
         self.features.snapshot(which, writer);
         self.predict.snapshot(which, writer);
         self.alerts.snapshot(which, writer);
-    }
-
-    pub(super) fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
-        self.features.restore(reader)?;
-        self.predict.restore(reader)?;
-        self.alerts.restore(reader)
     }
 }

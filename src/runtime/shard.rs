@@ -15,11 +15,12 @@ use super::error::PipelineError;
 use super::models::Models;
 use super::outputs::Outputs;
 use super::summary::PartitionSummary;
+use super::trace::Trace;
 use crate::observe::BatchReport;
 use crate::spec::PipelinePlan;
 use crate::stages::clean::{Cleaned, Cleaner};
-use crate::stages::decode::{Decoded, Decoder};
-use crate::stages::predict::ScoreRow;
+use crate::stages::decode::{DecodeError, Decoded, Decoder};
+use crate::stages::predict::ScoreTotal;
 use crate::stages::window::{Watermark, Windows};
 use crate::state::{Accounting, BlockRecords, Blocks, digest_of_blocks};
 use crate::vocab::{EventTime, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
@@ -51,6 +52,8 @@ pub(super) struct Shard {
     changed: bool,
     /// State blocks whose deletion the next commit writes: steps that were reset.
     reset: Vec<(String, u32)>,
+    /// What passes between the stages, where a test looks on.
+    pub(super) trace: Option<Trace>,
 }
 
 impl Shard {
@@ -77,23 +80,18 @@ impl Shard {
             partition,
             decoder: Decoder::new(Arc::clone(&plan.decode)),
             watermark: Watermark::new(&plan.window),
-            cleaner: Cleaner::new(Arc::clone(&plan.clean)),
+            cleaner: Cleaner::restore(Arc::clone(&plan.clean), &blocks)?,
             windows: Windows::new(Arc::clone(&plan.window)),
-            models: Models::new(plan),
+            models: Models::restore(plan, &blocks)?,
             outputs: Outputs::new(plan, partition),
             progress,
             changed: !reset.is_empty(),
             reset,
+            trace: None,
         };
-        shard.read_state(&blocks)?;
+        shard.watermark.restore(&blocks)?;
+        shard.windows.restore(&blocks)?;
         Ok(shard)
-    }
-
-    fn read_state(&mut self, blocks: &dyn StateReader) -> Result<(), StateError> {
-        self.watermark.restore(blocks)?;
-        self.cleaner.restore(blocks)?;
-        self.windows.restore(blocks)?;
-        self.models.restore(blocks)
     }
 
     fn write_state(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
@@ -121,7 +119,7 @@ impl Shard {
         self.outputs.dead_letters(batch, &rejected, &mut report, records);
 
         let advance = self.watermark.advance(&rows);
-        let (rows, late) = advance.split(rows);
+        let (rows, late) = advance.split(rows).map_err(DecodeError::from)?;
         accounting.late += late.len() as u64;
         self.outputs.late(batch, &late, records);
 
@@ -131,11 +129,14 @@ impl Shard {
         accounting.dead_letter_clean += rejected.len() as u64;
         self.outputs.dead_letters(batch, &rejected, &mut report, records);
 
+        if let Some(trace) = &mut self.trace {
+            trace.clean(&rows.batch);
+        }
         let (models, outputs) = (&mut self.models, &mut self.outputs);
         let mut closing = Ok(());
         let refused = self.windows.push(&rows, &advance.crossings, &mut |keys, window| {
             if closing.is_ok() {
-                closing = models.close(keys, window, outputs, &mut report, records);
+                closing = models.close(keys, window, (outputs, &mut self.trace), &mut report, records);
             }
         });
         closing?;
@@ -162,7 +163,7 @@ impl Shard {
         let mut closing = Ok(());
         self.windows.close_until(flushed_until, &mut |keys, window| {
             if closing.is_ok() {
-                closing = models.close(keys, window, outputs, &mut report, records);
+                closing = models.close(keys, window, (outputs, &mut self.trace), &mut report, records);
             }
         });
         closing?;
@@ -223,7 +224,7 @@ impl Shard {
         self.watermark.newest()
     }
 
-    pub(super) fn score_totals(&self) -> Vec<ScoreRow> {
+    pub(super) fn score_totals(&self) -> Vec<ScoreTotal> {
         self.models.score_totals()
     }
 

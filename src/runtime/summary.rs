@@ -6,14 +6,14 @@ use std::time::Duration;
 use arterial_connectors::position::Partition;
 
 use super::shard::Shard;
-use crate::stages::predict::{ScoreRow, ScoreTotal, total_scores};
+use crate::stages::predict::{ScoreTotal, merge_totals};
 use crate::state::{Accounting, Digest, combine};
 
 /// What one worker did.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerSummary {
     pub(crate) partitions: BTreeMap<Partition, PartitionSummary>,
-    pub(crate) scores: BTreeMap<Partition, Vec<ScoreRow>>,
+    pub(crate) scores: BTreeMap<Partition, Vec<ScoreTotal>>,
     pub(crate) commits: u64,
     pub(crate) rewinds: u64,
 }
@@ -49,7 +49,7 @@ pub struct RunSummary {
 }
 
 impl WorkerSummary {
-    pub(crate) fn add_partition(&mut self, shard: &Shard) {
+    pub(crate) fn add_partition(&mut self, shard: &mut Shard) {
         self.partitions.insert(shard.partition(), shard.summary());
         self.scores.insert(shard.partition(), shard.score_totals());
     }
@@ -72,7 +72,10 @@ impl RunSummary {
             }
         }
         Self {
-            scores: total_scores(whole.scores.into_values().flatten()),
+            scores: whole.scores.into_values().fold(Vec::new(), |mut sum, part| {
+                merge_totals(&mut sum, &part);
+                sum
+            }),
             partitions: whole.partitions,
             commits: whole.commits,
             rewinds: whole.rewinds,

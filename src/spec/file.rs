@@ -100,14 +100,20 @@ impl PipelineFile {
         self.problems.push(Problem { path: found.path.clone(), at, message, hint });
     }
 
+    /// Everything that is wrong.
+    #[must_use]
+    pub fn into_errors(self) -> SpecErrors {
+        SpecErrors::new(&self.name, &self.text, self.problems)
+    }
+
     /// The specification, where nothing is wrong.
     ///
     /// # Errors
     /// All problems; the operator corrects the file.
     pub fn finish(self) -> Result<PipelineSpec, SpecErrors> {
-        match self.spec {
-            Some(spec) if self.problems.is_empty() => Ok(spec),
-            _ => Err(SpecErrors::new(&self.name, &self.text, self.problems)),
+        match &self.spec {
+            Some(spec) if self.problems.is_empty() => Ok(spec.clone()),
+            _ => Err(self.into_errors()),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | [`model`] | the tree | [`model::PipelineSpec`] |
 //! | [`plan`] | a [`PipelineFile`] without problems | [`PipelinePlan`] |
 
+mod assemble;
 pub mod check;
 pub mod file;
 pub mod json_schema;
@@ -28,6 +29,6 @@ pub mod template;
 pub mod tree;
 
 pub use file::PipelineFile;
-pub use plan::PipelinePlan;
+pub use plan::{EventTimePlan, PipelinePlan, RuntimePlan, SinkPlan, UnknownStep, load_plan};
 pub use problem::{Place, Problem, SpecErrors};
 pub use registry::{PropertyRefusal, Registry};

@@ -1,29 +1,258 @@
-//! A pipeline file -> [`PipelinePlan`], valid by construction: what `runtime` may be built from.
+//! A pipeline file -> [`PipelinePlan`], valid by construction: what `runtime` is built from. Every stage checks its own
+//! part against the columns that the stage before it gives.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::assemble::{Stages, assemble};
 use super::file::PipelineFile;
-use super::model::PipelineSpec;
+use super::model::{Delivery, Output, PipelineSpec, SinkSpec, SourceSpec, TestRow, TestSpec};
 use super::problem::SpecErrors;
+use super::registry::Registry;
+use crate::stages::alert::AlertPlan;
+use crate::stages::clean::CleanPlan;
+use crate::stages::decode::DecodePlan;
+use crate::stages::encode::EncodeFormat;
+use crate::stages::features::FeaturesPlan;
+use crate::stages::predict::PredictPlan;
+use crate::stages::window::WindowPlan;
 
-/// A pipeline that keeps every rule. It can only be had from a file without problems.
+/// A checked pipeline, shared by all workers.
 #[derive(Debug, Clone)]
 pub struct PipelinePlan {
-    spec: PipelineSpec,
+    /// Its name.
+    pub name: String,
+    /// Hash of what the user wrote, variables replaced: goes into dead letters.
+    pub version: String,
+    /// Name and settings of the source.
+    pub source: SourceSpec,
+    /// Folder of the pipeline file: relative paths start there.
+    pub folder: std::path::PathBuf,
+    /// What a reader of the outputs may rely on.
+    pub delivery: Delivery,
+    /// Bytes to rows.
+    pub decode: Arc<DecodePlan>,
+    /// Rows to clean rows.
+    pub clean: Arc<CleanPlan>,
+    /// Rows to closed windows.
+    pub window: Arc<WindowPlan>,
+    /// Windows to feature matrices.
+    pub features: Arc<FeaturesPlan>,
+    /// Features to forecasts.
+    pub predict: Arc<PredictPlan>,
+    /// Forecasts to alerts.
+    pub alerts: Arc<AlertPlan>,
+    /// Where outputs go.
+    pub sinks: SinkPlan,
+    /// What depends on the wall clock.
+    pub event_time: EventTimePlan,
+    /// How it runs.
+    pub runtime: RuntimePlan,
+    /// Its own tests.
+    pub tests: Vec<TestSpec>,
+    alert_expire_after: Vec<i64>,
+    identities: Vec<(String, String)>,
+    reset: BTreeSet<String>,
+}
+
+/// Settings of event time that the runtime minds. Microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventTimePlan {
+    /// A partition without records for this long has its windows closed.
+    pub idle_after_micros: Option<i64>,
+    /// Partitions this far ahead of the slowest are paused.
+    pub max_drift_micros: i64,
+}
+
+/// How a pipeline runs.
+#[derive(Debug, Clone)]
+pub struct RuntimePlan {
+    /// Workers in this process.
+    pub workers: u32,
+    /// Name of this process among those that run the pipeline.
+    pub instance: String,
+    /// Time between commits at the head of the topic.
+    pub commit_every: Duration,
+    /// Longest time between commits while catching up.
+    pub commit_every_max: Duration,
+    /// Most rows between two commits.
+    pub commit_rows_max: u64,
+    /// Replication factor of the state and control topics.
+    pub state_replication: Option<u32>,
+    /// Address of the metrics server.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Sinks by number: the user's in the order of their names, then the control log.
+#[derive(Debug, Clone, Default)]
+pub struct SinkPlan {
+    sinks: Vec<(String, SinkSpec)>,
+    control: Option<u16>,
+}
+
+impl SinkPlan {
+    /// Number of the sink that wants this output.
+    #[must_use]
+    pub fn sink(&self, output: Output) -> Option<u16> {
+        self.sinks.iter().position(|(_, sink)| sink.from == output).map(|index| index as u16)
+    }
+
+    /// What goes to a sink; `None` for the control log.
+    #[must_use]
+    pub fn output(&self, sink: u16) -> Option<Output> {
+        self.sinks.get(sink as usize).map(|(_, sink)| sink.from)
+    }
+
+    /// How a sink's records are written.
+    #[must_use]
+    pub fn format(&self, sink: u16) -> EncodeFormat {
+        self.sinks.get(sink as usize).map_or(EncodeFormat::Json, |(_, sink)| sink.encode.format)
+    }
+
+    /// Number of the control log; `None` where decisions are not kept.
+    #[must_use]
+    pub fn control(&self) -> Option<u16> {
+        self.control
+    }
+
+    /// The user's sinks by number, with their names.
+    #[must_use]
+    pub fn declared(&self) -> &[(String, SinkSpec)] {
+        &self.sinks
+    }
 }
 
 impl PipelineFile {
-    /// Checks everything that can be known without the network.
+    /// Checks everything that can be known without the network. `folder`: where relative paths start.
     ///
     /// # Errors
     /// All problems together, by position; the operator corrects the file.
-    pub fn plan(self) -> Result<PipelinePlan, SpecErrors> {
-        Ok(PipelinePlan { spec: self.finish()? })
+    pub fn plan(mut self, folder: &Path, tables: &BTreeMap<String, Vec<TestRow>>) -> Result<PipelinePlan, SpecErrors> {
+        let stages = self.spec().cloned().and_then(|spec| assemble(&mut self, &spec, folder, tables));
+        match stages {
+            Some(stages) => Ok(PipelinePlan::new(&self.finish()?, stages, folder)),
+            // Whatever gave no plan has reported why.
+            None => Err(self.into_errors()),
+        }
     }
 }
 
+/// Reads and checks a pipeline file.
+///
+/// # Errors
+/// All problems together.
+pub fn load_plan(path: &Path, tables: &BTreeMap<String, Vec<TestRow>>) -> Result<PipelinePlan, SpecErrors> {
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    PipelineFile::load(path, &Registry::standard()).plan(&folder, tables)
+}
+
 impl PipelinePlan {
-    /// What the user wrote, variables replaced, defaults filled in.
-    #[must_use]
-    pub fn spec(&self) -> &PipelineSpec {
-        &self.spec
+    fn new(spec: &PipelineSpec, stages: Stages, folder: &Path) -> Self {
+        let sinks: Vec<(String, SinkSpec)> = spec.sinks.iter().map(|(n, s)| (n.clone(), s.clone())).collect();
+        let control = Some(sinks.len() as u16);
+        // A specification is strings, numbers and maps with text keys: JSON holds it.
+        let text = serde_json::to_vec(spec).unwrap_or_default();
+        let runtime = &spec.runtime;
+        Self {
+            name: spec.pipeline.clone(),
+            version: blake3::hash(&text).to_hex()[..12].to_owned(),
+            source: stages.source,
+            folder: folder.to_owned(),
+            delivery: spec.delivery,
+            identities: stages.identities,
+            decode: stages.decode,
+            clean: stages.clean,
+            window: stages.window,
+            features: stages.features,
+            predict: stages.predict,
+            alerts: stages.alerts,
+            alert_expire_after: spec.alerts.values().map(|alert| alert.expire_after.micros).collect(),
+            sinks: SinkPlan { sinks, control },
+            event_time: stages.event_time,
+            runtime: RuntimePlan {
+                workers: runtime.workers,
+                instance: runtime.instance.clone(),
+                commit_every: runtime.commit_every.duration(),
+                commit_every_max: runtime.commit_every_max.duration(),
+                commit_rows_max: u64::from(runtime.commit_rows_max),
+                state_replication: runtime.state_replication,
+                listen: runtime.listen.as_ref().and_then(|address| address.parse().ok()),
+            },
+            tests: spec.tests.clone(),
+            reset: BTreeSet::new(),
+        }
     }
+
+    /// The name of a topic of the source by its number; of a source without topics, the source's kind.
+    #[must_use]
+    pub fn topic(&self, index: u16) -> &str {
+        match (&self.source.kafka, &self.source.file) {
+            (Some(kafka), _) => kafka.topics.get(index as usize).map_or("", String::as_str),
+            (None, Some(file)) => &file.path,
+            (None, None) => "simulate",
+        }
+    }
+
+    /// How long an alert of this rule outlives its measure, microseconds.
+    #[must_use]
+    pub fn alert_expire_after(&self, rule: usize) -> i64 {
+        self.alert_expire_after.get(rule).copied().unwrap_or(0)
+    }
+
+    /// Stateful steps and what their state was made with.
+    #[must_use]
+    pub fn identities(&self) -> Vec<(String, String)> {
+        self.identities.clone()
+    }
+
+    /// The plan with steps whose state is to be forgotten at the next start; `all` names every one.
+    ///
+    /// # Errors
+    /// The name of no stateful step, and those there are.
+    pub fn with_reset(mut self, steps: &[String]) -> Result<Self, UnknownStep> {
+        let known: Vec<&str> = self.identities.iter().map(|(step, _)| step.as_str()).collect();
+        if let Some(unknown) = steps.iter().find(|step| *step != "all" && !known.contains(&step.as_str())) {
+            return Err(UnknownStep { step: unknown.clone(), known: known.join(", ") });
+        }
+        self.reset = steps.iter().cloned().collect();
+        Ok(self)
+    }
+
+    /// Whether the state of a step, or of a part of one, is to be forgotten.
+    #[must_use]
+    pub fn resets(&self, step: &str) -> bool {
+        let part_of = |named: &String| {
+            named == "all" || step.strip_prefix(named.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.reset.iter().any(part_of)
+    }
+
+    /// The plan with scores that begin at another time.
+    #[must_use]
+    pub fn with_score_from(mut self, from: crate::vocab::EventTime) -> Self {
+        self.predict = Arc::new(self.predict.with_score_from(from));
+        self
+    }
+
+    /// The plan with a sink for every output, so that nothing a test asks for is left unwritten.
+    #[must_use]
+    pub fn with_all_outputs(&self) -> Self {
+        let outputs = [Output::Alerts, Output::Forecasts, Output::Scores, Output::Late, Output::DeadLetter];
+        let sink = |from| SinkSpec { from, kafka: None, memory: None, encode: super::model::EncodeSpec::default() };
+        let sinks = outputs.into_iter().map(|from| (format!("{from:?}"), sink(from))).collect();
+        Self { sinks: SinkPlan { sinks, control: None }, ..self.clone() }
+    }
+}
+
+/// `--reset` of a step that the pipeline does not have.
+#[derive(Debug, thiserror::Error)]
+#[error("`{step}` keeps no state; `all` or one of: {known}")]
+pub struct UnknownStep {
+    /// What was named.
+    pub step: String,
+    /// The steps there are.
+    pub known: String,
 }

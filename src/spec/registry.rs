@@ -23,6 +23,14 @@ pub struct Registry {
     pub kafka_properties: PropertyCheck,
 }
 
+impl Registry {
+    /// The components that come with the engine.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self::default()
+    }
+}
+
 impl Default for Registry {
     /// Refuses nothing.
     fn default() -> Self {

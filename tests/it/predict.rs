@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arterial::stages::features::FeatureColumn;
-use arterial::stages::predict::{ErrorSums, Predict, ScoreBy, ScoreRow, total_scores};
+use arterial::stages::predict::{ErrorSums, Predict, ScoreBy, ScoreRow, merge_totals};
 use arterial::vocab::EventTime;
 
 use crate::predict_support::{Feed, SIZE, bits, city_model, columns, full, plan, settings, speeds};
@@ -162,10 +162,6 @@ fn label_is_learned_at_the_close_of_its_own_window() {
     }
 }
 
-fn sums(row: &ScoreRow) -> ErrorSums {
-    ErrorSums { count: row.count, absolute: row.absolute_error_sum, squared: row.squared_error_sum }
-}
-
 #[test]
 fn scores_are_the_errors_of_the_forecasts_that_were_emitted() {
     let columns = columns(2, &[]);
@@ -185,7 +181,7 @@ fn scores_are_the_errors_of_the_forecasts_that_were_emitted() {
         rows.append(&mut done.scores);
         emitted.push(done.forecasts.remove(0));
     }
-    let totals = predict.score_totals();
+    let totals = predict.totals();
     assert_eq!(totals.len(), 6);
     for (index, steps) in [1usize, 4].into_iter().enumerate() {
         let mut expected = [ErrorSums::default(); 3];
@@ -202,7 +198,7 @@ fn scores_are_the_errors_of_the_forecasts_that_were_emitted() {
         for (model, name) in ["online_linear", "persistence", "profile"].iter().enumerate() {
             let total = &totals[index * 3 + model];
             assert_eq!((total.model.as_str(), total.horizon_micros), (*name, steps as i64 * SIZE));
-            assert_eq!(sums(total), expected[model]);
+            assert_eq!(total.sums, expected[model]);
         }
         assert!(expected[0].absolute < expected[1].absolute, "the model learns: {expected:?}");
     }
@@ -221,7 +217,7 @@ fn scores_by_label_count_the_same_labels_at_every_horizon() {
         wanted.score_by = score_by;
         let (mut predict, mut feed) = (Predict::new(plan(wanted, &columns)), Feed::new(1, &columns));
         run(&mut predict, &mut feed, &speeds(2, 50, 51));
-        [0, 3].map(|row| predict.score_totals()[row].count)
+        [0, 3].map(|row| predict.totals()[row].sums.count)
     };
     assert_eq!(counts(ScoreBy::Label), [2 * 30, 2 * 30]);
     assert_eq!(counts(ScoreBy::Forecast), [2 * 29, 2 * 26]);
@@ -240,7 +236,7 @@ fn window_below_min_count_is_neither_learned_nor_scored() {
         assert_eq!(forecasts.persistence[0][0], 50.0 + step as f64, "a known value is known");
         assert_eq!(forecasts.version, [0]);
     }
-    assert_eq!(predict.score_totals()[0].count, 0);
+    assert_eq!(predict.totals()[0].sums.count, 0);
 }
 
 #[test]
@@ -273,9 +269,9 @@ fn held_forecast_is_the_one_that_is_scored() {
         let (window, features) = feed.window(step, &[90.0], &[]);
         predict.step(&window, &features);
     }
-    let totals = predict.score_totals();
-    assert_eq!(sums(&totals[0]), ErrorSums { count: 1, absolute: 30.0, squared: 900.0 });
-    assert_eq!(sums(&totals[1]), ErrorSums { count: 1, absolute: 0.0, squared: 0.0 });
+    let totals = predict.totals();
+    assert_eq!(totals[0].sums, ErrorSums { count: 1, absolute: 30.0, squared: 900.0 });
+    assert_eq!(totals[1].sums, ErrorSums { count: 1, absolute: 0.0, squared: 0.0 });
 }
 
 #[test]
@@ -346,7 +342,7 @@ fn window_that_is_missing_shifts_no_label() {
             assert!((last - (120.0 - value)).abs() < 10.0, "step {step}: {last}");
         }
     }
-    let learned = predict.score_totals()[0].count;
+    let learned = predict.totals()[0].sums.count;
     assert_eq!(learned, (1..400).filter(|step| step % 7 != 0 && (step - 1) % 7 != 0).count() as u64, "{last}");
 }
 
@@ -440,16 +436,16 @@ fn totals_of_partitions_add_up() {
             let (window, features) = feed.window(step as i64, &values[keys.clone()], &[]);
             predict.step(&window, &features);
         }
-        predict.score_totals()
+        predict.totals()
     };
-    let totals = total_scores([run(0..1), run(1..2)].concat());
+    let mut totals = run(0..1);
+    merge_totals(&mut totals, &run(1..2));
     let whole = run(0..2);
-    assert_eq!(totals.len(), 3);
-    for (total, whole) in totals.iter().zip(whole) {
-        assert_eq!((&total.model, total.count), (&whole.model, whole.count));
-        let count = whole.count as f64;
-        assert!((total.mae / (whole.absolute_error_sum / count) - 1.0).abs() < 1e-12);
-        assert!((total.rmse / (whole.squared_error_sum / count).sqrt() - 1.0).abs() < 1e-12);
+    assert_eq!((totals.len(), whole.len()), (3, 3));
+    for (merged, whole) in totals.iter().zip(&whole) {
+        assert_eq!((&merged.model, merged.sums.count), (&whole.model, whole.sums.count));
+        assert!((merged.sums.mae().unwrap() / whole.sums.mae().unwrap() - 1.0).abs() < 1e-12);
+        assert!((merged.sums.rmse().unwrap() / whole.sums.rmse().unwrap() - 1.0).abs() < 1e-12);
     }
-    assert!(total_scores(Predict::new(plan).score_totals()).is_empty(), "nothing was scored");
+    assert!(Predict::new(plan).totals()[0].sums.mae().is_none(), "nothing was scored");
 }

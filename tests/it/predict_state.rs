@@ -105,7 +105,7 @@ proptest! {
         prop_assert_eq!(ours, theirs);
         prop_assert_eq!(differing(&full(&mut whole), &full(&mut restored)), []);
         prop_assert_eq!(differing(&left, &right), []);
-        prop_assert_eq!(whole.score_totals(), restored.score_totals());
+        prop_assert_eq!(whole.totals(), restored.totals());
     }
 }
 

@@ -7,8 +7,8 @@
 //! | module | what |
 //! |---|---|
 //! | [`broker`] | the handle: create topics, write, look at what was committed, steer groups |
-//! | [`source`](self::source) | [`MemorySource`]: a reader, alone or as a member of a group |
-//! | [`ledger`](self::ledger) | [`MemoryLedger`]: outputs, positions and state in one transaction |
+//! | [`source`] | [`MemorySource`]: a reader, alone or as a member of a group |
+//! | [`ledger`] | [`MemoryLedger`]: outputs, positions and state in one transaction |
 //! | [`faults`] | which commit, begin or append goes wrong, and how |
 //! | [`batching`] | how rows are cut into batches, seeded for property tests |
 //! | [`feed`] | [`MemoryFeed`]: a bounded live input for embedders; a full one makes its sender wait |

@@ -12,7 +12,7 @@
 //! | `corridor` | the road: a cell transmission model with queues |
 //! | `detector` | what a detector says about its cell, and how it fails |
 //! | [`readings`] | [`Readings`]: the iterator of keys, payloads and timestamps |
-//! | [`source`](self::source) | [`SimulateSource`]: the same as a source, paced by a clock that is passed in |
+//! | [`source`] | [`SimulateSource`]: the same as a source, paced by a clock that is passed in |
 //!
 //! What is drawn, from which distribution, stands at the constants of `demand`, `corridor` and `detector`. "Normal"
 //! means the sum of four uniform numbers, scaled to variance 1 (it never leaves +-3.5 standard deviations).

@@ -51,6 +51,7 @@ impl SimulateSource {
     /// # Errors
     /// [`SourceError::Config`] as [`SimulateConfig::check`].
     pub fn open(config: SimulateConfig, now_micros: NowMicros) -> Result<Self, SourceError> {
+        config.check()?;
         let mut readings = BTreeMap::new();
         for number in 0..config.partitions as i32 {
             let fresh = Reading {

@@ -74,9 +74,6 @@ pub struct FileSourceSpec {
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
     pub partitions: u32,
-    /// Columns to rename on reading, from the file's name to the schema's: `{ts: observed_at}`.
-    #[serde(default)]
-    pub columns: BTreeMap<String, String>,
 }
 
 fn one() -> u32 {

@@ -37,6 +37,18 @@ impl ErrorSums {
         self.absolute += other.absolute;
         self.squared += other.squared;
     }
+
+    /// Mean absolute error; `None` without errors.
+    #[must_use]
+    pub fn mae(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.absolute / self.count as f64)
+    }
+
+    /// Root mean squared error; `None` without errors.
+    #[must_use]
+    pub fn rmse(&self) -> Option<f64> {
+        (self.count > 0).then(|| (self.squared / self.count as f64).sqrt())
+    }
 }
 
 /// Sums of one predictor at one horizon.
@@ -114,15 +126,14 @@ impl Scores {
         }
     }
 
-    /// Day of the forecasts scored last, and sums since the start: model, persistence, profile.
+    /// Sums since the start, the open day included: model, persistence, profile.
     #[must_use]
-    pub fn total(&self, horizon: usize) -> (i32, &[ErrorSums; SCORED]) {
-        let scores = &self.horizons[horizon];
-        (scores.day.unwrap_or(0) as i32, &scores.total)
+    pub fn total(&self, horizon: usize) -> &[ErrorSums; SCORED] {
+        &self.horizons[horizon].total
     }
 }
 
-/// Errors of one model at one horizon over all partitions and days: what a summary prints.
+/// Sums of one model at one horizon since the start of a run's state: what a summary prints.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoreTotal {
     /// Predictor's name.
@@ -131,37 +142,22 @@ pub struct ScoreTotal {
     pub model: String,
     /// Horizon, microseconds.
     pub horizon_micros: i64,
-    /// Forecasts scored.
-    pub count: u64,
-    /// Mean absolute error, in the target's unit.
-    pub mae: f64,
-    /// Root mean squared error, in the target's unit.
-    pub rmse: f64,
+    /// The errors.
+    pub sums: ErrorSums,
 }
 
-/// Adds rows up per predictor, horizon and model, in the order of their first appearance. Give the rows of partitions
-/// in ascending order: floating-point sums depend on it. What was never scored is left out.
-pub fn total_scores(rows: impl IntoIterator<Item = ScoreRow>) -> Vec<ScoreTotal> {
-    let mut sums: Vec<(ScoreRow, ErrorSums)> = Vec::new();
-    for row in rows.into_iter().filter(|row| row.count > 0) {
-        let add = ErrorSums { count: row.count, absolute: row.absolute_error_sum, squared: row.squared_error_sum };
-        let same = sums.iter_mut().find(|(known, _)| {
-            known.predictor == row.predictor && known.model == row.model && known.horizon_micros == row.horizon_micros
-        });
-        match same {
-            Some((_, sum)) => sum.merge(&add),
-            None => sums.push((row, add)),
+/// Adds the totals of another partition of the same plan. Call it in ascending partition order: floating-point sums
+/// depend on it.
+pub fn merge_totals(totals: &mut Vec<ScoreTotal>, other: &[ScoreTotal]) {
+    for add in other {
+        let same = |total: &&mut ScoreTotal| {
+            total.predictor == add.predictor && total.model == add.model && total.horizon_micros == add.horizon_micros
+        };
+        match totals.iter_mut().find(same) {
+            Some(total) => total.sums.merge(&add.sums),
+            None => totals.push(add.clone()),
         }
     }
-    let total = |(row, sum): (ScoreRow, ErrorSums)| ScoreTotal {
-        predictor: row.predictor,
-        model: row.model,
-        horizon_micros: row.horizon_micros,
-        count: sum.count,
-        mae: sum.absolute / sum.count as f64,
-        rmse: (sum.squared / sum.count as f64).sqrt(),
-    };
-    sums.into_iter().map(total).collect()
 }
 
 /// A day's sums of one model as a row.

@@ -89,6 +89,14 @@ impl PredictPlan {
         if problems.is_empty() { Ok(Self { predictors, window_size_micros, min_count }) } else { Err(problems) }
     }
 
+    /// The plan with scores that count from another time on.
+    #[must_use]
+    pub fn with_score_from(&self, from: EventTime) -> Self {
+        let mut plan = self.clone();
+        plan.predictors.iter_mut().for_each(|predictor| predictor.score_from = from);
+        plan
+    }
+
     /// Number of predictors.
     #[must_use]
     pub fn len(&self) -> usize {

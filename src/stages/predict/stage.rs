@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::baselines::Baselines;
-use super::evaluate::{Scored, Scores, score_row};
+use super::evaluate::{ScoreTotal, Scored, Scores, score_row};
 use super::explain::Explanation;
 use super::forecast::{Forecasts, ScoreRow};
 use super::labels::{Origin, Pending};
@@ -94,16 +94,18 @@ impl Predict {
         Some(plan.limits.explain(origin.features.end, lane.model.version(horizon), additive))
     }
 
-    /// Sums of errors since the start of this partition's state, the open day included, in the order predictor,
-    /// horizon, model. `day` is that of the newest forecasts scored. [`super::total_scores`] adds partitions up.
+    /// Sums of errors since the start, the open days included, in the order predictor, horizon, model.
     #[must_use]
-    pub fn score_totals(&self) -> Vec<ScoreRow> {
+    pub fn totals(&self) -> Vec<ScoreTotal> {
         let mut totals = Vec::new();
         for (lane, plan) in self.lanes.iter().zip(&self.plan.predictors) {
             for (index, horizon) in plan.horizons.iter().enumerate() {
-                let (day, sums) = lane.scores.total(index);
-                let models = MODELS.iter().zip(sums);
-                totals.extend(models.map(|(model, sums)| score_row(&plan.name, model, horizon.micros, day, sums)));
+                totals.extend(MODELS.iter().zip(lane.scores.total(index)).map(|(model, &sums)| ScoreTotal {
+                    predictor: plan.name.clone(),
+                    model: (*model).to_owned(),
+                    horizon_micros: horizon.micros,
+                    sums,
+                }));
             }
         }
         totals

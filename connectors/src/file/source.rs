@@ -1,0 +1,231 @@
+//! A Parquet file as a source of typed rows. One reader streams through the file for all partitions; a partition
+//! that was paused for long, or is rewound, is read again from its row group on.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+
+use super::cursor::{Cursor, Part};
+use super::rows::ParquetFile;
+use crate::payload::Payload;
+use crate::position::Partition;
+use crate::source::{GroupMetadata, SeekTo, Source, SourceBatch, SourceError, SourceEvent};
+
+/// Most rows that are kept for a paused partition; beyond it they are read again later.
+const PAUSED_ROWS_MAX: usize = 65_536;
+
+/// A file and how it stands for a topic.
+#[derive(Debug, Clone)]
+pub struct FileSourceConfig {
+    /// The Parquet file.
+    pub path: PathBuf,
+    /// Partitions to spread the rows over, at least 1.
+    pub partitions: u32,
+    /// The column (its new name) whose text is the key: a string or whole-number column.
+    pub partitioned_by: String,
+    /// Columns to rename, from the file's name to the schema's.
+    pub columns: BTreeMap<String, String>,
+    /// Columns to read, by their new names; `None` reads all. `partitioned_by` is always read.
+    pub project: Option<Vec<String>>,
+    /// Rows of the file that are read at a time; a batch of a partition has about this many divided by `partitions`.
+    pub batch_rows: usize,
+}
+
+impl FileSourceConfig {
+    /// All columns under their own names, 8,192 rows per batch and partition (up to 8 partitions).
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, partitions: u32, partitioned_by: &str) -> Self {
+        Self {
+            path: path.into(),
+            partitions,
+            partitioned_by: partitioned_by.to_owned(),
+            columns: BTreeMap::new(),
+            project: None,
+            batch_rows: 8192 * partitions.clamp(1, 8) as usize,
+        }
+    }
+}
+
+/// How far one partition has been read.
+#[derive(Default)]
+struct Reading {
+    /// Next offset to deliver; `None` before the first `seek`.
+    position: Option<i64>,
+    /// Rows from `position` on, with the offset of each batch's first row.
+    waiting: VecDeque<(i64, RecordBatch)>,
+    waiting_rows: usize,
+    paused: bool,
+    ended: bool,
+}
+
+/// A reader of a file; it owns every partition. A file has an end, so `End` comes with every
+/// [`crate::source::Until`].
+pub struct FileSource {
+    cursor: Cursor,
+    readings: Vec<Reading>,
+    assigned: bool,
+    turn: usize,
+}
+
+impl FileSource {
+    /// Opens the file and reads its footer.
+    ///
+    /// # Errors
+    /// [`SourceError::File`] where it is missing, is no complete Parquet file or lacks a column that was named;
+    /// [`SourceError::Config`] where there are no partitions.
+    pub fn open(config: &FileSourceConfig) -> Result<Self, SourceError> {
+        if !(1..=i32::MAX as u32).contains(&config.partitions) {
+            let reason = format!("{} is not at least 1", config.partitions);
+            return Err(SourceError::Config { what: "file.partitions".to_owned(), reason });
+        }
+        let file = ParquetFile::open(&config.path, &config.columns)?;
+        let project = config.project.clone().map(|mut names| {
+            names.push(config.partitioned_by.clone());
+            names
+        });
+        let columns = file.columns(project.as_deref())?;
+        let cursor = Cursor::new(file, columns, &config.partitioned_by, config.partitions, config.batch_rows.max(1))?;
+        let readings = (0..config.partitions).map(|_| Reading::default()).collect();
+        Ok(Self { cursor, readings, assigned: false, turn: 0 })
+    }
+
+    fn reading(&mut self, partition: Partition) -> Result<&mut Reading, SourceError> {
+        let index = usize::try_from(partition.number).ok().filter(|_| partition.topic == 0 && self.assigned);
+        index.and_then(|found| self.readings.get_mut(found)).ok_or(SourceError::NotAssigned(partition))
+    }
+
+    /// Partitions that may deliver, with their next offset.
+    fn active(&self) -> Vec<(usize, i64)> {
+        let delivering = self.readings.iter().enumerate().filter(|(_, reading)| !reading.paused && !reading.ended);
+        delivering.filter_map(|(index, reading)| Some((index, reading.position?))).collect()
+    }
+
+    /// The next batch that has been read already, partitions in turn.
+    fn next_waiting(&mut self, active: &[(usize, i64)]) -> Option<SourceEvent> {
+        for step in 0..active.len() {
+            let (index, _) = active[(self.turn + step) % active.len()];
+            let reading = &mut self.readings[index];
+            let Some((first_offset, rows)) = reading.waiting.pop_front() else { continue };
+            self.turn = (self.turn + step + 1) % active.len();
+            let next_offset = first_offset + rows.num_rows() as i64;
+            reading.waiting_rows -= rows.num_rows();
+            reading.position = Some(next_offset);
+            let payload = Payload::Typed { rows, first_offset };
+            let partition = numbered(index);
+            return Some(SourceEvent::Batch(SourceBatch { partition, payload, next_offset, skipped: 0 }));
+        }
+        None
+    }
+
+    fn next_end(&mut self, active: &[(usize, i64)]) -> Option<SourceEvent> {
+        if !self.cursor.at_end() {
+            return None;
+        }
+        let (index, _) = active.iter().find(|(index, position)| *position >= self.cursor.offset(*index))?;
+        self.readings[*index].ended = true;
+        Some(SourceEvent::End(numbered(*index)))
+    }
+
+    fn next_event(&mut self) -> Result<Option<SourceEvent>, SourceError> {
+        if !self.assigned {
+            self.assigned = true;
+            return Ok(Some(SourceEvent::Assigned((0..self.readings.len()).map(numbered).collect())));
+        }
+        let active = self.active();
+        if active.is_empty() {
+            return Ok(None);
+        }
+        loop {
+            if let Some(event) = self.next_waiting(&active).or_else(|| self.next_end(&active)) {
+                return Ok(Some(event));
+            }
+            // Nothing waits for an active partition, so its position says what it needs next.
+            let behind: Vec<(usize, i64)> =
+                active.iter().filter(|(index, position)| *position < self.cursor.offset(*index)).copied().collect();
+            if !behind.is_empty() {
+                self.cursor.rewind(&behind);
+            }
+            self.cursor.pass_over(&active)?;
+            for part in self.cursor.next_parts()?.unwrap_or_default() {
+                self.readings[part.partition].keep(&part);
+            }
+        }
+    }
+}
+
+impl Reading {
+    /// Keeps those rows of a part that come next; others were delivered, or will be read again.
+    fn keep(&mut self, part: &Part) {
+        let Some(position) = self.position else { return };
+        let next = position + self.waiting_rows as i64;
+        let end = part.first_offset + part.rows.num_rows() as i64;
+        let full = self.paused && self.waiting_rows >= PAUSED_ROWS_MAX;
+        if part.first_offset > next || end <= next || full {
+            return;
+        }
+        let rows = part.rows.slice((next - part.first_offset) as usize, (end - next) as usize);
+        self.waiting_rows += rows.num_rows();
+        self.waiting.push_back((next, rows));
+    }
+}
+
+fn numbered(index: usize) -> Partition {
+    // The number of partitions was checked to fit.
+    Partition { topic: 0, number: index as i32 }
+}
+
+impl Source for FileSource {
+    fn poll(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, SourceError> {
+        let event = self.next_event()?;
+        if event.is_none() && !timeout.is_zero() {
+            // Nothing can change before the caller acts; coming back at once would let it spin.
+            std::thread::sleep(timeout);
+        }
+        Ok(event)
+    }
+
+    fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
+        let reading = self.reading(partition)?;
+        let position = match to {
+            SeekTo::Offset(offset) => offset.max(0),
+            SeekTo::Start => 0,
+        };
+        *reading = Reading { position: Some(position), paused: reading.paused, ..Reading::default() };
+        Ok(())
+    }
+
+    fn release(&mut self, _partitions: &[Partition]) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn pause(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
+        partitions.iter().try_for_each(|partition| self.reading(*partition).map(|reading| reading.paused = true))
+    }
+
+    fn resume(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
+        partitions.iter().try_for_each(|partition| self.reading(*partition).map(|reading| reading.paused = false))
+    }
+
+    /// Known once the file has been read to its end; empty before.
+    fn lag_rows(&self) -> Vec<(Partition, u64)> {
+        let Some(ends) = self.cursor.ends() else { return Vec::new() };
+        let known = self.readings.iter().zip(ends).enumerate();
+        known
+            .filter_map(|(index, (reading, end))| Some((numbered(index), (end - reading.position?).max(0) as u64)))
+            .collect()
+    }
+
+    fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError> {
+        Ok(vec![self.readings.len() as u32])
+    }
+
+    fn group_metadata(&self) -> Option<GroupMetadata> {
+        None
+    }
+
+    fn connected(&self) -> Result<(), String> {
+        Ok(())
+    }
+}

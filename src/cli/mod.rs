@@ -1,0 +1,46 @@
+//! The command line: one file per verb. Data goes to stdout, logs to stderr.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod eval;
+mod load;
+#[cfg(feature = "kafka")]
+mod replay;
+mod report;
+mod run;
+mod test;
+mod validate;
+
+use clap::{Parser, Subcommand};
+
+/// City sensor streams in, congestion and safety alerts out.
+#[derive(Debug, Parser)]
+#[command(name = "arterial", version, about, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Validate(validate::ValidateArgs),
+    Run(run::RunArgs),
+    Eval(eval::EvalArgs),
+    Test(test::TestArgs),
+    #[cfg(feature = "kafka")]
+    Replay(replay::ReplayArgs),
+}
+
+/// Carries out the verb.
+///
+/// # Errors
+/// Whatever it could not do. [`crate::spec::SpecErrors`] inside means a bad pipeline file: exit code 78.
+pub fn execute(cli: &Cli) -> anyhow::Result<()> {
+    match &cli.verb {
+        Verb::Validate(args) => validate::validate(args),
+        Verb::Run(args) => run::run(args),
+        Verb::Eval(args) => eval::eval(args),
+        Verb::Test(args) => test::test(args),
+        #[cfg(feature = "kafka")]
+        Verb::Replay(args) => replay::replay(args),
+    }
+}

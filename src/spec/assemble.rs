@@ -1,0 +1,383 @@
+//! What the user wrote -> the plan of each stage, in the order the data flows: each is checked against the columns that
+//! the one before gives. Problems are reported to the file, which knows their places.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::DateTime;
+use chrono_tz::Tz;
+
+use super::file::PipelineFile;
+use super::model::{
+    AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, PipelineSpec, PredictSpec, Scalar, SourceSpec, TestRow,
+};
+use super::plan::EventTimePlan;
+use crate::schema::{self, TopicSchema};
+use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings};
+use crate::stages::clean::{Cell, CleanInput, CleanPlan, CleanStep, Limits, Table, TableError};
+use crate::stages::decode::{DecodePlan, DecodeSettings};
+use crate::stages::features::{FeatureSettings, FeaturesInput, FeaturesPlan};
+use crate::stages::predict::{
+    ModelSettings, OnlineLinearSettings, PredictInput, PredictPlan, PredictorSettings, ProfileSettings,
+};
+use crate::stages::window::{WindowPlan, WindowSettings};
+use crate::vocab::{At, EventTime, PathStep, YamlPath};
+
+/// The plans of all stages.
+pub(super) struct Stages {
+    pub(super) source: SourceSpec,
+    pub(super) decode: Arc<DecodePlan>,
+    pub(super) clean: Arc<CleanPlan>,
+    pub(super) window: Arc<WindowPlan>,
+    pub(super) features: Arc<FeaturesPlan>,
+    pub(super) predict: Arc<PredictPlan>,
+    pub(super) alerts: Arc<AlertPlan>,
+    pub(super) event_time: EventTimePlan,
+    pub(super) identities: Vec<(String, String)>,
+}
+
+/// A table that cannot be read or used.
+#[derive(Debug, thiserror::Error)]
+enum TableProblem {
+    #[error("cannot read `{path}`: {reason}")]
+    Unreadable { path: String, reason: String },
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// Plans of all stages, or `None` where one could not be made: then the file holds the reason.
+pub(super) fn assemble(
+    file: &mut PipelineFile,
+    spec: &PipelineSpec,
+    folder: &Path,
+    test_tables: &BTreeMap<String, Vec<TestRow>>,
+) -> Option<Stages> {
+    let (name, source) = spec.sources.iter().next()?;
+    let schema = topic_schema(file, name, source, folder)?;
+    let decode = reported(file, DecodePlan::new(decode_settings(name, source), &schema))?;
+    let tables = tables(file, spec, folder, test_tables);
+    let clean = clean(file, spec, source, &schema, &decode, &tables?)?;
+    let window = reported(file, WindowPlan::new(window_settings(spec, source), clean.schema()))?;
+    let steps: BTreeSet<u32> = spec
+        .predict
+        .values()
+        .flat_map(|predict| &predict.horizons)
+        .filter_map(|horizon| u32::try_from(horizon.micros / spec.window.size.micros.max(1)).ok())
+        .collect();
+    let input = FeaturesInput {
+        columns: window.output_columns().to_vec(),
+        window_micros: window.size(),
+        horizon_steps: steps.into_iter().collect(),
+    };
+    let features: Vec<FeatureSettings> = spec.features.iter().map(feature_settings).collect();
+    let features = reported(file, FeaturesPlan::new(&features, &input))?;
+    let predict = predict(file, spec, &window, &features)?;
+    let alerts = alerts(file, spec, &window)?;
+    let identities = identities(&clean, &window, &features, spec, &alerts);
+    let event_time = EventTimePlan {
+        idle_after_micros: source.event_time.idle_after.map(|span| span.micros),
+        max_drift_micros: source.event_time.max_drift.micros,
+    };
+    Some(Stages {
+        source: source.clone(),
+        decode: Arc::new(decode),
+        clean: Arc::new(clean),
+        window: Arc::new(window),
+        features: Arc::new(features),
+        predict: Arc::new(predict),
+        alerts: Arc::new(alerts),
+        event_time,
+        identities,
+    })
+}
+
+/// A plan, or `None` after its problems went to the file.
+fn reported<T, E: std::error::Error>(file: &mut PipelineFile, made: Result<T, Vec<At<E>>>) -> Option<T> {
+    match made {
+        Ok(plan) => Some(plan),
+        Err(problems) => {
+            problems.iter().for_each(|problem| file.report(problem));
+            None
+        }
+    }
+}
+
+fn path(keys: &[&str]) -> YamlPath {
+    YamlPath(keys.iter().map(|key| PathStep::Key((*key).to_owned())).collect())
+}
+
+fn zone(name: Option<&String>) -> Tz {
+    // The rules have refused names of no zone.
+    name.and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC)
+}
+
+fn topic_schema(file: &mut PipelineFile, name: &str, source: &SourceSpec, folder: &Path) -> Option<TopicSchema> {
+    schema::load(&source.decode.schema, folder)
+        .map_err(|error| {
+            let shipped: Vec<&str> = schema::shipped_names().collect();
+            let hint = format!("name a shipped schema ({}) or an `.avsc` file", shipped.join(", "));
+            file.report(&At { path: path(&["sources", name, "decode", "schema"]), error, hint: Some(hint) });
+        })
+        .ok()
+}
+
+fn decode_settings(name: &str, source: &SourceSpec) -> DecodeSettings {
+    let (decode, event_time) = (&source.decode, &source.event_time);
+    DecodeSettings {
+        source: name.to_owned(),
+        format: decode.format,
+        paths: decode.paths.clone(),
+        zone: decode.timezone.as_ref().and_then(|name| name.parse().ok()),
+        timestamp: decode.timestamp,
+        event_time: event_time.column.clone(),
+        future_skew: event_time.future_skew.map(|span| span.micros),
+        max_bytes: decode.max_bytes as usize,
+        max_depth: decode.max_depth,
+    }
+}
+
+/// Every table, read; `None` after the problems went to the file.
+fn tables(
+    file: &mut PipelineFile,
+    spec: &PipelineSpec,
+    folder: &Path,
+    test_tables: &BTreeMap<String, Vec<TestRow>>,
+) -> Option<BTreeMap<String, Arc<Table>>> {
+    let mut read = BTreeMap::new();
+    let mut all = true;
+    for (name, table) in &spec.tables {
+        let rows = test_tables.get(name).or(table.rows.as_ref());
+        let made = match (rows, &table.file) {
+            (Some(rows), _) => Table::from_rows(name, &cells(rows), &table.key).map_err(TableProblem::from),
+            (None, Some(csv)) => csv_table(name, &folder.join(csv), &table.key),
+            // The rules have refused a table with neither.
+            (None, None) => continue,
+        };
+        match made {
+            Ok(table) => drop(read.insert(name.clone(), Arc::new(table))),
+            Err(error) => {
+                all = false;
+                file.report(&At { path: path(&["tables", name]), error, hint: None });
+            }
+        }
+    }
+    all.then_some(read)
+}
+
+fn csv_table(name: &str, csv: &Path, key: &str) -> Result<Table, TableProblem> {
+    let text = std::fs::read(csv).map_err(|error| TableProblem::Unreadable {
+        path: csv.display().to_string(),
+        reason: error.to_string(),
+    })?;
+    Ok(Table::from_csv(name, &text, key)?)
+}
+
+fn cells(rows: &[TestRow]) -> Vec<BTreeMap<String, Cell>> {
+    let cell = |scalar: &Scalar| match scalar {
+        Scalar::Null => Cell::Null,
+        Scalar::Bool(value) => Cell::Bool(*value),
+        Scalar::Int(value) => Cell::Int(*value),
+        Scalar::Float(value) => Cell::Float(*value),
+        Scalar::Text(value) => Cell::Text(value.clone()),
+    };
+    rows.iter().map(|row| row.iter().map(|(column, scalar)| (column.clone(), cell(scalar))).collect()).collect()
+}
+
+fn clean(
+    file: &mut PipelineFile,
+    spec: &PipelineSpec,
+    source: &SourceSpec,
+    schema: &TopicSchema,
+    decode: &DecodePlan,
+    tables: &BTreeMap<String, Arc<Table>>,
+) -> Option<CleanPlan> {
+    let limits = schema.limits().into_iter().map(|(name, (minimum, maximum))| (name, Limits { minimum, maximum }));
+    let input = CleanInput {
+        schema: Arc::clone(decode.schema()),
+        limits: limits.collect(),
+        event_time: source.event_time.column.clone(),
+        partitioned_by: source.partitioned_by.clone(),
+        keys: spec.window.key.clone(),
+    };
+    let steps: Vec<CleanStep> = spec.clean.iter().map(clean_step).collect();
+    CleanPlan::new(&steps, &input, tables)
+        .map_err(|refused| refused.errors.iter().for_each(|problem| file.report(problem)))
+        .ok()
+}
+
+fn clean_step(step: &CleanStepSpec) -> CleanStep {
+    match step {
+        CleanStepSpec::NullIf(conditions) => CleanStep::NullIf(conditions.clone()),
+        CleanStepSpec::Range(range) => {
+            let limits = range.columns.iter();
+            let limits = limits.map(|(column, limits)| {
+                (column.clone(), Limits { minimum: limits.minimum, maximum: limits.maximum })
+            });
+            CleanStep::Range { columns: limits.collect(), otherwise: range.otherwise.unwrap_or_default() }
+        }
+        CleanStepSpec::Dedupe(dedupe) => {
+            CleanStep::Dedupe { key: dedupe.key.clone(), within_micros: dedupe.within.micros }
+        }
+        CleanStepSpec::Lookup(lookup) => CleanStep::Lookup {
+            table: lookup.table.clone(),
+            on: lookup.on.clone(),
+            columns: lookup.columns.clone(),
+            missing: lookup.missing,
+        },
+        CleanStepSpec::Sql(sql) => CleanStep::Sql(sql.clone()),
+    }
+}
+
+fn window_settings(spec: &PipelineSpec, source: &SourceSpec) -> WindowSettings {
+    let (window, event_time) = (&spec.window, &source.event_time);
+    WindowSettings {
+        size: window.size.micros,
+        stamps: event_time.stamps,
+        interval: event_time.interval.map_or(0, |span| span.micros),
+        max_delay: event_time.max_delay.micros,
+        key: window.key.clone(),
+        columns: window.columns.clone(),
+        carry: window.carry.clone(),
+        min_count: window.min_count,
+        expire_after: spec.keys.expire_after.micros,
+        keys_max: spec.keys.max,
+        at_end: window.at_end,
+    }
+}
+
+fn feature_settings(feature: &FeatureSpec) -> FeatureSettings {
+    match feature {
+        FeatureSpec::Lags(lags) => FeatureSettings::Lags {
+            column: lags.column.clone(),
+            count: lags.count,
+            fill: lags.fill,
+            age: lags.age,
+        },
+        FeatureSpec::Differences(differences) => {
+            FeatureSettings::Differences { column: differences.column.clone(), count: differences.count }
+        }
+        FeatureSpec::TimeOfDay(time) => FeatureSettings::TimeOfDay {
+            at: time.at,
+            harmonics: time.harmonics,
+            zone: zone(time.timezone.as_ref()),
+        },
+        FeatureSpec::DayOfWeek(day) => {
+            FeatureSettings::DayOfWeek { at: day.at, zone: zone(day.timezone.as_ref()) }
+        }
+        FeatureSpec::Profile(profile) => FeatureSettings::Profile {
+            column: profile.column.clone(),
+            period: profile.period,
+            slot: profile.slot.map(|span| span.micros),
+            at: profile.at,
+            min_values: profile.min_values,
+            zone: zone(profile.timezone.as_ref()),
+        },
+        FeatureSpec::Missing(missing) => FeatureSettings::Missing { column: missing.column.clone() },
+    }
+}
+
+fn predict(
+    file: &mut PipelineFile,
+    spec: &PipelineSpec,
+    window: &WindowPlan,
+    features: &FeaturesPlan,
+) -> Option<PredictPlan> {
+    let settings: Vec<PredictorSettings> =
+        spec.predict.iter().map(|(name, predict)| predictor_settings(name, predict)).collect();
+    let input = PredictInput {
+        window_columns: window.output_columns(),
+        measured: spec.window.columns.len(),
+        window_size_micros: window.size(),
+        min_count: window.min_count(),
+        feature_columns: features.columns(),
+    };
+    reported(file, PredictPlan::new(&settings, &input))
+}
+
+fn predictor_settings(name: &str, predict: &PredictSpec) -> PredictorSettings {
+    let ModelSpec::OnlineLinear(linear) = &predict.model;
+    let baselines = &predict.baselines;
+    PredictorSettings {
+        path: path(&["predict", name]),
+        name: name.to_owned(),
+        target: predict.target.clone(),
+        horizons_micros: predict.horizons.iter().map(|span| span.micros).collect(),
+        features: predict.features.clone(),
+        min_history_micros: predict.min_history.micros,
+        model: ModelSettings::OnlineLinear(OnlineLinearSettings {
+            forgetting: linear.forgetting,
+            loss: linear.loss,
+            scale: linear.scale,
+            initial_covariance: linear.initial_covariance,
+            ridge: linear.ridge,
+            bias: linear.bias,
+        }),
+        profile: ProfileSettings {
+            period: baselines.period,
+            slot_micros: baselines.slot.micros,
+            zone: zone(baselines.timezone.as_ref()),
+        },
+        minimum: predict.minimum,
+        maximum: predict.maximum,
+        // The rules have refused what is not RFC 3339.
+        score_from: predict
+            .score_from
+            .as_ref()
+            .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
+            .map(|time| EventTime(time.timestamp_micros())),
+        score_by: predict.score_by,
+    }
+}
+
+fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, window: &WindowPlan) -> Option<AlertPlan> {
+    let settings: Vec<AlertSettings> = spec.alerts.iter().map(|(name, alert)| alert_settings(name, alert)).collect();
+    let horizons = |predict: &PredictSpec| predict.horizons.iter().map(|span| span.micros).collect();
+    let input = AlertInput {
+        key: spec.window.key.clone(),
+        columns: window.output_columns().to_vec(),
+        predictors: spec.predict.iter().map(|(name, predict)| (name.clone(), horizons(predict))).collect(),
+    };
+    reported(file, AlertPlan::new(&settings, &input))
+}
+
+fn alert_settings(name: &str, alert: &AlertSpec) -> AlertSettings {
+    AlertSettings {
+        name: name.to_owned(),
+        measure: alert.measure.clone(),
+        when: alert.when.clone(),
+        clear: alert.clear.clone(),
+        for_micros: alert.for_.micros,
+        hold_micros: alert.hold.micros,
+        expire_after_micros: alert.expire_after.micros,
+        key: alert.key.clone(),
+        severity: alert.severity.clone(),
+        summary: alert.summary.clone(),
+    }
+}
+
+/// Stateful steps and a text that changes whenever their state would mean something else.
+fn identities(
+    clean: &CleanPlan,
+    window: &WindowPlan,
+    features: &FeaturesPlan,
+    spec: &PipelineSpec,
+    alerts: &AlertPlan,
+) -> Vec<(String, String)> {
+    let owned = |(step, made_with): (&str, &str)| (step.to_owned(), made_with.to_owned());
+    let mut all: Vec<(String, String)> = clean.stateful_steps().map(owned).collect();
+    all.push(("window".to_owned(), window.fingerprint()));
+    all.push(("lags".to_owned(), features.fingerprint()));
+    all.push(("profile".to_owned(), features.fingerprint()));
+    for (name, predict) in &spec.predict {
+        // Everything that a predictor learns from and with; where scores begin is no part of it.
+        let learned_with = PredictSpec { score_from: None, ..predict.clone() };
+        let columns = serde_json::to_string(&(&learned_with, &spec.features)).unwrap_or_default();
+        all.push((format!("predict.{name}"), columns));
+    }
+    all.extend(alerts.stateful_steps().map(owned));
+    for (_, made_with) in &mut all {
+        *made_with = blake3::hash(made_with.as_bytes()).to_hex()[..16].to_owned();
+    }
+    all
+}
