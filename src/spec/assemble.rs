@@ -316,7 +316,7 @@ fn predictor_settings(name: &str, predict: &PredictSpec) -> PredictorSettings {
         profile: ProfileSettings {
             period: baselines.period,
             slot_micros: baselines.slot.micros,
-            timezone: baselines.timezone.clone(),
+            zone: zone(baselines.timezone.as_ref()),
         },
         minimum: predict.minimum,
         maximum: predict.maximum,
@@ -326,6 +326,7 @@ fn predictor_settings(name: &str, predict: &PredictSpec) -> PredictorSettings {
             .as_ref()
             .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
             .map(|time| EventTime(time.timestamp_micros())),
+        score_by: predict.score_by,
     }
 }
 

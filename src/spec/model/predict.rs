@@ -1,6 +1,6 @@
 //! `predict:` entries.
 
-pub use crate::stages::predict::Loss;
+pub use crate::stages::predict::{Loss, ScoreBy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +29,11 @@ pub struct PredictSpec {
     pub minimum: Option<f64>,
     /// Greatest forecast; higher ones are held at it.
     pub maximum: Option<f64>,
-    /// Scores count forecasts made at or after this time (RFC 3339); all unless given.
+    /// Scores count from this time on (RFC 3339); all unless given.
     pub score_from: Option<String>,
+    /// Which time of a forecast `score_from` looks at.
+    #[serde(default)]
+    pub score_by: ScoreBy,
 }
 
 /// The model of a predictor.

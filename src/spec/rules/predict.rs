@@ -49,6 +49,8 @@ fn check_limits(check: &mut Check<'_>, predictor: &Part<'_>) {
     if let (Some(least), Some(greatest)) = (predictor.get("minimum").read::<f64>(), maximum.read::<f64>())
         && least >= greatest
     {
-        check.push(maximum.problem(format!("`maximum` {greatest} is not above `minimum` {least}"), "swap or correct them"));
+        check.push(
+            maximum.problem(format!("`maximum` {greatest} is not above `minimum` {least}"), "swap or correct them"),
+        );
     }
 }

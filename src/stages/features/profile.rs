@@ -128,8 +128,13 @@ impl Profile {
                     Snapshot::Changed => std::mem::take(changed),
                     Snapshot::Full => true,
                 });
-                if changed == Some(true) {
-                    writer.put(&self.plan.step, (place as u32) << BLOCK_BITS | block as u32, to_block(&trimmed(means)));
+                let number = (place as u32) << BLOCK_BITS | block as u32;
+                let means = trimmed(means);
+                // A block without a value is no state: restoring would not bring it back.
+                match (changed, means.is_empty(), which) {
+                    (Some(true), false, _) => writer.put(&self.plan.step, number, to_block(&means)),
+                    (Some(true), true, Snapshot::Changed) => writer.delete(&self.plan.step, number),
+                    _ => {}
                 }
             }
         }

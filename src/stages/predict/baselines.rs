@@ -2,7 +2,7 @@
 //! Both are always on, and causal.
 
 use super::blocks::KeyBlocks;
-use super::seasonal::{BaselinePlan, SeasonalProfile};
+use crate::stages::features::{Profile, ProfilePlan};
 use crate::vocab::{EventTime, KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
 /// Baselines of one predictor.
@@ -12,18 +12,18 @@ pub struct Baselines {
     last: Vec<f64>,
     blocks: KeyBlocks,
     step: String,
-    profile: SeasonalProfile,
+    profile: Profile,
 }
 
 impl Baselines {
-    /// Nothing seen yet. State goes to the steps `<step>.last` and `<step>.profile`.
+    /// Nothing seen yet. State goes to the step `<step>.last` and the profile's own.
     #[must_use]
-    pub fn new(step: &str, profile: BaselinePlan) -> Self {
+    pub fn new(step: &str, profile: ProfilePlan) -> Self {
         Self {
             last: Vec::new(),
             blocks: KeyBlocks::new(size_of::<f64>()),
             step: format!("{step}.last"),
-            profile: SeasonalProfile::new(profile, format!("{step}.profile")),
+            profile: Profile::new(profile),
         }
     }
 
@@ -40,7 +40,7 @@ impl Baselines {
                 self.blocks.mark(key);
             }
         }
-        self.profile.observe_many(end, values);
+        self.profile.observe(end, values);
     }
 
     /// Last known value of each key.
@@ -53,7 +53,7 @@ impl Baselines {
     #[must_use]
     pub fn profile(&self, end: EventTime) -> Vec<f64> {
         let mut forecasts = vec![f64::NAN; self.last.len()];
-        self.profile.predict_many(end, &mut forecasts);
+        self.profile.fill(end, &mut forecasts);
         forecasts
     }
 

@@ -73,11 +73,11 @@ pub enum PredictError {
     /// The model's settings.
     #[error(transparent)]
     Model(#[from] OnlineLinearError),
-    /// The profile baseline's settings.
-    #[error("baselines: {reason}")]
-    Baselines {
-        /// What is wrong.
-        reason: String,
+    /// A slot of the profile baseline that does not divide the day.
+    #[error("slot of {slot_s} s does not divide a day")]
+    Slot {
+        /// The slot, seconds.
+        slot_s: f64,
     },
     /// Two predictors of one name.
     #[error("predictor `{name}` is declared twice")]

@@ -54,8 +54,8 @@ impl ErrorSums {
 /// Sums of one predictor at one horizon.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct HorizonScores {
-    /// Day of the forecasts in `today`, since 1970 UTC.
-    day: i64,
+    /// Day of the forecasts in `today`, since 1970 UTC; `None` before the first.
+    day: Option<i64>,
     today: [ErrorSums; SCORED],
     total: [ErrorSums; SCORED],
 }
@@ -90,19 +90,24 @@ impl Scores {
         self.horizons.len()
     }
 
+    /// Whether nothing has come in yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.horizons.iter().all(|horizon| *horizon == HorizonScores::default())
+    }
+
     /// Moves a horizon on to forecasts made at `origin`. Where a day ends by that, its sums are returned and a new
     /// day begins: forecasts come in the order they were made, so none of that day is missing.
     pub fn advance(&mut self, horizon: usize, origin: EventTime) -> Option<(i32, [ErrorSums; SCORED])> {
         let scores = &mut self.horizons[horizon];
         let day = origin.0.div_euclid(MICROS_PER_DAY);
-        if day == scores.day {
+        if scores.day == Some(day) {
             return None;
         }
-        let ended = scores.day;
-        scores.day = day;
+        let ended = scores.day.replace(day);
         let sums = std::mem::take(&mut scores.today);
         // Days of event times in microseconds fit: |i64 / 86.4e9| < 2^31.
-        (sums[0].count > 0).then_some((ended as i32, sums))
+        ended.filter(|_| sums[0].count > 0).map(|ended| (ended as i32, sums))
     }
 
     /// Scores the keys for which there is a label (`labels[key]`, else NaN) and every model made a forecast.
@@ -111,7 +116,7 @@ impl Scores {
         let others = forecasts.persistence.iter().zip(forecasts.profile);
         for ((model, (persistence, profile)), label) in forecasts.model.iter().zip(others).zip(labels) {
             let errors = [model - label, persistence - label, profile - label];
-            if errors.iter().any(|error| error.is_nan()) {
+            if !errors.iter().all(|error| error.is_finite()) {
                 continue;
             }
             for (index, error) in errors.into_iter().enumerate() {

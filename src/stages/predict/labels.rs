@@ -12,7 +12,7 @@ use super::blocks::BLOCK_BYTES;
 use crate::stages::features::{FeatureColumn, FeatureMatrix};
 use crate::vocab::{EventTime, KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
-/// Most window steps of a horizon: with [`KEY_BLOCK_BITS`] it keeps block numbers in 32 bits.
+/// Most window steps of a horizon: with 20 bits for blocks of keys it keeps block numbers in 32 bits.
 pub const HORIZON_STEPS_MAX: u32 = 4000;
 
 /// Bits of a block's number that tell the keys; those above tell the window.

@@ -7,7 +7,7 @@
 //! | [`labels`] | forecasts and their features wait for the windows that hold their labels |
 //! | [`evaluate`] | errors per model, horizon and day |
 //! | [`online`] | models that learn one label at a time |
-//! | [`baselines`], [`seasonal`] | persistence and the seasonal profile, always on |
+//! | [`baselines`] | persistence and the seasonal profile, always on |
 //! | [`explain`] | exact shares of the features in one forecast |
 //! | [`Predict`] | the stage: all of the above for one partition |
 
@@ -21,7 +21,6 @@ pub mod labels;
 pub mod online;
 pub mod plan;
 pub mod predictor;
-pub mod seasonal;
 pub mod settings;
 mod stage;
 
@@ -31,5 +30,5 @@ pub use explain::{Contribution, Explanation};
 pub use forecast::{Forecasts, ScoreRow};
 pub use plan::{Horizon, PredictInput, PredictPlan};
 pub use predictor::{OnlinePredictor, Predictor};
-pub use settings::{Loss, ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings};
+pub use settings::{Loss, ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings, ScoreBy};
 pub use stage::{Predict, Step};

@@ -8,13 +8,15 @@ use super::explain::Limits;
 use super::labels::HORIZON_STEPS_MAX;
 use super::online::linear_predictor::HorizonModel;
 use super::online::{OnlineLinearError, OnlineLinearParams};
-use super::seasonal::BaselinePlan;
-use super::settings::{ModelSettings, OnlineLinearSettings, PredictorSettings};
-use crate::stages::features::FeatureColumn;
+use super::settings::{ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings, ScoreBy};
+use crate::stages::features::{DAY_MICROS, FeatureColumn, ProfilePlan};
 use crate::vocab::{At, EventTime, YamlPath};
 
 /// Most pairs that a model gathers before it starts: nine weeks of five-minute windows.
 const HISTORY_MAX: i64 = 20_000;
+
+/// Values that a slot of the profile baseline needs before it is believed.
+const PROFILE_VALUES_MIN: u32 = 3;
 
 /// What the stages before offer.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +55,8 @@ pub struct PredictorPlan {
     pub(super) models: Vec<HorizonModel>,
     pub(super) limits: Limits,
     pub(super) score_from: EventTime,
-    pub(super) profile: BaselinePlan,
+    pub(super) score_by: ScoreBy,
+    pub(super) profile: ProfilePlan,
 }
 
 /// One horizon of a predictor.
@@ -86,7 +89,7 @@ impl PredictPlan {
         if problems.is_empty() { Ok(Self { predictors, window_size_micros, min_count }) } else { Err(problems) }
     }
 
-    /// The plan with scores of forecasts made at or after another time.
+    /// The plan with scores that count from another time on.
     #[must_use]
     pub fn with_score_from(&self, from: EventTime) -> Self {
         let mut plan = self.clone();
@@ -136,12 +139,7 @@ fn plan_predictor(
     let selected = select_features(settings, input, problems);
     let history = plan_history(settings, input, problems);
     let limits = plan_limits(settings, problems);
-    let profile = BaselinePlan::new(&settings.profile)
-        .map_err(|(key, reason)| {
-            let path = settings.path.key("baselines").key(key);
-            problems.push(At { path, error: PredictError::Baselines { reason }, hint: None });
-        })
-        .ok();
+    let profile = plan_profile(settings, problems);
     if problems.len() > before {
         return None;
     }
@@ -176,7 +174,8 @@ fn plan_predictor(
         models,
         limits,
         score_from: settings.score_from.unwrap_or(EventTime::MIN),
-        profile: profile?,
+        score_by: settings.score_by,
+        profile,
     })
 }
 
@@ -269,6 +268,16 @@ fn plan_limits(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Lim
         problems.push(At { path, error: PredictError::Limits { minimum, maximum }, hint: None });
     }
     Limits { minimum, maximum }
+}
+
+fn plan_profile(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> ProfilePlan {
+    let ProfileSettings { period, slot_micros, zone } = settings.profile;
+    if slot_micros <= 0 || DAY_MICROS % slot_micros != 0 {
+        let path = settings.path.key("baselines").key("slot");
+        problems.push(At { path, error: PredictError::Slot { slot_s: seconds(slot_micros) }, hint: None });
+    }
+    let step = format!("predict.{}.profile", settings.name);
+    ProfilePlan { step, period, slot_micros, min_values: PROFILE_VALUES_MIN, zone }
 }
 
 /// Selected columns that serve at least one horizon, ascending.

@@ -17,8 +17,8 @@ pub trait Predictor: Send {
     /// Labels learned so far at a horizon, by all keys together.
     fn version(&self, horizon: usize) -> u64;
 
-    /// Steps refused so far to keep the numbers finite, of keys that are still known.
-    fn resets(&self) -> u64;
+    /// Labels refused so far because they would not have left the model sound, of keys that are still known.
+    fn refused(&self) -> u64;
 
     /// Writes the state.
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter);

@@ -1,5 +1,6 @@
 //! Choices of the pipeline file about models.
 
+use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,17 @@ pub enum Loss {
     Squared,
     /// Huber's: squared near zero, absolute beyond 1.345 robust standard deviations of the residual.
     Huber,
+}
+
+/// Which time of a forecast decides whether `score_from` lets it count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoreBy {
+    /// When it was made: longer horizons begin to count later.
+    #[default]
+    Forecast,
+    /// When its label came: every horizon counts the same labels.
+    Label,
 }
 
 /// One predictor as the pipeline file describes it; unchecked, durations in microseconds.
@@ -40,8 +52,10 @@ pub struct PredictorSettings {
     pub minimum: Option<f64>,
     /// Greatest forecast.
     pub maximum: Option<f64>,
-    /// Scores count forecasts made at or after this time.
+    /// Scores count from this time on.
     pub score_from: Option<EventTime>,
+    /// Which time of a forecast that is.
+    pub score_by: ScoreBy,
 }
 
 /// The model of a predictor.
@@ -75,6 +89,6 @@ pub struct ProfileSettings {
     pub period: Period,
     /// Width of a slot.
     pub slot_micros: i64,
-    /// IANA zone whose day and week it is; UTC where `None`.
-    pub timezone: Option<String>,
+    /// Zone whose day and week it is.
+    pub zone: Tz,
 }

@@ -15,6 +15,7 @@ use super::labels::{Origin, Pending};
 use super::online::LinearPredictor;
 use super::plan::{PredictPlan, PredictorPlan};
 use super::predictor::OnlinePredictor;
+use super::settings::ScoreBy;
 use crate::stages::features::FeatureMatrix;
 use crate::stages::window::ClosedWindow;
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
@@ -110,10 +111,10 @@ impl Predict {
         totals
     }
 
-    /// Steps that models refused in order to stay finite, of keys that are still known: 0 for sane input.
+    /// Labels that models refused in order to stay sound, of keys that are still known: 0 for sane input.
     #[must_use]
-    pub fn resets(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.model.resets()).sum()
+    pub fn refused(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.model.refused()).sum()
     }
 
     /// Writes the state of every predictor.
@@ -122,7 +123,8 @@ impl Predict {
             lane.model.snapshot(which, writer);
             lane.baselines.snapshot(which, writer);
             lane.pending.snapshot(which, writer);
-            if which == Snapshot::Full || lane.scores_changed {
+            // Sums that hold nothing yet are no state: a full snapshot has what the changes added up to.
+            if !lane.scores.is_new() && (which == Snapshot::Full || lane.scores_changed) {
                 writer.put(&lane.scores_step, 0, to_block(&lane.scores));
             }
             lane.scores_changed &= which == Snapshot::Full;
@@ -183,7 +185,11 @@ impl Lane {
             }
             self.scores_changed = true;
             let Some(origin) = self.pending.at(made_at) else { continue };
-            if made_at >= plan.score_from {
+            let counted_at = match plan.score_by {
+                ScoreBy::Forecast => made_at,
+                ScoreBy::Label => window.end,
+            };
+            if counted_at >= plan.score_from {
                 let forecasts = Scored {
                     model: &origin.model[index],
                     persistence: &origin.persistence,

@@ -23,8 +23,8 @@ pub struct Bank {
     pub deviation: Vec<f64>,
     /// Labels learned.
     pub learned: Vec<u64>,
-    /// Steps that were refused because they would have left the finite numbers.
-    pub resets: Vec<u32>,
+    /// Steps that were refused, or that started `P` anew, so that all numbers stay finite.
+    pub refused: Vec<u32>,
     /// Running means of the scaled features of learned rows, forgotten as the model forgets: keys x width.
     pub means: Vec<f64>,
     /// Sum of the weights of the rows in `means`.
@@ -53,7 +53,7 @@ impl Bank {
         self.covariance.resize(keys * triangle(width), 0.0);
         self.deviation.resize(keys, 0.0);
         self.learned.resize(keys, 0);
-        self.resets.resize(keys, 0);
+        self.refused.resize(keys, 0);
         self.means.resize(keys * width, 0.0);
         self.memory.resize(keys, 0.0);
         for key in old..keys {
@@ -69,7 +69,7 @@ impl Bank {
         start_covariance(self.covariance_mut(key, width), width, params.rule().initial_covariance);
         self.deviation[key] = 0.0;
         self.learned[key] = 0;
-        self.resets[key] = 0;
+        self.refused[key] = 0;
         self.means[key * width..(key + 1) * width].fill(0.0);
         self.memory[key] = 0.0;
     }
@@ -84,7 +84,7 @@ impl Bank {
             covariance: self.covariance[keys.start * triangle(width)..keys.end * triangle(width)].to_vec(),
             deviation: self.deviation[keys.clone()].to_vec(),
             learned: self.learned[keys.clone()].to_vec(),
-            resets: self.resets[keys.clone()].to_vec(),
+            refused: self.refused[keys.clone()].to_vec(),
             means: self.means[wide].to_vec(),
             memory: self.memory[keys].to_vec(),
         }
@@ -96,14 +96,14 @@ impl Bank {
         let shaped = part.weights.len() == keys * width
             && part.covariance.len() == keys * triangle(width)
             && part.means.len() == keys * width
-            && [part.deviation.len(), part.learned.len(), part.resets.len(), part.memory.len()] == [keys; 4];
+            && [part.deviation.len(), part.learned.len(), part.refused.len(), part.memory.len()] == [keys; 4];
         if shaped {
             self.started.extend_from_slice(&part.started);
             self.weights.extend_from_slice(&part.weights);
             self.covariance.extend_from_slice(&part.covariance);
             self.deviation.extend_from_slice(&part.deviation);
             self.learned.extend_from_slice(&part.learned);
-            self.resets.extend_from_slice(&part.resets);
+            self.refused.extend_from_slice(&part.refused);
             self.means.extend_from_slice(&part.means);
             self.memory.extend_from_slice(&part.memory);
         }
@@ -133,7 +133,7 @@ impl Bank {
     }
 
     /// Moves a started model by one pair; every number must be finite.
-    pub fn learn(&mut self, params: &OnlineLinearParams, key: usize, features: &[f64], target: f64) {
+    pub fn learn(&mut self, params: &OnlineLinearParams, key: usize, features: &[f64], target: f64) -> Outcome {
         let width = params.width();
         let element = triangle(width);
         let mut model = ModelMut {
@@ -142,13 +142,14 @@ impl Bank {
             deviation: &mut self.deviation[key],
             learned: self.learned[key],
         };
-        match update(params.rule(), &mut model, features, target) {
-            Outcome::Learned => {
-                self.learned[key] += 1;
-                self.remember(params, key, features);
-            }
-            Outcome::Reset => self.resets[key] = self.resets[key].saturating_add(1),
+        let outcome = update(params.rule(), &mut model, features, target);
+        if outcome == Outcome::Learned {
+            self.learned[key] += 1;
+            self.remember(params, key, features);
+        } else {
+            self.refused[key] = self.refused[key].saturating_add(1);
         }
+        outcome
     }
 
     /// Starts a key's model on its first complete history: `pairs` holds, row by row, the scaled features and the

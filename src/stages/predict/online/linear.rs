@@ -34,10 +34,10 @@ impl OnlineLinear {
         self.bank.learned[0]
     }
 
-    /// Steps refused because they would have left the finite numbers.
+    /// Steps refused, or that started `P` anew, so that all numbers stay finite.
     #[must_use]
-    pub fn resets(&self) -> u32 {
-        self.bank.resets[0]
+    pub fn refused(&self) -> u32 {
+        self.bank.refused[0]
     }
 }
 

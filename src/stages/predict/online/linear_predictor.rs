@@ -4,7 +4,7 @@
 use super::bank::Bank;
 use super::history::History;
 use super::params::OnlineLinearParams;
-use super::recursive_least_squares::{WIDTH_MAX, triangle};
+use super::recursive_least_squares::{Outcome, WIDTH_MAX, triangle};
 use crate::stages::features::FeatureMatrix;
 use crate::stages::predict::blocks::KeyBlocks;
 use crate::stages::predict::explain::{AdditiveForecast, Contribution};
@@ -127,8 +127,8 @@ impl Predictor for LinearPredictor {
         self.versions[horizon]
     }
 
-    fn resets(&self) -> u64 {
-        self.banks.iter().flat_map(|bank| &bank.resets).map(|&resets| u64::from(resets)).sum()
+    fn refused(&self) -> u64 {
+        self.banks.iter().flat_map(|bank| &bank.refused).map(|&refused| u64::from(refused)).sum()
     }
 
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
@@ -141,7 +141,8 @@ impl Predictor for LinearPredictor {
             writer.put(&self.models_step, block as u32, to_block(&parts));
         }
         self.history.snapshot(&self.history_step, which, writer);
-        if which == Snapshot::Full || self.versions_changed {
+        let learned = self.versions.iter().any(|&version| version > 0);
+        if learned && (which == Snapshot::Full || self.versions_changed) {
             writer.put(&self.versions_step, 0, to_block(&self.versions));
         }
         self.versions_changed &= which == Snapshot::Full;
@@ -193,15 +194,16 @@ impl OnlinePredictor for LinearPredictor {
                 continue;
             }
             let scaled_target = target / params.target_scale();
-            self.versions[horizon] += 1;
-            self.versions_changed = true;
             if bank.started[key] {
-                bank.learn(params, key, scaled, scaled_target);
+                let outcome = bank.learn(params, key, scaled, scaled_target);
+                self.versions[horizon] += u64::from(outcome == Outcome::Learned);
             } else if let Some(pairs) = self.history.push(horizon, key, scaled, scaled_target) {
                 bank.start(params, key, &pairs);
+                self.versions[horizon] += bank.learned[key];
             } else {
                 continue;
             }
+            self.versions_changed = true;
             self.blocks.mark(key);
         }
     }

@@ -22,8 +22,12 @@ pub const WIDTH_MAX: usize = 64;
 /// one dead feature into one that never forgets.
 pub const GROWTH_MAX: f64 = 1e4;
 
-/// Largest magnitude of a feature, target or weight: products of three stay finite. Beyond it a step is refused.
-const MAGNITUDE_MAX: f64 = 1e90;
+/// Largest magnitude of a scaled feature or target. What is a thousand million times its scale is no reading; learned
+/// under squared loss it would take 30,000 labels to forget at forgetting 0.999.
+const MAGNITUDE_MAX: f64 = 1e9;
+
+/// Largest magnitude of a weight: far beyond any use, far below where a forecast overflows.
+const WEIGHT_MAX: f64 = 1e18;
 
 /// Huber's constant: 95 % efficiency where residuals are normal.
 const HUBER: f64 = 1.345;
@@ -74,8 +78,10 @@ pub struct ModelMut<'a> {
 pub enum Outcome {
     /// The weights moved.
     Learned,
-    /// The step would have left the finite numbers or `P` its positive definiteness: `P` is back at its start and the
-    /// weights are as they were.
+    /// A feature or the target is beyond a thousand million times its scale: the model is as it was.
+    Refused,
+    /// The step would have left the finite numbers or cost `P` its positive definiteness: `P` is back at its start and
+    /// the weights are as they were.
     Reset,
 }
 
@@ -127,16 +133,17 @@ fn step<const N: usize>(
     target: f64,
 ) -> Outcome {
     let x = &features[..width];
+    if x.iter().fold(target.abs(), |most, feature| most.max(feature.abs())) > MAGNITUDE_MAX {
+        return Outcome::Refused;
+    }
     let weights = &mut model.weights[..width];
     let covariance = &mut model.covariance[..triangle(width)];
     let forgetting = forget(width, rule, covariance);
     let mut px = [0.0; N];
     multiply(width, covariance, x, &mut px);
     let mut residual = target;
-    let mut largest = target.abs();
     for i in 0..width {
         residual -= weights[i] * x[i];
-        largest = largest.max(x[i].abs()).max(px[i].abs());
     }
     let mut den = forgetting / observation_weight(rule.loss, *model.deviation, model.learned, residual);
     for i in 0..width {
@@ -144,12 +151,13 @@ fn step<const N: usize>(
     }
     let push = residual / den;
     let mut moved = [0.0; N];
+    let mut sound = true;
     for i in 0..width {
         moved[i] = weights[i] + px[i] * push;
-        largest = largest.max(moved[i].abs());
+        sound &= moved[i].abs() < WEIGHT_MAX;
     }
-    // A negative quadratic form shows as a small `den`; NaN fails both comparisons.
-    let sound = largest < MAGNITUDE_MAX && den > 0.5 * forgetting && den.is_finite() && residual.is_finite();
+    // A form x'Px that is not positive shows as a small `den`; NaN fails every comparison.
+    sound &= den > 0.5 * forgetting && den < f64::INFINITY;
     if !sound || !shrink(width, covariance, &px, den, forgetting) {
         start_covariance(covariance, width, rule.initial_covariance);
         return Outcome::Reset;
