@@ -64,9 +64,8 @@ pub fn replay(args: &ReplayArgs) -> Result<()> {
     let create = args.create.map(|partitions| TopicSettings { partitions, replication: None, config: BTreeMap::new() });
     let connection = KafkaConnection { brokers: args.brokers.clone(), properties: BTreeMap::new() };
     let mut writer = KafkaWriter::open(&connection, &args.topic, create.as_ref())?;
-    let bar = ProgressBar::new(total).with_style(ProgressStyle::with_template(
-        "{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left",
-    )?);
+    let bar = ProgressBar::new(total)
+        .with_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?);
     let mut pace = Pace { speed: args.speed, start: None };
     let mut sent = 0;
     for batch in file {

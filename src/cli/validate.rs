@@ -41,10 +41,10 @@ pub fn validate(args: &ValidateArgs) -> Result<()> {
             }
             (Err(_), Format::Text) => {}
         }
-        if let Err(errors) = checked {
-            if let Some(before) = refused.replace(errors).filter(|_| args.format == Format::Text) {
-                eprintln!("{before}");
-            }
+        if let Err(errors) = checked
+            && let Some(before) = refused.replace(errors).filter(|_| args.format == Format::Text)
+        {
+            eprintln!("{before}");
         }
     }
     if args.format == Format::Json {

@@ -11,6 +11,7 @@ impl Clock for SystemClock {
         #[expect(clippy::disallowed_methods, reason = "the one place where wall-clock time enters the engine")]
         let now = std::time::SystemTime::now();
         // Before 1970 or after the year 294000 no sensor city exists.
-        now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+        now.duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
 }

@@ -69,7 +69,9 @@ impl PipelineError {
             Self::Source(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
             Self::Decode(_) => "compare the file's columns with the schema named under `decode:`",
-            Self::Clean(_) | Self::Alert(_) => "this is a defect of the engine: please report it with the pipeline file",
+            Self::Clean(_) | Self::Alert(_) => {
+                "this is a defect of the engine: please report it with the pipeline file"
+            }
             Self::Block(_) | Self::State(_) => {
                 "run the version that wrote the state, or start with `--reset all` to learn anew"
             }

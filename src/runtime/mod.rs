@@ -22,5 +22,5 @@ pub use control::{ControlRecord, FlushReason};
 pub use dry_run::{DryRow, DryRun, dry_run};
 pub use error::PipelineError;
 pub use pipeline::{Connect, Pipeline, RunOptions};
-pub use wiring::Wiring;
 pub use summary::{PartitionSummary, RunSummary};
+pub use wiring::Wiring;

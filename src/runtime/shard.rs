@@ -103,11 +103,7 @@ impl Shard {
     }
 
     /// Takes one batch through every stage; outputs are appended to `records`.
-    pub(super) fn process(
-        &mut self,
-        batch: &SourceBatch,
-        records: &mut Records,
-    ) -> Result<BatchReport, PipelineError> {
+    pub(super) fn process(&mut self, batch: &SourceBatch, records: &mut Records) -> Result<BatchReport, PipelineError> {
         let mut report = BatchReport { rows: batch.payload.len() as u64, ..BatchReport::default() };
         let accounting = &mut self.progress.accounting;
         accounting.rows_in += report.rows;

@@ -49,7 +49,7 @@ pub struct RunSummary {
 }
 
 impl WorkerSummary {
-    pub(crate) fn add_partition(&mut self, shard: &mut Shard) {
+    pub(super) fn add_partition(&mut self, shard: &mut Shard) {
         self.partitions.insert(shard.partition(), shard.summary());
         self.scores.insert(shard.partition(), shard.score_totals());
     }

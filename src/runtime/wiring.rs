@@ -140,10 +140,8 @@ mod kafka {
         }
 
         pub(super) fn kafka_ledger(&self, slot: &str, counts: &[u32]) -> Result<Box<dyn Ledger>, LedgerError> {
-            let topic_error = |error: SourceError| LedgerError::Topic {
-                topic: "sources".to_owned(),
-                reason: error.to_string(),
-            };
+            let topic_error =
+                |error: SourceError| LedgerError::Topic { topic: "sources".to_owned(), reason: error.to_string() };
             let kafka = self.kafka().map_err(topic_error)?;
             let declared = self.plan.sinks.declared().iter().filter_map(|(_, sink)| sink.kafka.as_ref());
             let mut sinks: Vec<(String, Option<TopicSettings>)> =

@@ -166,10 +166,8 @@ fn tables(
 }
 
 fn csv_table(name: &str, csv: &Path, key: &str) -> Result<Table, TableProblem> {
-    let text = std::fs::read(csv).map_err(|error| TableProblem::Unreadable {
-        path: csv.display().to_string(),
-        reason: error.to_string(),
-    })?;
+    let text = std::fs::read(csv)
+        .map_err(|error| TableProblem::Unreadable { path: csv.display().to_string(), reason: error.to_string() })?;
     Ok(Table::from_csv(name, &text, key)?)
 }
 
@@ -211,9 +209,8 @@ fn clean_step(step: &CleanStepSpec) -> CleanStep {
         CleanStepSpec::NullIf(conditions) => CleanStep::NullIf(conditions.clone()),
         CleanStepSpec::Range(range) => {
             let limits = range.columns.iter();
-            let limits = limits.map(|(column, limits)| {
-                (column.clone(), Limits { minimum: limits.minimum, maximum: limits.maximum })
-            });
+            let limits = limits
+                .map(|(column, limits)| (column.clone(), Limits { minimum: limits.minimum, maximum: limits.maximum }));
             CleanStep::Range { columns: limits.collect(), otherwise: range.otherwise.unwrap_or_default() }
         }
         CleanStepSpec::Dedupe(dedupe) => {
@@ -248,31 +245,29 @@ fn window_settings(spec: &PipelineSpec, source: &SourceSpec) -> WindowSettings {
 
 fn feature_settings(feature: &FeatureSpec) -> FeatureSettings {
     match feature {
-        FeatureSpec::Lags(lags) => FeatureSettings::Lags {
-            column: lags.column.clone(),
-            count: lags.count,
-            fill: lags.fill,
-            age: lags.age,
-        },
+        FeatureSpec::Lags(lags) => {
+            FeatureSettings::Lags { column: lags.column.clone(), count: lags.count, fill: lags.fill, age: lags.age }
+        }
         FeatureSpec::Differences(differences) => {
             FeatureSettings::Differences { column: differences.column.clone(), count: differences.count }
         }
-        FeatureSpec::TimeOfDay(time) => FeatureSettings::TimeOfDay {
-            at: time.at,
-            harmonics: time.harmonics,
-            zone: zone(time.timezone.as_ref()),
-        },
-        FeatureSpec::DayOfWeek(day) => {
-            FeatureSettings::DayOfWeek { at: day.at, zone: zone(day.timezone.as_ref()) }
+        FeatureSpec::TimeOfDay(time) => {
+            FeatureSettings::TimeOfDay { at: time.at, harmonics: time.harmonics, zone: zone(time.timezone.as_ref()) }
         }
+        FeatureSpec::DayOfWeek(day) => FeatureSettings::DayOfWeek { at: day.at, zone: zone(day.timezone.as_ref()) },
         FeatureSpec::Profile(profile) => FeatureSettings::Profile {
             column: profile.column.clone(),
             period: profile.period,
             slot: profile.slot.map(|span| span.micros),
             at: profile.at,
             min_values: profile.min_values,
+            smooth: profile.smooth,
+            memory: profile.memory,
             zone: zone(profile.timezone.as_ref()),
         },
+        FeatureSpec::Deviation(deviation) => {
+            FeatureSettings::Deviation { column: deviation.column.clone(), harmonics: deviation.harmonics }
+        }
         FeatureSpec::Missing(missing) => FeatureSettings::Missing { column: missing.column.clone() },
     }
 }
@@ -369,6 +364,8 @@ fn identities(
     all.push(("window".to_owned(), window.fingerprint()));
     all.push(("lags".to_owned(), features.fingerprint()));
     all.push(("profile".to_owned(), features.fingerprint()));
+    all.push(("repeats".to_owned(), features.fingerprint()));
+    all.push(("watermark".to_owned(), window.fingerprint()));
     for (name, predict) in &spec.predict {
         // Everything that a predictor learns from and with; where scores begin is no part of it.
         let learned_with = PredictSpec { score_from: None, ..predict.clone() };

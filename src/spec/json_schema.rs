@@ -3,9 +3,9 @@
 //! Draft 7, since that is what YAML language servers know best. Deliberately absent: `null` for optional keys. A key
 //! without a value is a mistake to be told about (an empty `future_skew:` must not switch the check off).
 
+use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
-use schemars::Schema;
 use serde_json::{Map, Value, json};
 
 use super::model::PipelineSpec;

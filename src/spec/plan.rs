@@ -225,7 +225,8 @@ impl PipelinePlan {
     #[must_use]
     pub fn resets(&self, step: &str) -> bool {
         let part_of = |named: &String| {
-            named == "all" || step.strip_prefix(named.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            named == "all"
+                || step.strip_prefix(named.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         self.reset.iter().any(part_of)
     }

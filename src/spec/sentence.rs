@@ -105,7 +105,8 @@ pub(super) fn faults(schema: &Json, error: &ValidationError<'_>, node: Option<&N
         ValidationErrorKind::Type { kind } => vec![wrong_type(kind, node, found)],
         ValidationErrorKind::OneOfNotValid { .. } => vec![no_variant(schema, error, node, found)],
         ValidationErrorKind::Enum { options } => {
-            let choices = options.as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect();
+            let choices =
+                options.as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect();
             vec![not_a_choice(node, found, choices)]
         }
         ValidationErrorKind::Constant { expected_value } => other(format!("expected {expected_value}, found {found}")),
@@ -131,7 +132,9 @@ fn wrong_type(kind: &TypeKind, node: Option<&Node>, found: String) -> Fault {
         TypeKind::Multiple(set) => set.iter().map(type_name).collect::<Vec<_>>().join(" or "),
     };
     let hint = match node.map(|node| &node.value) {
-        Some(Value::Number(_, written)) if allows(kind, JsonType::String) => Some(format!("put it in quotes: \"{written}\"")),
+        Some(Value::Number(_, written)) if allows(kind, JsonType::String) => {
+            Some(format!("put it in quotes: \"{written}\""))
+        }
         Some(Value::Bool(value)) if allows(kind, JsonType::String) => Some(format!("put it in quotes: \"{value}\"")),
         Some(Value::Text(text)) if allows(kind, JsonType::Boolean) && boolean_in_yaml_1_1(text) => {
             Some("write `true` or `false`".to_owned())
@@ -167,9 +170,7 @@ fn no_variant(schema: &Json, error: &ValidationError<'_>, node: Option<&Node>, f
     }
     let forms = suggest::list(names.iter().copied());
     match node.map(Node::entries) {
-        Some([entry]) => {
-            Fault::NotAChoice { found: format!("`{}`", entry.key), word: entry.key.clone(), choices }
-        }
+        Some([entry]) => Fault::NotAChoice { found: format!("`{}`", entry.key), word: entry.key.clone(), choices },
         Some(entries) if !entries.is_empty() => Fault::Other {
             message: format!("expected one key, found {}: {}", entries.len(), keys(entries)),
             hint: Some(format!("start each with its own `- `; choices: {forms}")),

@@ -84,7 +84,7 @@ impl Substitution {
 
     fn replace_below(&mut self, node: &mut Node, path: &YamlPath) {
         match &mut node.value {
-            Value::Text(text) => match template::replace(text, |reference| self.from_vars(reference)) {
+            Value::Text(text) => match template::replace(text, |reference| self.variable(reference)) {
                 Ok((replaced, references)) => {
                     *text = replaced;
                     node.substituted = references > 0;
@@ -110,7 +110,7 @@ impl Substitution {
         }
     }
 
-    fn from_vars(&self, reference: &Reference<'_>) -> Result<String, TemplateError> {
+    fn variable(&self, reference: &Reference<'_>) -> Result<String, TemplateError> {
         let name = reference.name.to_owned();
         if reference.fallback.is_some() || reference.message.is_some() {
             return Err(TemplateError::EnvironmentOutsideVars { name });

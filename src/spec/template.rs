@@ -62,7 +62,8 @@ impl TemplateError {
         match self {
             Self::Unclosed => "close it with `}`, or write `$${` for the characters themselves".to_owned(),
             Self::NotAReference { .. } => {
-                "write `${name}` with letters, digits and underscores, or `$${` for the characters themselves".to_owned()
+                "write `${name}` with letters, digits and underscores, or `$${` for the characters themselves"
+                    .to_owned()
             }
             Self::UnknownVariable { name } | Self::EnvironmentOutsideVars { name } => {
                 format!("declare it under `vars:` with `${{{name}:-default}}`, and use `${{name}}` here")

@@ -66,8 +66,8 @@ impl Blocks {
     pub fn from_records(records: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Self, BlockKeyError> {
         let mut blocks = BTreeMap::new();
         for (key, value) in records {
-            let place = parse_key(&key)
-                .ok_or_else(|| BlockKeyError { key: String::from_utf8_lossy(&key).into_owned() })?;
+            let place =
+                parse_key(&key).ok_or_else(|| BlockKeyError { key: String::from_utf8_lossy(&key).into_owned() })?;
             blocks.insert(place, value);
         }
         Ok(Self { blocks })

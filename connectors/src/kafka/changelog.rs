@@ -136,8 +136,7 @@ impl Changelog<'_> {
         value: Option<&[u8]>,
     ) -> Result<(), LedgerError> {
         let topic = &self.sources[partition.topic as usize].0;
-        let unreadable =
-            |reason: String| LedgerError::Unreadable { partition, place: self.topic.to_owned(), reason };
+        let unreadable = |reason: String| LedgerError::Unreadable { partition, place: self.topic.to_owned(), reason };
         let key = key.ok_or_else(|| unreadable("it holds a record without key".to_owned()))?;
         if key == position_key(topic) {
             durable.position = value.map(PositionRecord::decode).transpose().map_err(unreadable)?;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaResult;
-use rdkafka::TopicPartitionList;
 
 use super::context::Context;
 

@@ -9,8 +9,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
-use rdkafka::message::OwnedHeaders;
 use rdkafka::message::Header as KafkaHeader;
+use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -271,9 +271,7 @@ fn step_error(error: &KafkaError) -> StepError {
     match error {
         _ if fenced => StepError::Fenced,
         KafkaError::Transaction(inner) if inner.txn_requires_abort() => StepError::Abort(text),
-        KafkaError::Transaction(inner) if inner.is_fatal() => {
-            StepError::Fatal(client("transaction", &text, false))
-        }
+        KafkaError::Transaction(inner) if inner.is_fatal() => StepError::Fatal(client("transaction", &text, false)),
         _ => StepError::Unknown(text),
     }
 }

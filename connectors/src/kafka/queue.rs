@@ -9,7 +9,6 @@
 use std::ffi::{CStr, CString};
 use std::ptr;
 
-use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka_sys as sys;
 
@@ -41,16 +40,11 @@ unsafe impl Send for PartitionQueue {}
 impl PartitionQueue {
     /// Cuts a partition's queue off from the main queue. Call it before the partition is assigned. `None` where the
     /// topic's name holds a zero byte or librdkafka has no memory.
-    pub(super) fn cut_off<C: ConsumerContext>(
-        consumer: &BaseConsumer<C>,
-        topic: &str,
-        partition: i32,
-    ) -> Option<Self> {
+    pub(super) fn cut_off<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> Option<Self> {
         let topic = CString::new(topic).ok()?;
         // SAFETY: the client outlives the call; the topic is a valid C string for its length.
-        let queue = unsafe {
-            sys::rd_kafka_queue_get_partition(consumer.client().native_ptr(), topic.as_ptr(), partition)
-        };
+        let queue =
+            unsafe { sys::rd_kafka_queue_get_partition(consumer.client().native_ptr(), topic.as_ptr(), partition) };
         if queue.is_null() {
             return None;
         }
@@ -63,9 +57,8 @@ impl PartitionQueue {
     /// at or after `before` are dropped: `true` says that one was.
     pub(super) fn read(&mut self, rows: &mut RawRows, before: Option<i64>) -> (Vec<Notice>, bool) {
         // SAFETY: the buffer holds BATCH_MAX pointers; librdkafka writes at most that many.
-        let count = unsafe {
-            sys::rd_kafka_consume_batch_queue(self.queue, 0, self.buffer.as_mut_ptr(), self.buffer.len())
-        };
+        let count =
+            unsafe { sys::rd_kafka_consume_batch_queue(self.queue, 0, self.buffer.as_mut_ptr(), self.buffer.len()) };
         let (mut notices, mut beyond) = (Vec::new(), false);
         for message in &self.buffer[..usize::try_from(count).unwrap_or(0)] {
             // SAFETY: the call above filled these entries with messages that are ours until destroyed below.
@@ -115,12 +108,7 @@ unsafe fn push(rows: &mut RawRows, message: &sys::rd_kafka_message_t) {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         let timestamp = sys::rd_kafka_message_timestamp(message, &raw mut kind);
         let timestamp = (kind != sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE).then_some(timestamp);
-        rows.push(
-            message.offset,
-            timestamp,
-            bytes(message.key, message.key_len),
-            bytes(message.payload, message.len),
-        );
+        rows.push(message.offset, timestamp, bytes(message.key, message.key_len), bytes(message.payload, message.len));
         rows.set_headers(headers(message));
     }
 }
@@ -131,7 +119,8 @@ unsafe fn headers(message: &sys::rd_kafka_message_t) -> Vec<Header> {
     // SAFETY: librdkafka writes a pointer that lives as long as the message, and returns names and values inside it.
     unsafe {
         let mut native = ptr::null_mut();
-        if sys::rd_kafka_message_headers(message, &raw mut native) != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+        if sys::rd_kafka_message_headers(message, &raw mut native)
+            != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
         {
             return Vec::new();
         }
@@ -160,10 +149,7 @@ unsafe fn error_text(message: &sys::rd_kafka_message_t) -> String {
 }
 
 /// The newest end of a partition that the client heard of, without asking the broker.
-pub(super) fn known_end<X: ClientContext, C: Consumer<X>>(consumer: &C, topic: &str, partition: i32) -> Option<i64>
-where
-    X: ConsumerContext,
-{
+pub(super) fn known_end<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> Option<i64> {
     let topic = CString::new(topic).ok()?;
     let (mut low, mut high) = (0, 0);
     // SAFETY: the client outlives the call and the two numbers are written before it returns.

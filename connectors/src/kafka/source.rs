@@ -17,9 +17,7 @@ use super::group::GroupMember;
 use super::queue::{Notice, PartitionQueue, known_end};
 use crate::payload::{Payload, RawRows};
 use crate::position::Partition;
-use crate::source::{
-    GroupMetadata, OnGap, SeekTo, Source, SourceBatch, SourceError, SourceEvent, StartAt, Until,
-};
+use crate::source::{GroupMetadata, OnGap, SeekTo, Source, SourceBatch, SourceError, SourceEvent, StartAt, Until};
 
 /// How long a question to the broker may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,9 +59,9 @@ impl KafkaSource {
     /// [`SourceError::Config`] where librdkafka refuses a setting.
     pub fn open(config: KafkaSourceConfig) -> Result<Self, SourceError> {
         let client = config.connection.consumer(&config.group, true);
-        let consumer: BaseConsumer<Context> = client.create_with_context(Context::default()).map_err(|error| {
-            SourceError::Config { what: "kafka properties".to_owned(), reason: error.to_string() }
-        })?;
+        let consumer: BaseConsumer<Context> = client
+            .create_with_context(Context::default())
+            .map_err(|error| SourceError::Config { what: "kafka properties".to_owned(), reason: error.to_string() })?;
         let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| failed("subscribe", &error))?;
         Ok(Self {
@@ -265,10 +263,8 @@ impl KafkaSource {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition.number, Offset::Offset(millis))
             .map_err(|error| failed("ask for offsets", &error))?;
-        let found = self
-            .consumer
-            .offsets_for_times(list, ASK_TIMEOUT)
-            .map_err(|error| failed("ask for offsets", &error))?;
+        let found =
+            self.consumer.offsets_for_times(list, ASK_TIMEOUT).map_err(|error| failed("ask for offsets", &error))?;
         match found.find_partition(topic, partition.number).map(|one| one.offset()) {
             Some(Offset::Offset(offset)) if offset >= 0 => Ok(offset),
             // No record is that young: whatever comes from now on.

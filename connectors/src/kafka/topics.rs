@@ -53,7 +53,8 @@ impl Topics {
 
     fn create(&self, topic: &str, settings: &TopicSettings) -> Result<(), LedgerError> {
         let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        let replication = settings.replication.map_or(TopicReplication::Fixed(-1), |r| TopicReplication::Fixed(count(r)));
+        let replication =
+            settings.replication.map_or(TopicReplication::Fixed(-1), |r| TopicReplication::Fixed(count(r)));
         let mut new = NewTopic::new(topic, count(settings.partitions), replication);
         for (name, value) in &settings.config {
             new = new.set(name, value);

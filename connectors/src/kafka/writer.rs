@@ -45,7 +45,7 @@ impl KafkaWriter {
     /// [`LedgerError::Client`] where the record cannot be sent or an earlier one was refused.
     pub fn send(&mut self, key: Option<&[u8]>, value: &[u8], timestamp_ms: Option<i64>) -> Result<(), LedgerError> {
         self.sent += 1;
-        if self.sent % 4096 == 0 {
+        if self.sent.is_multiple_of(4096) {
             self.producer.poll(Duration::ZERO);
             self.check()?;
         }

@@ -72,6 +72,9 @@ pub enum FeatureSpec {
     DayOfWeek(DayOfWeekSpec),
     /// The causal seasonal profile of a window column.
     Profile(ProfileSpec),
+    /// How far lag 0 is from its profile, times sines and cosines of the target's time of day, so that a model's gain on
+    /// it may vary over the day (Hastie and Tibshirani 1993); and the same by how long the reading has held.
+    Deviation(DeviationSpec),
     /// 1 where the column is null in the closed window, else 0.
     Missing(MissingFeatureSpec),
 }
@@ -156,12 +159,33 @@ pub struct ProfileSpec {
     /// A slot of the week with fewer values than this falls back to the time of day, then to the overall mean.
     #[serde(default = "default_min_values")]
     pub min_values: u32,
+    /// Neighbouring slots on either side that a value enters too, with falling weight.
+    #[serde(default)]
+    pub smooth: u32,
+    /// Largest weight, in values, of what a slot has seen: with it old values fade. Nothing fades unless given.
+    #[schemars(range(min = 1))]
+    pub memory: Option<u32>,
     /// IANA zone whose day and week it is; UTC unless given.
     pub timezone: Option<String>,
 }
 
 fn default_min_values() -> u32 {
     3
+}
+
+/// Deviation from the profile.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeviationSpec {
+    /// Window column; `lags` and a `profile` of it must stand before.
+    pub column: String,
+    /// Pairs of sine and cosine, with 1, 2, ... cycles per day.
+    #[serde(default = "default_harmonics")]
+    pub harmonics: u32,
+}
+
+fn default_harmonics() -> u32 {
+    2
 }
 
 /// Missingness flag.

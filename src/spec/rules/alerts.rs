@@ -18,7 +18,9 @@ pub(super) fn check(check: &mut Check<'_>) {
             if let (Some(when), Some(severity)) = (when, severity)
                 && severity.direction != when.direction
             {
-                check.push(condition.problem("the severity compares the other way than `when`", "use the operator of `when`"));
+                check.push(
+                    condition.problem("the severity compares the other way than `when`", "use the operator of `when`"),
+                );
             }
         }
         check_key(check, &alert.get("key"));

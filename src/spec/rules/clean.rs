@@ -50,7 +50,8 @@ fn check_dedupe(check: &mut Check<'_>, dedupe: &Part<'_>, remover: Option<&str>)
         let needed = [(check.partitioned_by(), "partitioned_by"), (event_time, "event_time.column")];
         for (column, role) in needed.into_iter().filter_map(|(column, role)| Some((column?, role))) {
             if !columns.contains(&column) {
-                let hint = "without it different readings would count as duplicates, or repeats meet in other partitions";
+                let hint =
+                    "without it different readings would count as duplicates, or repeats meet in other partitions";
                 check.push(key.problem(format!("the key of `dedupe` must include `{column}` (`{role}`)"), hint));
             }
         }
@@ -60,7 +61,10 @@ fn check_dedupe(check: &mut Check<'_>, dedupe: &Part<'_>, remover: Option<&str>)
         && span < delay
     {
         let message = format!("`within` {span} is less than `max_delay` {delay}");
-        check.push(within.problem(message, format!("a repeat may come {delay} later and still be in time: use {delay} or more")));
+        check.push(
+            within
+                .problem(message, format!("a repeat may come {delay} later and still be in time: use {delay} or more")),
+        );
     }
 }
 

@@ -43,7 +43,8 @@ fn check_topic(check: &mut Check<'_>, name: &str, sink: &Part<'_>) {
         return;
     }
     if let Some(source) = check.source().filter(|source| !source.get("kafka").given() && !source.is_empty()) {
-        let message = format!("sink `{name}` writes a Kafka topic, but `{}` is not on Kafka and names no brokers", source.path);
+        let message =
+            format!("sink `{name}` writes a Kafka topic, but `{}` is not on Kafka and names no brokers", source.path);
         check.push(kafka.key_problem(message, "use `memory: {}`, or a `kafka` source"));
     }
     sources::check_topic(check, &part);

@@ -33,14 +33,17 @@ pub(super) fn check(check: &mut Check<'_>) {
 pub(super) fn check_kind(check: &mut Check<'_>, part: &Part<'_>, what: &str, kinds: &[&str]) {
     let given: Vec<&str> = kinds.iter().copied().filter(|kind| part.get(kind).given()).collect();
     // A misspelt kind is reported as an unknown key already.
-    let misspelt = part.keys().iter().any(|key| !kinds.contains(key) && suggest::nearest(key, kinds.iter().copied()).is_some());
+    let misspelt =
+        part.keys().iter().any(|key| !kinds.contains(key) && suggest::nearest(key, kinds.iter().copied()).is_some());
     let found = match given.len() {
         1 => return,
         0 if misspelt || part.keys().is_empty() => return,
         0 => "none".to_owned(),
         _ => given.join(" and "),
     };
-    check.push(part.problem(format!("{what} needs exactly one of {}, found {found}", kinds.join(", ")), "keep one of them"));
+    check.push(
+        part.problem(format!("{what} needs exactly one of {}, found {found}", kinds.join(", ")), "keep one of them"),
+    );
 }
 
 fn check_event_time(check: &mut Check<'_>, event_time: &Part<'_>) {
@@ -71,7 +74,8 @@ fn check_kafka(check: &mut Check<'_>, kafka: &Part<'_>) {
         _ => {}
     }
     let start_at = kafka.get("start_at");
-    if let Some(text) = start_at.text().filter(|text| !["earliest", "latest"].contains(text) && !syntax::is_time(text)) {
+    if let Some(text) = start_at.text().filter(|text| !["earliest", "latest"].contains(text) && !syntax::is_time(text))
+    {
         let message = format!("`{text}` is neither `earliest`, `latest` nor a time");
         let hint = match suggest::nearest(text, ["earliest", "latest"]) {
             Some(near) => format!("did you mean `{near}`?"),

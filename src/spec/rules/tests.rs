@@ -16,7 +16,10 @@ pub(super) fn check(check: &mut Check<'_>) {
         }
         let expect = test.get("expect");
         if expect.given() && expect.is_empty() {
-            check.push(expect.problem("the test expects nothing, so it cannot fail", "name an output: `clean`, `windows`, `alerts`, ..."));
+            check.push(expect.problem(
+                "the test expects nothing, so it cannot fail",
+                "name an output: `clean`, `windows`, `alerts`, ...",
+            ));
         }
         for (table, part) in test.get("given").get("tables").entries() {
             if !tables.contains(&table) {

@@ -38,7 +38,8 @@ fn check_key(check: &mut Check<'_>, key: &Part<'_>) {
 
 fn check_lateness(check: &mut Check<'_>, lateness: &Part<'_>) {
     if lateness.read::<Span>().is_some_and(|span| span.micros > 0) {
-        let hint = "closed windows are not corrected so far: write `0s`, and raise `event_time.max_delay` to wait longer";
+        let hint =
+            "closed windows are not corrected so far: write `0s`, and raise `event_time.max_delay` to wait longer";
         check.push(lateness.problem("`allowed_lateness` other than 0s is not supported", hint));
     }
 }
@@ -115,11 +116,20 @@ fn check_differences(check: &mut Check<'_>, settings: &Part<'_>, lags: &[LagsSpe
     match lags.iter().find(|lag| lag.column == differences.column) {
         None => {
             let message = format!("`differences` of `{}` needs `lags` of it before", differences.column);
-            let hint = format!("add `- lags: {{ column: {}, count: {} }}` above", differences.column, u64::from(differences.count) + 1);
+            let hint = format!(
+                "add `- lags: {{ column: {}, count: {} }}` above",
+                differences.column,
+                u64::from(differences.count) + 1
+            );
             check.push(settings.key_problem(message, hint));
         }
         Some(lag) if lag.count <= differences.count => {
-            let message = format!("{} differences need {} lags, there are {}", differences.count, u64::from(differences.count) + 1, lag.count);
+            let message = format!(
+                "{} differences need {} lags, there are {}",
+                differences.count,
+                u64::from(differences.count) + 1,
+                lag.count
+            );
             check.push(settings.get("count").problem(message, "lower `count`, or add lags"));
         }
         Some(_) => {}

@@ -33,7 +33,7 @@ pub fn parse(text: &str) -> Parsed {
     let root = match builder.run() {
         Ok(root) => Some(root),
         Err((error, at)) => {
-            builder.report(error, at);
+            builder.report(&error, at);
             None
         }
     };
@@ -133,11 +133,9 @@ impl<'a> Builder<'a> {
             }
             Event::SequenceEnd | Event::MappingEnd => Ok(self.close()),
             Event::Alias(anchor) => self.accept_alias(anchor, at),
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => Ok(None),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                Ok(None)
+            }
         }
     }
 
@@ -168,7 +166,13 @@ impl<'a> Builder<'a> {
         Ok(self.attach(node, 0))
     }
 
-    fn open(&mut self, what: &'static str, content: OpenContent, anchor: usize, at: Place) -> Result<Option<Node>, Fatal> {
+    fn open(
+        &mut self,
+        what: &'static str,
+        content: OpenContent,
+        anchor: usize,
+        at: Place,
+    ) -> Result<Option<Node>, Fatal> {
         self.refuse_as_key(what, at)?;
         self.count(1, at)?;
         if self.open.len() >= DEPTH_MAX {
@@ -210,7 +214,8 @@ impl<'a> Builder<'a> {
 
     /// Reports the waiting key where its mapping has it already, and drops it: the first value counts.
     fn refuse_duplicate(&mut self) -> bool {
-        let Some(OpenContent::Map { seen, key: waiting, .. }) = self.open.last_mut().map(|open| &mut open.content) else {
+        let Some(OpenContent::Map { seen, key: waiting, .. }) = self.open.last_mut().map(|open| &mut open.content)
+        else {
             return false;
         };
         let Some(first) = waiting.as_ref().and_then(|(key, _)| seen.get(key)).copied() else { return false };
@@ -231,7 +236,7 @@ impl<'a> Builder<'a> {
     fn check_tag(&mut self, tag: Option<&Tag>, at: Place) {
         if let Some(tag) = tag {
             let tag = if tag.is_yaml_core_schema() { format!("!!{}", tag.suffix) } else { tag.to_string() };
-            self.report(TreeError::Tag { tag }, at);
+            self.report(&TreeError::Tag { tag }, at);
         }
     }
 
@@ -240,9 +245,9 @@ impl<'a> Builder<'a> {
         if self.nodes > NODES_MAX { Err((TreeError::TooMany, at)) } else { Ok(()) }
     }
 
-    fn report(&mut self, error: TreeError, at: Place) {
+    fn report(&mut self, error: &TreeError, at: Place) {
         let path = self.path();
-        self.problems.push(problem(&error, path, at));
+        self.problems.push(problem(error, path, at));
     }
 
     /// The mapping or list that is being filled, without the key that waits for its value.
@@ -269,13 +274,16 @@ impl<'a> Builder<'a> {
         let at = self.place(Span::empty(*error.marker()));
         // A tab stops the parser at the tab, or where the token before it began.
         let near = self.text.get(at.start..).unwrap_or_default();
-        let tab = self.text[..at.start].ends_with('\t') || near.lines().take(2).any(|line| line.trim_start_matches(' ').starts_with('\t'));
+        let tab = self.text[..at.start].ends_with('\t')
+            || near.lines().take(2).any(|line| line.trim_start_matches(' ').starts_with('\t'));
         let advice = match error.info() {
             info if tab && info.contains("tab") => Some("YAML indents with spaces: replace the tabs"),
             info if info.contains("mapping values are not allowed") => {
                 Some("put quotes around a value that contains `: `, and check the indentation of this line")
             }
-            info if info.contains("unexpected character") => Some("put quotes around a value that starts with this character"),
+            info if info.contains("unexpected character") => {
+                Some("put quotes around a value that starts with this character")
+            }
             info if info.contains("quoted scalar") => Some("close the quotes"),
             info if info.contains("unknown anchor") => Some("put quotes around a value that starts with `*`"),
             _ => Some("check the indentation, brackets and quotes of this line and the one before it"),
@@ -325,4 +333,3 @@ fn depth(node: &Node) -> usize {
         _ => 0,
     }
 }
-

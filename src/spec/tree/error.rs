@@ -91,7 +91,9 @@ impl TreeError {
             Self::NotUtf8 { .. } => Some("save the file as UTF-8"),
             Self::Syntax { advice, .. } => *advice,
             Self::Character { .. } => Some("remove it, or write it as an escape in double quotes: \"\\u0007\""),
-            Self::TooLong { .. } => Some("keep long tables in CSV files: `tables: { sites: { file: sites.csv, ... } }`"),
+            Self::TooLong { .. } => {
+                Some("keep long tables in CSV files: `tables: { sites: { file: sites.csv, ... } }`")
+            }
             Self::TooDeep | Self::TooMany => Some("a pipeline file needs far less: check how it was generated"),
             Self::AliasBomb | Self::AliasInItself => Some("write the values out, or use `vars:`"),
             Self::SecondDocument => Some("remove the `---`, or keep each pipeline in its own file"),

@@ -164,6 +164,9 @@ fn measure_columns(input: &AlertInput) -> (Vec<String>, Vec<Origin>) {
     (names, origins)
 }
 
+/// When a rule opens, when it clears, and its severities, worst first.
+type Conditions = (Comparison, Comparison, Vec<(Severity, Comparison)>);
+
 /// The check of one rule.
 struct Check {
     path: YamlPath,
@@ -213,10 +216,7 @@ impl Check {
         })
     }
 
-    fn conditions(
-        &mut self,
-        settings: &AlertSettings,
-    ) -> Option<(Comparison, Comparison, Vec<(Severity, Comparison)>)> {
+    fn conditions(&mut self, settings: &AlertSettings) -> Option<Conditions> {
         let when = self.comparison("when", &settings.when);
         let clear = match &settings.clear {
             Some(text) => self.comparison("clear", text),

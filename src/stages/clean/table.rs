@@ -94,10 +94,10 @@ impl Table {
     /// [`TableError`] with the line or row.
     pub fn from_csv(name: &str, text: &[u8], key: &str) -> Result<Self, TableError> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
-        let header = reader.headers().map_err(csv_error)?.clone();
+        let header = reader.headers().map_err(|error| csv_error(&error))?.clone();
         let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); header.len()];
         for record in reader.records() {
-            let cells = record.map_err(csv_error)?;
+            let cells = record.map_err(|error| csv_error(&error))?;
             for (column, cell) in columns.iter_mut().zip(&cells) {
                 column.push(if cell.is_empty() { Cell::Null } else { Cell::Text(cell.to_owned()) });
             }
@@ -180,7 +180,7 @@ fn hash_text(hasher: &mut blake3::Hasher, text: Option<&str>) {
     hasher.update(text.unwrap_or_default().as_bytes());
 }
 
-fn csv_error(error: csv::Error) -> TableError {
+fn csv_error(error: &csv::Error) -> TableError {
     let line = error.position().map_or(0, csv::Position::line);
     TableError::Csv { line, message: error.to_string() }
 }

@@ -134,7 +134,7 @@ impl DecodePlan {
         let columns: Vec<Column> = schema.arrow.fields().iter().map(|field| column(field, &settings)).collect();
         let mut root = Node::default();
         for (index, column) in columns.iter().enumerate() {
-            if !root.add(&mut column.path.split('.'), index) {
+            if !root.add(&column.path, index) {
                 let error = DecodePlanError::Ambiguous { path: column.path.clone() };
                 errors.push(At { path: paths.key(&column.name), error, hint: None });
             }
@@ -184,24 +184,22 @@ fn column(field: &arrow::datatypes::Field, settings: &DecodeSettings) -> Column 
 
 impl Node {
     /// Adds a column under the rest of its path; `false` where something else stands there.
-    fn add<'a>(&mut self, path: &mut dyn Iterator<Item = &'a str>, column: usize) -> bool {
-        let mut steps = path.map(str::to_owned).collect::<Vec<_>>().into_iter();
-        let Some(first) = steps.next() else { return false };
-        let rest: Vec<String> = steps.collect();
-        let found = self.children.iter().position(|(name, _)| *name == first);
-        match (found, rest.is_empty()) {
-            (Some(_), true) => false,
-            (None, true) => {
-                self.children.push((first, Child::Column(column)));
+    fn add(&mut self, path: &str, column: usize) -> bool {
+        let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        let found = self.children.iter().position(|(name, _)| name == first);
+        match (found, rest) {
+            (Some(_), None) => false,
+            (None, None) => {
+                self.children.push((first.to_owned(), Child::Column(column)));
                 true
             }
-            (found, false) => {
+            (found, Some(rest)) => {
                 let index = found.unwrap_or_else(|| {
-                    self.children.push((first, Child::Object(Self::default())));
+                    self.children.push((first.to_owned(), Child::Object(Self::default())));
                     self.children.len() - 1
                 });
                 match &mut self.children[index].1 {
-                    Child::Object(node) => node.add(&mut rest.iter().map(String::as_str), column),
+                    Child::Object(node) => node.add(rest, column),
                     Child::Column(_) => false,
                 }
             }

@@ -110,11 +110,8 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     if count == 0 {
         return None;
     }
-    let mut micros = 0;
-    for place in 0..6 {
-        let digit = if place < count { i64::from(rest[place] - b'0') } else { 0 };
-        micros = micros * 10 + digit;
-    }
+    let digits = rest[..count].iter().map(|digit| i64::from(digit - b'0')).chain(std::iter::repeat(0));
+    let micros = digits.take(6).fold(0, |micros, digit| micros * 10 + digit);
     Some((micros, &rest[count..]))
 }
 

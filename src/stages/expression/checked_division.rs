@@ -107,7 +107,7 @@ fn datum(value: &ColumnarValue) -> Result<Box<dyn Datum>> {
 fn refuse_zero(left: &dyn Array, right: &dyn Array) -> Result<()> {
     let divisors = right.as_primitive::<Float64Type>();
     // The quick look first: zeros are rare, and a null's value may be anything.
-    if !divisors.values().iter().any(|value| *value == 0.0) {
+    if !divisors.values().contains(&0.0) {
         return Ok(());
     }
     for (row, divisor) in divisors.iter().enumerate() {

@@ -56,7 +56,7 @@ impl SqlText {
             let problem = SqlProblem::TooManyTokens { tokens: words.by_ref().count() };
             return Err(SqlError::at(first_over.span.start, problem));
         }
-        Ok(Self { tokens: join_forecasts(tokens) })
+        Ok(Self { tokens: join_forecasts(&tokens) })
     }
 
     /// Where a keyword first stands; the text's start where it does not.
@@ -111,7 +111,7 @@ fn syntax_error(error: ParserError) -> SqlError {
 }
 
 /// Makes one quoted word of `speed`, `.15`, `m` where nothing stands between them.
-fn join_forecasts(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+fn join_forecasts(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let mut joined: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut next = 0;
     while let Some(token) = tokens.get(next) {

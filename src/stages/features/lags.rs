@@ -42,9 +42,14 @@ impl Lags {
                 continue;
             }
             let lags = &mut self.values[key * self.count..(key + 1) * self.count];
-            let carried = lags[0];
-            lags.copy_within(0..self.count - 1, 1);
-            lags[0] = if value.is_nan() && self.fill == Fill::Last { carried } else { *value };
+            if self.fill == Fill::Last && lags[0].is_nan() {
+                // Before a key's first reading there is nothing to carry: it stands for all that came before.
+                lags.fill(*value);
+            } else {
+                let carried = lags[0];
+                lags.copy_within(0..self.count - 1, 1);
+                lags[0] = if value.is_nan() && self.fill == Fill::Last { carried } else { *value };
+            }
             self.ages[key] = if value.is_nan() { self.ages[key].saturating_add(1) } else { 0 };
             self.changed[key / BLOCK_KEYS] = true;
         }

@@ -8,6 +8,7 @@ mod lags;
 mod matrix;
 mod plan;
 mod profile;
+mod repeats;
 mod settings;
 
 pub use calendar::{DAY_MICROS, LocalTime, local_time};

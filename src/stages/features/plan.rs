@@ -15,17 +15,70 @@ use crate::vocab::{At, PathStep, YamlPath};
 #[derive(Debug, Clone, PartialEq)]
 pub enum FeatureSettings {
     /// The last values of a window column.
-    Lags { column: String, count: u32, fill: Fill, age: bool },
+    Lags {
+        /// Window column.
+        column: String,
+        /// How many.
+        count: u32,
+        /// What stands for a null.
+        fill: Fill,
+        /// Whether the age of the last value is a column too.
+        age: bool,
+    },
     /// Differences of neighbouring lags.
-    Differences { column: String, count: u32 },
+    Differences {
+        /// Window column.
+        column: String,
+        /// How many.
+        count: u32,
+    },
     /// Harmonics of the time of day.
-    TimeOfDay { at: When, harmonics: u32, zone: Tz },
+    TimeOfDay {
+        /// Whose time.
+        at: When,
+        /// Pairs of sine and cosine.
+        harmonics: u32,
+        /// Whose clock.
+        zone: Tz,
+    },
     /// Sine and cosine of the day of the week, and a weekend flag.
-    DayOfWeek { at: When, zone: Tz },
-    /// The causal seasonal profile; `slot` is the window's size unless given.
-    Profile { column: String, period: Period, slot: Option<i64>, at: When, min_values: u32, zone: Tz },
+    DayOfWeek {
+        /// Whose day.
+        at: When,
+        /// Whose calendar.
+        zone: Tz,
+    },
+    /// The causal seasonal profile.
+    Profile {
+        /// Window column.
+        column: String,
+        /// Season.
+        period: Period,
+        /// Width of a slot; the window's size unless given.
+        slot: Option<i64>,
+        /// Whose slot.
+        at: When,
+        /// Fewest values for a slot to be believed.
+        min_values: u32,
+        /// Neighbouring slots that a value enters.
+        smooth: u32,
+        /// Largest weight of what a slot has seen.
+        memory: Option<u32>,
+        /// Whose clock and calendar.
+        zone: Tz,
+    },
+    /// How far the last value is from its profile, by time of day.
+    Deviation {
+        /// Window column; its lags and its profile stand before.
+        column: String,
+        /// Pairs of sine and cosine.
+        harmonics: u32,
+    },
     /// 1 where the column is null.
-    Missing { column: String },
+    Missing {
+        /// Window column.
+        column: String,
+    },
 }
 
 /// What features are computed from and for.
@@ -45,6 +98,8 @@ pub struct FeaturesPlan {
     pub(super) parts: Vec<Part>,
     pub(super) lags: Vec<LagsPlan>,
     pub(super) profiles: Vec<(usize, ProfilePlan)>,
+    /// Window columns whose runs of equal readings are counted.
+    pub(super) repeats: Vec<usize>,
     pub(super) window_micros: i64,
     columns: Arc<[FeatureColumn]>,
 }
@@ -73,6 +128,10 @@ pub(super) enum Part {
     DayOfWeek { ahead: u32, zone: Tz },
     /// This profile, so many windows ahead.
     Profile { profile: usize, ahead: u32 },
+    /// The deviation of lag 0 from the profile, times sine and cosine pairs of the time of day so many windows ahead.
+    Deviation { lags: usize, profile: usize, ahead: u32, harmonics: u32 },
+    /// The deviation of lag 0 from the profile, the more the longer the reading has held.
+    HeldDeviation { lags: usize, profile: usize, repeats: usize },
     /// Whether this window column is null.
     Missing(usize),
 }
@@ -99,6 +158,12 @@ pub enum FeaturesPlanError {
         /// Lags declared before.
         found: u32,
     },
+    /// A deviation without lags and profile to take it from.
+    #[error("the deviation of `{column}` needs `lags` and a `profile` of it before")]
+    NoProfile {
+        /// The column.
+        column: String,
+    },
     /// A slot that does not divide the day.
     #[error("slot of {seconds} s does not divide a day")]
     Slot {
@@ -119,7 +184,14 @@ impl FeaturesPlan {
     /// # Errors
     /// Every problem; paths start at `features`.
     pub fn new(settings: &[FeatureSettings], input: &FeaturesInput) -> Result<Self, Vec<At<FeaturesPlanError>>> {
-        let mut builder = Builder { input, parts: Vec::new(), lags: Vec::new(), profiles: Vec::new(), columns: vec![] };
+        let mut builder = Builder {
+            input,
+            parts: Vec::new(),
+            lags: Vec::new(),
+            profiles: Vec::new(),
+            repeats: Vec::new(),
+            columns: vec![],
+        };
         let root = YamlPath(vec![PathStep::Key("features".to_owned())]);
         let mut errors = Vec::new();
         for (index, one) in settings.iter().enumerate() {
@@ -138,8 +210,8 @@ impl FeaturesPlan {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let Builder { parts, lags, profiles, columns, .. } = builder;
-        Ok(Self { parts, lags, profiles, window_micros: input.window_micros, columns: columns.into() })
+        let Builder { parts, lags, profiles, repeats, columns, .. } = builder;
+        Ok(Self { parts, lags, profiles, repeats, window_micros: input.window_micros, columns: columns.into() })
     }
 
     /// The matrix' columns.
@@ -151,7 +223,7 @@ impl FeaturesPlan {
     /// A text that changes whenever saved lags and profiles would mean something else.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        format!("{:?} {:?} {}", self.lags, self.profiles, self.window_micros)
+        format!("{:?} {:?} {:?} {}", self.lags, self.profiles, self.repeats, self.window_micros)
     }
 }
 
@@ -165,6 +237,7 @@ impl FeatureSettings {
             Self::TimeOfDay { .. } => "time_of_day",
             Self::DayOfWeek { .. } => "day_of_week",
             Self::Profile { .. } => "profile",
+            Self::Deviation { .. } => "deviation",
             Self::Missing { .. } => "missing",
         }
     }
@@ -175,6 +248,7 @@ struct Builder<'a> {
     parts: Vec<Part>,
     lags: Vec<LagsPlan>,
     profiles: Vec<(usize, ProfilePlan)>,
+    repeats: Vec<usize>,
     columns: Vec<FeatureColumn>,
 }
 
@@ -208,14 +282,22 @@ impl Builder<'_> {
                 );
                 Ok(())
             }
-            FeatureSettings::Profile { column, period, slot, at, min_values, zone } => {
+            FeatureSettings::Profile { column, period, slot, at, min_values, smooth, memory, zone } => {
                 let index = self.column(column)?;
                 let slot_micros = slot.unwrap_or(self.input.window_micros);
                 if slot_micros <= 0 || DAY_MICROS % slot_micros != 0 {
                     return Err((FeaturesPlanError::Slot { seconds: slot_micros / 1_000_000 }, None));
                 }
                 let step = format!("profile.{column}.{}", self.profiles.len());
-                let plan = ProfilePlan { step, period: *period, slot_micros, min_values: *min_values, zone: *zone };
+                let plan = ProfilePlan {
+                    step,
+                    period: *period,
+                    slot_micros,
+                    min_values: *min_values,
+                    smooth: *smooth,
+                    memory: *memory,
+                    zone: *zone,
+                };
                 let profile = self.profiles.len();
                 self.profiles.push((index, plan));
                 self.each(
@@ -227,6 +309,7 @@ impl Builder<'_> {
                 );
                 Ok(())
             }
+            FeatureSettings::Deviation { column, harmonics } => self.deviation(column, *harmonics),
             FeatureSettings::Missing { column } => {
                 let index = self.column(column)?;
                 self.push(Part::Missing(index), [format!("{column}.missing")], None);
@@ -259,6 +342,29 @@ impl Builder<'_> {
         };
         let names = (0..count).map(|lag| format!("{column}.difference{lag}"));
         self.push(Part::Differences { lags, count: count as usize }, names, None);
+        Ok(())
+    }
+
+    fn deviation(&mut self, column: &str, harmonics: u32) -> Result<(), Refused> {
+        let index = self.column(column)?;
+        let lags = self.lags.iter().position(|lags| lags.column == index);
+        let profile = self.profiles.iter().position(|(column, _)| *column == index);
+        let (Some(lags), Some(profile)) = (lags, profile) else {
+            return Err((FeaturesPlanError::NoProfile { column: column.to_owned() }, None));
+        };
+        let repeats = self.repeats.len();
+        self.repeats.push(index);
+        self.each(
+            When::Target,
+            |ahead| Part::Deviation { lags, profile, ahead, harmonics },
+            |columns| {
+                for cycles in 1..=harmonics {
+                    columns.push(format!("{column}.deviation_sin{cycles}"));
+                    columns.push(format!("{column}.deviation_cos{cycles}"));
+                }
+            },
+        );
+        self.push(Part::HeldDeviation { lags, profile, repeats }, [format!("{column}.deviation_held")], None);
         Ok(())
     }
 

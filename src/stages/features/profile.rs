@@ -1,6 +1,6 @@
 //! Values of closed windows -> the causal seasonal profile: a mean per key and slot of the day or week.
 //!
-//! A slot of the week with fewer than `min_values` values falls back to the slot of the day, that to the mean of all.
+//! A slot with fewer than `min_values` values falls back to the same slot of any day, that to the mean of all.
 //! Only values that were observed count, so a profile asked at window `t` knows nothing after `t`.
 
 use chrono_tz::Tz;
@@ -24,8 +24,12 @@ pub struct ProfilePlan {
     pub period: Period,
     /// Width of a slot, microseconds; divides a day.
     pub slot_micros: i64,
-    /// Fewest values for a slot to be believed.
+    /// Fewest values, by weight, for a slot to be believed.
     pub min_values: u32,
+    /// Slots on either side of its own that a value enters too, with weights that fall to nothing beyond them.
+    pub smooth: u32,
+    /// Largest weight of what a slot has seen: with it, old values fade. Slots of the day hold seven times as much.
+    pub memory: Option<u32>,
     /// Zone whose day and week it is.
     pub zone: Tz,
 }
@@ -34,11 +38,11 @@ pub struct ProfilePlan {
 #[derive(Debug)]
 pub struct Profile {
     plan: ProfilePlan,
-    /// Slots of the week (none with a daily period), then slots of the day, then one for everything.
+    /// Slots of each class of days (none with a daily period), then slots of any day, then one for everything.
     slots: Vec<Slot>,
 }
 
-/// Sums of one slot by key. Keys beyond the length have none.
+/// Means of one slot by key. Keys beyond the length have none.
 #[derive(Debug, Clone, Default)]
 struct Slot {
     means: Vec<Mean>,
@@ -48,14 +52,14 @@ struct Slot {
 /// A running mean.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 struct Mean {
-    sum: f64,
-    count: u32,
+    mean: f64,
+    weight: f64,
 }
 
 /// The slots that speak of one time.
 #[derive(Debug, Clone, Copy)]
 struct Places {
-    week: Option<usize>,
+    class: Option<usize>,
     day: usize,
     all: usize,
 }
@@ -65,46 +69,64 @@ impl Profile {
     #[must_use]
     pub fn new(plan: ProfilePlan) -> Self {
         let day_slots = Self::day_slots(&plan);
-        let week_slots = if plan.period == Period::Week { 7 * day_slots } else { 0 };
-        Self { plan, slots: vec![Slot::default(); week_slots + day_slots + 1] }
+        let classes = classes(plan.period);
+        Self { plan, slots: vec![Slot::default(); (classes + 1) * day_slots + 1] }
+    }
+
+    /// The zone whose day it is.
+    #[must_use]
+    pub fn zone(&self) -> Tz {
+        self.plan.zone
     }
 
     fn day_slots(plan: &ProfilePlan) -> usize {
         usize::try_from(DAY_MICROS / plan.slot_micros.max(1)).unwrap_or(1).max(1)
     }
 
-    fn places(&self, time: EventTime) -> Places {
+    /// Places of the window that ends at `end`, told by its last instant: 23:55..00:00 belongs to the day it lies in.
+    fn places(&self, end: EventTime) -> Places {
         let day_slots = Self::day_slots(&self.plan);
-        let local = local_time(time, self.plan.zone);
+        let local = local_time(end.plus(-1), self.plan.zone);
         // A slot index is below the number of slots: the remainder guards days that the slot does not divide.
         let day = (local.day_micros / self.plan.slot_micros.max(1)) as usize % day_slots;
-        match self.plan.period {
-            Period::Week => Places {
-                week: Some(local.weekday as usize * day_slots + day),
-                day: 7 * day_slots + day,
-                all: 8 * day_slots,
-            },
-            Period::Day => Places { week: None, day, all: day_slots },
+        let class = match self.plan.period {
+            Period::Day => None,
+            Period::Week => Some(local.weekday as usize),
+            Period::Workweek => Some(usize::from(local.weekday >= 5)),
+        };
+        let classes = classes(self.plan.period);
+        Places {
+            class: class.map(|class| class * day_slots + day),
+            day: classes * day_slots + day,
+            all: (classes + 1) * day_slots,
         }
     }
 
     /// Takes the values of a window that ends at `time`, by key, NaN for null.
     pub fn observe(&mut self, time: EventTime, values: &[f64]) {
-        let places = self.places(time);
-        for place in places.week.into_iter().chain([places.day, places.all]) {
-            self.slots[place].add(values);
+        let smooth = i64::from(self.plan.smooth);
+        let memory = self.plan.memory.map_or(f64::INFINITY, f64::from);
+        for step in -smooth..=smooth {
+            let places = self.places(time.plus(step * self.plan.slot_micros));
+            let weight = (smooth + 1 - step.abs()) as f64 / (smooth + 1) as f64;
+            if let Some(class) = places.class {
+                self.slots[class].add(values, weight, memory);
+            }
+            self.slots[places.day].add(values, weight, 7.0 * memory);
         }
+        let all = self.places(time).all;
+        self.slots[all].add(values, 1.0, f64::INFINITY);
     }
 
     /// The profile at `time` for keys `0..into.len()`, NaN where nothing is known.
     pub fn fill(&self, time: EventTime, into: &mut [f64]) {
         let places = self.places(time);
         let (day, all) = (&self.slots[places.day], &self.slots[places.all]);
-        let week = places.week.map(|place| &self.slots[place]);
-        let min_values = self.plan.min_values;
+        let class = places.class.map(|place| &self.slots[place]);
+        let least = f64::from(self.plan.min_values.max(1));
         for (key, value) in into.iter_mut().enumerate() {
-            let week = week.and_then(|slot| slot.mean(key, min_values));
-            *value = week.or_else(|| day.mean(key, min_values)).or_else(|| all.mean(key, 1)).unwrap_or(f64::NAN);
+            let class = class.and_then(|slot| slot.mean(key, least));
+            *value = class.or_else(|| day.mean(key, least)).or_else(|| all.mean(key, 1.0)).unwrap_or(f64::NAN);
         }
     }
 
@@ -112,7 +134,7 @@ impl Profile {
     pub fn forget(&mut self, keys: &[KeyId]) {
         for slot in &mut self.slots {
             for key in keys.iter().map(|key| *key as usize) {
-                if slot.means.get(key).is_some_and(|mean| mean.count > 0) {
+                if slot.means.get(key).is_some_and(|mean| mean.weight > 0.0) {
                     slot.means[key] = Mean::default();
                     slot.mark(key);
                 }
@@ -164,18 +186,19 @@ impl Profile {
 
 /// Without the empty means at the end: what is saved must not depend on how many keys came since.
 fn trimmed(means: &[Mean]) -> &[Mean] {
-    &means[..means.iter().rposition(|mean| mean.count > 0).map_or(0, |last| last + 1)]
+    &means[..means.iter().rposition(|mean| mean.weight > 0.0).map_or(0, |last| last + 1)]
 }
 
 impl Slot {
-    fn add(&mut self, values: &[f64]) {
+    /// Takes values with this weight; what the slot has seen keeps at most `memory`.
+    fn add(&mut self, values: &[f64], weight: f64, memory: f64) {
         self.means.resize(self.means.len().max(values.len()), Mean::default());
         self.changed.resize(self.means.len().div_ceil(BLOCK_KEYS), false);
         for (block, values) in values.chunks(BLOCK_KEYS).enumerate() {
             let means = &mut self.means[block * BLOCK_KEYS..];
             for (mean, value) in means.iter_mut().zip(values).filter(|(_, value)| !value.is_nan()) {
-                mean.sum += value;
-                mean.count = mean.count.saturating_add(1);
+                mean.weight = (mean.weight + weight).min(memory);
+                mean.mean += weight * (value - mean.mean) / mean.weight;
                 self.changed[block] = true;
             }
         }
@@ -187,8 +210,17 @@ impl Slot {
         }
     }
 
-    fn mean(&self, key: usize, min_values: u32) -> Option<f64> {
+    fn mean(&self, key: usize, least: f64) -> Option<f64> {
         let mean = self.means.get(key)?;
-        (mean.count >= min_values.max(1)).then(|| mean.sum / f64::from(mean.count))
+        (mean.weight >= least).then_some(mean.mean)
+    }
+}
+
+/// How many classes of days have slots of their own.
+fn classes(period: Period) -> usize {
+    match period {
+        Period::Day => 0,
+        Period::Week => 7,
+        Period::Workweek => 2,
     }
 }

@@ -34,4 +34,6 @@ pub enum Period {
     /// Time of week.
     #[default]
     Week,
+    /// Time of day, Monday to Friday and the weekend apart.
+    Workweek,
 }

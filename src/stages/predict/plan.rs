@@ -277,7 +277,7 @@ fn plan_profile(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Pr
         problems.push(At { path, error: PredictError::Slot { slot_s: seconds(slot_micros) }, hint: None });
     }
     let step = format!("predict.{}.profile", settings.name);
-    ProfilePlan { step, period, slot_micros, min_values: PROFILE_VALUES_MIN, zone }
+    ProfilePlan { step, period, slot_micros, min_values: PROFILE_VALUES_MIN, smooth: 0, memory: None, zone }
 }
 
 /// Selected columns that serve at least one horizon, ascending.
@@ -315,7 +315,7 @@ fn plan_model(
 /// sines and cosines are of order one as they are.
 fn in_units(column: &str) -> bool {
     let kind = column.rsplit_once('.').map_or(column, |(_, kind)| kind);
-    ["lag", "difference", "profile"].iter().any(|group| kind.starts_with(group))
+    ["lag", "difference", "profile", "deviation"].iter().any(|group| kind.starts_with(group))
 }
 
 fn model_problem(path: &YamlPath, error: OnlineLinearError) -> Problem {
