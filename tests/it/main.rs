@@ -6,6 +6,7 @@ mod broker;
 mod commit_protocol;
 mod conformance;
 mod conformance_flaws;
+mod docs;
 mod file_source;
 #[cfg(feature = "kafka")]
 mod kafka_pipeline;
@@ -17,3 +18,4 @@ mod predict_support;
 mod predictor_checks;
 mod simulate;
 mod tidy;
+mod validate;
