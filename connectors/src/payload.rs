@@ -86,6 +86,18 @@ struct Span {
 const NO_TIMESTAMP: i64 = i64::MIN;
 
 impl RawRows {
+    /// No records yet, with room for `rows` records of `bytes` bytes together.
+    #[must_use]
+    pub fn with_capacity(rows: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            spans: Vec::with_capacity(rows),
+            offsets: Vec::with_capacity(rows),
+            broker_ts_ms: Vec::with_capacity(rows),
+            headers: Vec::new(),
+        }
+    }
+
     /// Appends one record. Offsets must be pushed in ascending order.
     pub fn push(&mut self, offset: i64, broker_ts_ms: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>) {
         let start = self.bytes.len();

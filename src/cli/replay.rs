@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::json::writer::{LineDelimited, WriterBuilder};
 use arrow::record_batch::RecordBatch;
 use arterial_connectors::file::{FileRows, FileRowsConfig};
-use arterial_connectors::kafka::{KafkaConnection, KafkaWriter, TopicSettings};
+use arterial_connectors::kafka::{Brokers, CreateTopic, KafkaConnection, KafkaWriter, Properties, ensure_topic};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -61,9 +61,14 @@ pub fn replay(args: &ReplayArgs) -> Result<()> {
     }
     let file = FileRows::open(&FileRowsConfig::new(&args.file))?;
     let total = args.limit.map_or(file.rows_total(), |limit| limit.min(file.rows_total()));
-    let create = args.create.map(|partitions| TopicSettings { partitions, replication: None, config: BTreeMap::new() });
-    let connection = KafkaConnection { brokers: args.brokers.clone(), properties: BTreeMap::new() };
-    let mut writer = KafkaWriter::open(&connection, &args.topic, create.as_ref())?;
+    let create = args.create.map(|partitions| CreateTopic { partitions, replication: None, config: BTreeMap::new() });
+    let connection = KafkaConnection {
+        brokers: Brokers::List(args.brokers.clone()),
+        client_id: "arterial.replay".to_owned(),
+        properties: Properties::default(),
+    };
+    ensure_topic(&connection, &args.topic, create.as_ref())?;
+    let mut writer = KafkaWriter::open(&connection, &args.topic)?;
     let bar = ProgressBar::new(total)
         .with_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?);
     let mut pace = Pace { speed: args.speed, start: None };
@@ -101,7 +106,7 @@ fn send(args: &ReplayArgs, batch: &RecordBatch, writer: &mut KafkaWriter, pace: 
         }
         let stamp_ms = micros.filter(|_| args.stamp_event).map(|micros| micros.div_euclid(1000));
         let key = keys.is_valid(row).then(|| keys.value(row).as_bytes());
-        writer.send(key, &lines[start..end], stamp_ms)?;
+        writer.send(key, Some(&lines[start..end]), stamp_ms)?;
         start = end + 1;
     }
     Ok(())

@@ -100,7 +100,8 @@ mod kafka {
     //! The Kafka half of the wiring.
 
     use arterial_connectors::kafka::{
-        KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource, KafkaSourceConfig, TopicSettings,
+        Brokers, CreateTopic, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource, KafkaSourceConfig,
+        Properties, SinkTopic, StateTopic,
     };
     use arterial_connectors::ledger::{Ledger, LedgerError};
     use arterial_connectors::source::{OnGap, Source, SourceError, StartAt, Until};
@@ -126,9 +127,10 @@ mod kafka {
                 self.group()
             };
             let config = KafkaSourceConfig {
-                connection: connection(kafka),
+                connection: connection(kafka, &self.plan.name)?,
                 topics: kafka.topics.clone(),
                 group,
+                instance_id: None,
                 start_at: start_at(&kafka.start_at),
                 on_gap: match kafka.on_gap {
                     crate::spec::model::OnGap::Fail => OnGap::Fail,
@@ -144,30 +146,37 @@ mod kafka {
                 |error: SourceError| LedgerError::Topic { topic: "sources".to_owned(), reason: error.to_string() };
             let kafka = self.kafka().map_err(topic_error)?;
             let declared = self.plan.sinks.declared().iter().filter_map(|(_, sink)| sink.kafka.as_ref());
-            let mut sinks: Vec<(String, Option<TopicSettings>)> =
-                declared.map(|sink| (sink.topic.clone(), sink.create.as_ref().map(topic_settings))).collect();
-            let control = TopicSettings {
+            let sink = |topic: &String, create: Option<CreateTopic>| SinkTopic { topic: topic.clone(), create };
+            let mut sinks: Vec<SinkTopic> =
+                declared.map(|one| sink(&one.topic, one.create.as_ref().map(create_topic))).collect();
+            let control = CreateTopic {
                 partitions: counts.iter().copied().max().unwrap_or(1),
                 replication: self.plan.runtime.state_replication,
                 config: [("retention.ms".to_owned(), "-1".to_owned())].into(),
             };
-            sinks.push((format!("arterial.{}.control", self.plan.name), Some(control)));
+            sinks.push(sink(&format!("arterial.{}.control", self.plan.name), Some(control)));
             let config = KafkaLedgerConfig {
-                connection: connection(kafka),
-                topics: kafka.topics.iter().cloned().zip(counts.iter().copied()).collect(),
+                connection: connection(kafka, &self.plan.name).map_err(topic_error)?,
+                topics: kafka.topics.clone(),
                 group: self.group(),
                 slot: slot.to_owned(),
-                state_topic: format!("arterial.{}.state", self.plan.name),
-                state_replication: self.plan.runtime.state_replication,
+                state: StateTopic {
+                    topic: format!("arterial.{}.state", self.plan.name),
+                    replication: self.plan.runtime.state_replication,
+                },
                 sinks,
-                transactions: self.plan.delivery == Delivery::ExactlyOnce,
+                transactional: self.plan.delivery == Delivery::ExactlyOnce,
             };
             Ok(Box::new(KafkaLedger::open(config)?))
         }
     }
 
-    fn connection(kafka: &KafkaSourceSpec) -> KafkaConnection {
-        KafkaConnection { brokers: kafka.brokers.clone(), properties: kafka.properties.0.clone() }
+    fn connection(kafka: &KafkaSourceSpec, pipeline: &str) -> Result<KafkaConnection, SourceError> {
+        let refused = |reason: String| SourceError::Config { what: "kafka properties".to_owned(), reason };
+        let properties = Properties::checked(kafka.properties.0.clone())
+            .map_err(|errors| refused(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+        let client_id = format!("arterial.{pipeline}");
+        Ok(KafkaConnection { brokers: Brokers::List(kafka.brokers.clone()), client_id, properties })
     }
 
     fn start_at(text: &str) -> StartAt {
@@ -179,8 +188,8 @@ mod kafka {
         }
     }
 
-    fn topic_settings(create: &CreateSpec) -> TopicSettings {
-        TopicSettings { partitions: create.partitions, replication: create.replication, config: create.config.clone() }
+    fn create_topic(create: &CreateSpec) -> CreateTopic {
+        CreateTopic { partitions: create.partitions, replication: create.replication, config: create.config.clone() }
     }
 }
 

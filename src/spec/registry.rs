@@ -27,6 +27,9 @@ impl Registry {
     /// The components that come with the engine.
     #[must_use]
     pub fn standard() -> Self {
+        #[cfg(feature = "kafka")]
+        return Self { kafka_properties: Box::new(kafka_refusals) };
+        #[cfg(not(feature = "kafka"))]
         Self::default()
     }
 }
@@ -42,4 +45,13 @@ impl fmt::Debug for Registry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Registry").finish_non_exhaustive()
     }
+}
+
+/// The Kafka connector's opinion of properties. Its errors name the property and never its value.
+#[cfg(feature = "kafka")]
+fn kafka_refusals(properties: &BTreeMap<String, String>) -> Vec<PropertyRefusal> {
+    arterial_connectors::kafka::check_properties(properties)
+        .into_iter()
+        .map(|error| PropertyRefusal { property: error.name().to_owned(), reason: error.to_string(), hint: None })
+        .collect()
 }

@@ -1,31 +1,174 @@
-//! The real Kafka that tests talk to: `ARTERIAL_TEST_KAFKA=host:port`, or one started for this test process from its
-//! jars, which ends with it.
+//! The real broker that the Kafka tests talk to, and small helpers to write to it and read from it as a foreign
+//! client would.
+//!
+//! `ARTERIAL_TEST_KAFKA=host:port` names a broker; otherwise one is started from its jars, once per test process. It
+//! watches that process and stops with it, however it ends.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-/// Address of the broker.
-pub fn address() -> &'static str {
-    static ADDRESS: OnceLock<String> = OnceLock::new();
-    ADDRESS.get_or_init(|| std::env::var("ARTERIAL_TEST_KAFKA").unwrap_or_else(|_| start()))
+use arterial_connectors::kafka::{
+    Brokers, CreateTopic, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource, KafkaSourceConfig, KafkaWriter,
+    Properties, SinkTopic, StateTopic, ensure_topic,
+};
+use arterial_connectors::source::{OnGap, StartAt, Until};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+
+/// How long a test waits for something that should take milliseconds.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `host:port` of the broker.
+pub(crate) fn address() -> &'static str {
+    static ADDRESS: OnceLock<Result<String, String>> = OnceLock::new();
+    match ADDRESS.get_or_init(start) {
+        Ok(address) => address,
+        Err(problem) => panic!("{problem}"),
+    }
 }
 
-fn start() -> String {
+fn start() -> Result<String, String> {
+    if let Ok(address) = std::env::var("ARTERIAL_TEST_KAFKA") {
+        return Ok(address);
+    }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka.sh");
-    let output = Command::new(script)
+    let directory = std::env::temp_dir().join(format!("arterial-test-kafka-{}", std::process::id()));
+    let started = Command::new(script)
         .arg("start")
-        // The broker watches this process and goes with it, however it ends.
+        .arg(&directory)
         .env("ARTERIAL_KAFKA_PARENT", std::process::id().to_string())
         .output()
-        .expect("scripts/kafka.sh can be run");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "no Kafka for the tests: {}", said.lines().last().unwrap_or_default());
-    String::from_utf8_lossy(&output.stdout).trim().lines().last().unwrap_or_default().to_owned()
+        .map_err(|error| format!("{script}: {error}"))?;
+    if started.status.success() {
+        Ok(String::from_utf8_lossy(&started.stdout).trim().to_owned())
+    } else {
+        Err(String::from_utf8_lossy(&started.stderr).trim().to_owned())
+    }
 }
 
-/// A name that no other test uses.
-pub fn unique(name: &str) -> String {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+/// A name that no other test and no earlier run has used.
+pub(crate) fn unique(name: &str) -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("{name}-{:016x}", RandomState::new().hash_one(name))
+}
+
+pub(crate) fn connection() -> KafkaConnection {
+    connection_to(address())
+}
+
+pub(crate) fn connection_to(brokers: &str) -> KafkaConnection {
+    KafkaConnection {
+        brokers: Brokers::List(brokers.to_owned()),
+        client_id: "arterial.test".to_owned(),
+        properties: Properties::default(),
+    }
+}
+
+/// A fresh topic.
+pub(crate) fn topic(name: &str, partitions: u32) -> String {
+    topic_with(name, partitions, &[])
+}
+
+pub(crate) fn topic_with(name: &str, partitions: u32, config: &[(&str, &str)]) -> String {
+    let topic = unique(name);
+    let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let create = CreateTopic { partitions, replication: None, config };
+    let state = ensure_topic(&connection(), &topic, Some(&create)).expect("the topic is created");
+    assert!(state.created);
+    topic
+}
+
+pub(crate) fn source_config(topic: &str, group: &str) -> KafkaSourceConfig {
+    KafkaSourceConfig {
+        connection: connection(),
+        topics: vec![topic.to_owned()],
+        group: group.to_owned(),
+        instance_id: None,
+        start_at: StartAt::Earliest,
+        on_gap: OnGap::Fail,
+        until: Until::Forever,
+    }
+}
+
+pub(crate) fn source(topic: &str, group: &str) -> KafkaSource {
+    KafkaSource::open(source_config(topic, group)).expect("the source opens")
+}
+
+/// Settings of an exactly-once ledger with one sink.
+pub(crate) fn ledger_config(topic: &str, group: &str, slot: &str, sink: &str) -> KafkaLedgerConfig {
+    KafkaLedgerConfig {
+        connection: connection(),
+        group: group.to_owned(),
+        slot: slot.to_owned(),
+        topics: vec![topic.to_owned()],
+        state: StateTopic { topic: format!("{group}.state"), replication: None },
+        sinks: vec![SinkTopic { topic: sink.to_owned(), create: None }],
+        transactional: true,
+    }
+}
+
+pub(crate) fn ledger(topic: &str, group: &str, slot: &str, sink: &str) -> KafkaLedger {
+    KafkaLedger::open(ledger_config(topic, group, slot, sink)).expect("the ledger opens")
+}
+
+/// Writes rows `first..last`, keyed and valued by their number, to one partition.
+pub(crate) fn write_rows(topic: &str, partition: i32, rows: std::ops::Range<u64>) {
+    let mut writer = KafkaWriter::open(&connection(), topic).expect("the writer opens");
+    for row in rows.clone() {
+        let text = row.to_string();
+        writer.send_to(Some(partition), Some(text.as_bytes()), Some(text.as_bytes()), None).expect("queued");
+    }
+    assert_eq!(writer.flush().expect("delivered"), rows.end - rows.start);
+}
+
+/// One record as a foreign reader of committed records sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+}
+
+/// Everything committed in a topic, by an independent consumer.
+pub(crate) fn committed_records(topic: &str, partitions: i32) -> Vec<Seen> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", address())
+        .set("group.id", unique("reader"))
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .create()
+        .expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition_offset(topic, partition, Offset::Beginning).expect("a partition");
+    }
+    consumer.assign(&list).expect("assigned");
+    let (mut seen, mut ended, deadline) = (Vec::new(), 0, Instant::now() + PATIENCE);
+    while ended < partitions {
+        assert!(Instant::now() < deadline, "reading `{topic}` to its end took too long");
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => seen.push(Seen {
+                partition: message.partition(),
+                offset: message.offset(),
+                key: message.key().map(<[u8]>::to_vec),
+                value: message.payload().map(<[u8]>::to_vec),
+            }),
+            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+            Some(Err(error)) => panic!("{error}"),
+            None => {}
+        }
+    }
+    seen
+}
+
+/// Properties from pairs.
+pub(crate) fn properties(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }

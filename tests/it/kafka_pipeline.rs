@@ -1,12 +1,11 @@
 //! Whole pipelines over a real broker, run as a user runs them: the binary, YAML, kill -9.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use arterial_connectors::kafka::{KafkaConnection, KafkaSource, KafkaSourceConfig, KafkaWriter, TopicSettings};
+use arterial_connectors::kafka::{CreateTopic, KafkaSource, KafkaSourceConfig, KafkaWriter, ensure_topic};
 use arterial_connectors::payload::Payload;
 use arterial_connectors::simulate::{Readings, SimulateConfig};
 use arterial_connectors::source::{OnGap, SeekTo, Source, SourceEvent, StartAt, Until};
@@ -16,19 +15,16 @@ use crate::broker;
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 
-fn connection() -> KafkaConnection {
-    KafkaConnection { brokers: broker::address().to_owned(), properties: BTreeMap::new() }
-}
-
 /// Fills a topic of 4 partitions with half a day of a simulated corridor; returns the number of records.
 fn fill(topic: &str, hours: i64) -> u64 {
     let config =
         SimulateConfig { detectors: 40, length_micros: Some(hours * HOUR_MICROS), ..SimulateConfig::default() };
-    let settings = TopicSettings { partitions: 4, ..TopicSettings::default() };
-    let mut writer = KafkaWriter::open(&connection(), topic, Some(&settings)).expect("a topic");
+    let create = CreateTopic { partitions: 4, replication: None, config: [].into() };
+    ensure_topic(&broker::connection(), topic, Some(&create)).expect("a topic");
+    let mut writer = KafkaWriter::open(&broker::connection(), topic).expect("a writer");
     let mut count = 0;
     for reading in Readings::new(&config).expect("a corridor") {
-        writer.send(Some(&reading.key), &reading.value, None).expect("sent");
+        writer.send(Some(&reading.key), Some(&reading.value), None).expect("sent");
         count += 1;
     }
     writer.flush().expect("acknowledged");
@@ -100,9 +96,10 @@ fn finish(mut child: Child) -> Value {
 /// Everything a committed reader sees of a topic, as sorted (key, value) texts.
 fn committed(topic: &str) -> Vec<(String, String)> {
     let config = KafkaSourceConfig {
-        connection: connection(),
+        connection: broker::connection(),
         topics: vec![topic.to_owned()],
         group: broker::unique("reader"),
+        instance_id: None,
         start_at: StartAt::Earliest,
         on_gap: OnGap::Fail,
         until: Until::Latest,

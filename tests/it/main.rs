@@ -9,7 +9,15 @@ mod conformance_flaws;
 mod docs;
 mod file_source;
 #[cfg(feature = "kafka")]
+mod kafka_ledger;
+#[cfg(feature = "kafka")]
 mod kafka_pipeline;
+#[cfg(feature = "kafka")]
+mod kafka_rebalance;
+#[cfg(feature = "kafka")]
+mod kafka_settings;
+#[cfg(feature = "kafka")]
+mod kafka_source;
 mod memory;
 mod predict;
 mod predict_plan;

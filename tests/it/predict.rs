@@ -414,9 +414,9 @@ fn profile_is_the_mean_of_earlier_values_at_the_same_time_of_day() {
     let columns = columns(1, &[]);
     let mut predict = Predict::new(plan(settings(&[6], city_model()), &columns));
     let mut feed = Feed::new(1, &columns);
-    for step in 0..288 * 5 {
-        // Half-hour slots: the value is the slot's number plus the day's.
-        let (day, slot) = (step / 288, step % 288 / 6);
+    for step in 1..288 * 5 {
+        // Half-hour slots: the value is the slot's number plus the day's. A window lies where its last instant does.
+        let (day, slot) = ((step - 1) / 288, (step - 1) % 288 / 6);
         let (window, features) = feed.window(step, &[(slot + day * 100) as f64], &[]);
         let profile = predict.step(&window, &features).forecasts[0].profile[0][0];
         if day == 3 && slot < 47 {

@@ -1,180 +1,225 @@
-//! Settings of the Kafka connector -> librdkafka configurations. Properties that the engine depends on are refused.
+//! What the user wrote about Kafka -> settings of librdkafka's clients. No network.
+//!
+//! In every client the engine's defaults come first, then the user's properties, then what the engine depends on.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
 
-use rdkafka::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
+use super::embedded::EmbeddedBroker;
+use super::log::ClientLog;
+use super::properties::Properties;
 use crate::source::{OnGap, StartAt, Until};
 
-/// How to reach the brokers.
-#[derive(Clone, Default)]
-pub struct KafkaConnection {
-    /// Bootstrap servers.
-    pub brokers: String,
-    /// Further librdkafka properties.
-    pub properties: BTreeMap<String, String>,
+/// Where the brokers are.
+#[derive(Debug, Clone)]
+pub enum Brokers {
+    /// Bootstrap servers, `host:port,host:port`.
+    List(String),
+    /// An in-process broker.
+    Embedded(EmbeddedBroker),
 }
 
-impl fmt::Debug for KafkaConnection {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Values may be secrets.
-        let names: Vec<&String> = self.properties.keys().collect();
-        formatter.debug_struct("KafkaConnection").field("brokers", &self.brokers).field("properties", &names).finish()
+impl Brokers {
+    /// Bootstrap servers, `host:port,host:port`.
+    #[must_use]
+    pub fn servers(&self) -> &str {
+        match self {
+            Self::List(servers) => servers,
+            Self::Embedded(broker) => broker.brokers(),
+        }
     }
 }
 
-/// Settings of a source.
+/// How to reach the brokers: shared by source, ledger, writer and topic administration.
+#[derive(Debug, Clone)]
+pub struct KafkaConnection {
+    /// Where the brokers are.
+    pub brokers: Brokers,
+    /// What the brokers' logs and quotas call this client, as `arterial.<pipeline>.<slot>`.
+    pub client_id: String,
+    /// Further librdkafka properties.
+    pub properties: Properties,
+}
+
+/// Settings of a [`super::KafkaSource`]. It always reads committed records only.
 #[derive(Debug, Clone)]
 pub struct KafkaSourceConfig {
     /// How to reach the brokers.
     pub connection: KafkaConnection,
-    /// Topics, in the order that numbers them.
+    /// Topics in the user's order; [`crate::position::Partition::topic`] is an index into it. They must exist.
     pub topics: Vec<String>,
     /// Consumer group.
     pub group: String,
-    /// Where to start without a position.
+    /// `group.instance.id`: a member that comes back under the same name within the session time-out gets its
+    /// partitions back without a rebalance.
+    pub instance_id: Option<String>,
+    /// Where to start a partition without a position.
     pub start_at: StartAt,
-    /// What to do about records that are gone.
+    /// What to do about deleted records.
     pub on_gap: OnGap,
     /// How long to read.
     pub until: Until,
 }
 
-/// Settings of a ledger.
-#[derive(Debug, Clone)]
-pub struct KafkaLedgerConfig {
-    /// How to reach the brokers.
-    pub connection: KafkaConnection,
-    /// Topics of the source, in the order that numbers them, with their partition counts.
-    pub topics: Vec<(String, u32)>,
-    /// Consumer group whose offsets are committed.
-    pub group: String,
-    /// The worker's stable name: part of its transactional id.
-    pub slot: String,
-    /// Topic of the state.
-    pub state_topic: String,
-    /// Replication factor of the state topic.
-    pub state_replication: Option<u32>,
-    /// Output topics by sink number, each with how to create it where it may be created.
-    pub sinks: Vec<(String, Option<TopicSettings>)>,
-    /// Transactions, or at least once.
-    pub transactions: bool,
-}
-
-/// How to create a topic.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TopicSettings {
-    /// Number of partitions.
-    pub partitions: u32,
-    /// Replication factor; the broker's default unless given.
-    pub replication: Option<u32>,
-    /// Topic configuration.
-    pub config: BTreeMap<String, String>,
-}
-
-/// A property that is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("property `{name}` is set by the engine: {reason}")]
-pub struct RefusedProperty {
-    /// The property.
-    pub name: String,
-    /// Why it cannot be chosen.
-    pub reason: &'static str,
-}
-
-/// Properties that exactly once or the reading by partition queues depends on.
-const REFUSED: [(&str, &str); 17] = [
-    ("bootstrap.servers", "it stands under `brokers`"),
-    ("metadata.broker.list", "it stands under `brokers`"),
-    ("group.id", "it stands under `group`"),
-    ("group.protocol", "rebalances are answered by the cooperative protocol"),
-    ("group.instance.id", "members are told apart by their slots"),
-    ("enable.auto.commit", "offsets are committed with the outputs"),
-    ("enable.auto.offset.store", "offsets are committed with the outputs"),
-    ("auto.offset.reset", "`start_at` and `on_gap` say it"),
-    ("isolation.level", "only committed records may be read"),
-    ("partition.assignment.strategy", "rebalances are cooperative"),
-    ("enable.partition.eof", "bounded runs find the end by it"),
-    ("transactional.id", "it is made of group and slot"),
-    ("enable.idempotence", "transactions need it"),
-    ("acks", "transactions need all of them"),
-    ("partitioner", "outputs are partitioned as Java clients do it"),
-    ("statistics.interval.ms", "readiness is told by it"),
-    ("enable.gapless.guarantee", "it turns recoverable errors into fatal ones"),
+/// Consumer settings that a user may change.
+///
+/// librdkafka counts `queued.max.messages.kbytes` per partition where partitions have queues of their own: 16 MiB
+/// keep a worker of 8 partitions below 200 MiB (one fetch of 8 MiB may overshoot) and lost no speed against 64 MiB.
+const CONSUMER_DEFAULTS: [(&str, &str); 10] = [
+    ("fetch.max.bytes", "67108864"),
+    ("max.partition.fetch.bytes", "8388608"),
+    ("receive.message.max.bytes", "134217728"),
+    ("queued.min.messages", "1000000"),
+    ("queued.max.messages.kbytes", "16384"),
+    // TCP and TLS have checksums of their own, and the broker checks what it stores.
+    ("check.crcs", "false"),
+    // A fetch is answered as soon as there is a record. This bounds how long a fetch for quiet partitions holds up
+    // a partition whose queue has just been emptied.
+    ("fetch.wait.max.ms", "20"),
+    // How soon a full queue is looked at again; the default of 1 s would starve a fast reader.
+    ("fetch.queue.backoff.ms", "5"),
+    ("session.timeout.ms", "10000"),
+    // Restoring a large state happens between two polls.
+    ("max.poll.interval.ms", "900000"),
 ];
 
-/// Every property that the engine refuses.
-#[must_use]
-pub fn refused_properties(properties: &BTreeMap<String, String>) -> Vec<RefusedProperty> {
-    let refused = |name: &String| REFUSED.iter().find(|(known, _)| known == name);
-    properties
-        .keys()
-        .filter_map(|name| refused(name).map(|(_, reason)| RefusedProperty { name: name.clone(), reason }))
-        .collect()
-}
+/// Producer settings that a user may change.
+const PRODUCER_DEFAULTS: [(&str, &str); 5] = [
+    ("compression.type", "lz4"),
+    ("batch.size", "1000000"),
+    ("batch.num.messages", "50000"),
+    ("queue.buffering.max.messages", "1000000"),
+    ("queue.buffering.max.kbytes", "262144"),
+];
 
-/// How long the broker keeps an open transaction of a worker that died.
-pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes that librdkafka may hold for a consumer before it stops fetching: what bounds memory when the engine is slower
-/// than the topic.
-const QUEUED_KBYTES_MAX: &str = "131072";
+/// How long a producer waits for more records, ms. In bulk, long enough for full batches. In a ledger short: a flush
+/// does not always end the wait of a partition that is new to its transaction (20 ms gave commits of 7 or 27 ms).
+const LINGER_BULK_MS: &str = "20";
+const LINGER_LEDGER_MS: &str = "2";
+
+/// The broker answers CONCURRENT_TRANSACTIONS while it still writes the previous markers: at the default of 100 ms
+/// each back-to-back commit takes 100 ms, at 5 ms it takes 8 ms (measured).
+const TRANSACTION_RETRY_MS: &str = "5";
+
+/// How often librdkafka reports its state, ms: how late [`crate::source::Source::connected`] may notice a broker
+/// that is back.
+const STATISTICS_INTERVAL_MS: &str = "1000";
 
 impl KafkaConnection {
-    fn base(&self) -> ClientConfig {
+    pub(super) fn log(&self) -> Arc<ClientLog> {
+        Arc::new(ClientLog::new(&self.properties))
+    }
+
+    fn base(&self, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers).set("statistics.interval.ms", "1000");
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config.set("socket.nagle.disable", "true");
+        config.set("reconnect.backoff.max.ms", "2000");
+        for (key, value) in defaults {
+            config.set(*key, *value);
+        }
+        for (key, value) in self.properties.iter() {
+            config.set(key, value);
+        }
+        if self.properties.get("debug").is_some() {
+            config.set_log_level(RDKafkaLogLevel::Debug);
+        }
+        config.set("bootstrap.servers", self.brokers.servers());
+        config.set("client.id", &self.client_id);
+        // Asking for a topic must not make it, whatever the broker's settings.
+        config.set("allow.auto.create.topics", "false");
         config
     }
 
-    fn finish(&self, mut config: ClientConfig) -> ClientConfig {
-        for (name, value) in &self.properties {
-            config.set(name, value);
+    /// A consumer that never commits on its own and reads up to `isolation`.
+    fn consumer(&self, group: &str, isolation: Isolation) -> ClientConfig {
+        let mut config = self.base(&CONSUMER_DEFAULTS);
+        config.set("group.id", group);
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        config.set("auto.offset.reset", "error");
+        config.set("isolation.level", isolation.name());
+        config
+    }
+
+    /// A reader outside the group's membership: it asks for committed offsets and reads assigned partitions to
+    /// their ends.
+    pub(super) fn reader(&self, group: &str, isolation: Isolation) -> ClientConfig {
+        let mut config = self.consumer(group, isolation);
+        config.set("enable.partition.eof", "true");
+        config
+    }
+
+    /// A client for metadata and topic administration.
+    pub(super) fn admin(&self) -> ClientConfig {
+        self.base(&[])
+    }
+
+    /// A producer for much at once.
+    pub(super) fn bulk_producer(&self) -> ClientConfig {
+        self.producer(LINGER_BULK_MS)
+    }
+
+    /// The producer of an at-least-once ledger.
+    pub(super) fn ledger_producer(&self) -> ClientConfig {
+        self.producer(LINGER_LEDGER_MS)
+    }
+
+    /// A producer that never reorders and never repeats a record.
+    fn producer(&self, linger_ms: &str) -> ClientConfig {
+        let mut config = self.base(&PRODUCER_DEFAULTS);
+        self.set_default(&mut config, &["linger.ms", "queue.buffering.max.ms"], linger_ms);
+        config.set("enable.idempotence", "true");
+        config.set("partitioner", "murmur2_random");
+        config.set("delivery.report.only.error", "true");
+        config
+    }
+
+    /// A producer whose records become visible together.
+    pub(super) fn transactional_producer(&self, id: &str, timeout_ms: u64) -> ClientConfig {
+        let mut config = self.ledger_producer();
+        config.set("transactional.id", id);
+        config.set("transaction.timeout.ms", timeout_ms.to_string());
+        self.set_default(&mut config, &["retry.backoff.ms"], TRANSACTION_RETRY_MS);
+        config
+    }
+
+    /// Sets the first of the names that a property goes by, unless the user has set one of them.
+    fn set_default(&self, config: &mut ClientConfig, names: &[&str], value: &str) {
+        if let (Some(name), true) = (names.first(), names.iter().all(|name| self.properties.get(name).is_none())) {
+            config.set(*name, value);
+        }
+    }
+}
+
+/// Which records a reader sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Isolation {
+    Committed,
+    Uncommitted,
+}
+
+impl Isolation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Committed => "read_committed",
+            Self::Uncommitted => "read_uncommitted",
+        }
+    }
+}
+
+impl KafkaSourceConfig {
+    pub(super) fn client(&self) -> ClientConfig {
+        let mut config = self.connection.consumer(&self.group, Isolation::Committed);
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+        config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
+        // After an end-of-partition mark librdkafka's batch reader stands one record too far, and a rebalance would
+        // make it go on from there. Only a bounded read needs the mark, and the source then seeks back itself.
+        config.set("enable.partition.eof", if self.until == Until::Latest { "true" } else { "false" });
+        if let Some(id) = &self.instance_id {
+            config.set("group.instance.id", id);
         }
         config
-    }
-
-    /// A consumer that reads committed records as fast as the broker gives them.
-    pub(super) fn consumer(&self, group: &str, committed: bool) -> ClientConfig {
-        let mut config = self.base();
-        config
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
-            .set("isolation.level", if committed { "read_committed" } else { "read_uncommitted" })
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("enable.partition.eof", "true")
-            .set("fetch.max.bytes", "67108864")
-            .set("max.partition.fetch.bytes", "8388608")
-            .set("fetch.wait.max.ms", "50")
-            .set("queued.min.messages", "1000000")
-            .set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX)
-            // TCP has its own checksum; the broker checks the record's when it is written.
-            .set("check.crcs", "false")
-            .set("socket.keepalive.enable", "true");
-        self.finish(config)
-    }
-
-    /// A producer; with `transactional_id`, of transactions.
-    pub(super) fn producer(&self, transactional_id: Option<&str>) -> ClientConfig {
-        let mut config = self.base();
-        config
-            .set("enable.idempotence", "true")
-            .set("partitioner", "murmur2_random")
-            .set("compression.type", "lz4")
-            .set("linger.ms", "5")
-            .set("batch.size", "1000000")
-            .set("queue.buffering.max.messages", "1000000")
-            .set("queue.buffering.max.kbytes", QUEUED_KBYTES_MAX)
-            // The broker answers CONCURRENT_TRANSACTIONS while it still writes the last one's markers: ask soon again.
-            .set("retry.backoff.ms", "5");
-        if let Some(id) = transactional_id {
-            config
-                .set("transactional.id", id)
-                .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
-        }
-        self.finish(config)
     }
 }

@@ -1,352 +1,401 @@
-//! Outputs, state and offsets -> one Kafka transaction.
+//! Outputs, positions and state -> one transaction per commit (exactly once), or plain records in that order and
+//! then the group's offsets (at least once). See [`crate::ledger`] for the contract.
 //!
-//! *Invariant:* one transactional producer per worker, its id made of group and slot. Whatever a commit's outcome was,
-//! the next `begin` comes after the broker has settled it: an unknown outcome replaces the producer first, whose
-//! initialisation waits for or aborts what the old one left.
+//! Every commit writes, for each partition that moved, its state changes and one position record to the state topic,
+//! in the partition of the same number. Exactly once, the consumed offsets ride in the same transaction, and a
+//! restore requires both to agree. At least once, a crash between state and position leaves newer state under an
+//! older position: rows count again, nothing is lost.
 
 use std::sync::Arc;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::error::KafkaError;
-use rdkafka::message::Header as KafkaHeader;
-use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::changelog::{Changelog, PositionRecord, ReadEnd, SLOT_HEADER, position_key, state_key};
-use super::config::{KafkaLedgerConfig, TRANSACTION_TIMEOUT, TopicSettings};
-use super::context::Context;
-use super::group::GroupMember;
-use super::topics::{Topics, client};
-use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Record, Records, Restored};
+use super::changelog::{self, StoredPosition};
+use super::config::{Brokers, KafkaConnection};
+use super::log::ClientLog;
+use super::producer::{Failure, Origin, Outgoing, RecordProducer, SendError};
+use super::restore::{Durable, Restorer, transactional_id};
+use super::source::KafkaMember;
+use super::topics::{Administrator, CreateTopic, source_topics};
+use super::transaction::TransactionProducer;
+use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
 use crate::payload::Header;
 use crate::position::Partition;
 
-/// How long the state may be held back by an open transaction before its writer counts as dead.
-const GRACE: Duration = Duration::from_secs(2);
-/// Longest wait for one step of a transaction; beyond it the outcome is unknown.
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
-/// A call that does not come back even then is a hang of the client (confluentinc/librdkafka 5456, 5511).
-const HANG_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long the records of one commit may take to be delivered.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest time between a transaction's begin and end before the broker aborts it. Commits stretch to 10 s at most;
+/// the rest is for brokers that are slow or change their leaders.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A topic that the ledger writes outputs to.
+#[derive(Debug, Clone)]
+pub struct SinkTopic {
+    /// Name.
+    pub topic: String,
+    /// How to create it where it is missing; an error without.
+    pub create: Option<CreateTopic>,
+}
+
+/// The topic that holds state. Created where it is missing: compacted, as many partitions as the source.
+#[derive(Debug, Clone)]
+pub struct StateTopic {
+    /// Name, as `arterial.<pipeline>.state`.
+    pub topic: String,
+    /// Replication factor; the broker's default unless given.
+    pub replication: Option<u32>,
+}
+
+/// Settings of a [`KafkaLedger`].
+#[derive(Debug, Clone)]
+pub struct KafkaLedgerConfig {
+    /// How to reach the brokers; the same as the source's.
+    pub connection: KafkaConnection,
+    /// The source's consumer group.
+    pub group: String,
+    /// Stable name of this worker among all that run the pipeline, as `0-1`.
+    pub slot: String,
+    /// The source's topics in its order.
+    pub topics: Vec<String>,
+    /// Where state goes.
+    pub state: StateTopic,
+    /// Where outputs go, in the order of [`crate::ledger::Record::sink`].
+    pub sinks: Vec<SinkTopic>,
+    /// Whether commits are transactions (exactly once) or not (at least once).
+    pub transactional: bool,
+}
 
 /// The ledger of one worker.
 pub struct KafkaLedger {
     config: KafkaLedgerConfig,
-    producer: Arc<BaseProducer<Context>>,
-    initialised: bool,
+    log: Arc<ClientLog>,
+    /// Names and partitions of the source's topics.
+    topics: Vec<(Arc<str>, u32)>,
+    /// Names of the sinks' topics.
+    sinks: Arc<[String]>,
+    writer: Writer,
+    slot_headers: Vec<Header>,
+    /// Why the open transaction can no longer be committed.
+    broken: Option<String>,
 }
 
-/// How one step of a transaction failed.
-enum StepError {
-    Abort(String),
-    Fenced,
-    Unknown(String),
-    Fatal(LedgerError),
+enum Writer {
+    Transactions(TransactionProducer),
+    Plain(RecordProducer),
 }
 
 impl KafkaLedger {
-    /// Connects; creates the state topic and those outputs that may be created.
+    /// Checks the topics, creates those it may, and opens the producer. The slot is taken over by the first
+    /// [`Ledger::restore`].
     ///
     /// # Errors
-    /// [`LedgerError::Topic`] where a topic is missing or the state topic has another number of partitions.
+    /// [`LedgerError::Topic`] names a topic that is missing or has another number of partitions than the source;
+    /// [`LedgerError::Client`] (transient) where the brokers do not answer: try again.
     pub fn open(config: KafkaLedgerConfig) -> Result<Self, LedgerError> {
-        let topics = Topics::connect(&config.connection)?;
-        for (topic, create) in &config.sinks {
-            topics.ensure(topic, create.as_ref())?;
-        }
-        let wanted = config.topics.iter().map(|(_, partitions)| *partitions).max().unwrap_or(1);
-        let settings = state_topic_settings(wanted, config.state_replication);
-        let found = topics.ensure(&config.state_topic, Some(&settings))?;
-        if found != wanted {
-            let reason = format!("holds state of {found} partitions, but the source has {wanted}: keys would move");
-            return Err(LedgerError::Topic { topic: config.state_topic.clone(), reason });
-        }
-        let producer = create_producer(&config, &config.slot)?;
-        Ok(Self { config, producer, initialised: false })
-    }
-
-    fn initialise(&mut self) -> Result<(), LedgerError> {
-        if self.initialised || !self.config.transactions {
-            return Ok(());
-        }
-        init_transactions(&self.producer, &self.config.slot)?;
-        self.initialised = true;
-        Ok(())
-    }
-
-    fn changelog(&self) -> Changelog<'_> {
-        Changelog {
-            connection: &self.config.connection,
-            topic: &self.config.state_topic,
-            group: &self.config.group,
-            sources: &self.config.topics,
-        }
-    }
-
-    fn restore_one(&self, partition: Partition) -> Result<Restored, LedgerError> {
-        let durable = self.read_settled(partition)?;
-        let committed = self.changelog().committed_offset(partition)?;
-        let state_offset = durable.position.as_ref().map(|position| position.next_offset);
-        if let Some(position) = &durable.position {
-            let now = self.config.topics[partition.topic as usize].1;
-            if position.partitions != now {
-                let topic = self.config.topics[partition.topic as usize].0.clone();
-                let reason = format!("had {} partitions when its state was made, now {now}", position.partitions);
-                return Err(LedgerError::Topic { topic, reason });
-            }
-        }
-        if self.config.transactions && state_offset != committed {
-            return Err(LedgerError::Mismatch {
-                partition,
-                place: self.config.state_topic.clone(),
-                state: state_offset,
-                committed,
+        let log = config.connection.log();
+        let embedded = matches!(config.connection.brokers, Brokers::Embedded(_));
+        if config.transactional && embedded {
+            return Err(LedgerError::Client {
+                operation: "opening the ledger",
+                reason: "the embedded broker keeps no transactions: use at-least-once delivery".to_owned(),
+                transient: false,
             });
         }
-        Ok(Restored { partition, next_offset: state_offset, state: durable.state.into_iter().collect() })
+        let administrator = Administrator::open(&config.connection)?;
+        let topics = source_topics(&administrator, &config.topics)?;
+        ensure_state_topic(&administrator, &config.state, &topics)?;
+        for sink in &config.sinks {
+            administrator.ensure(&sink.topic, sink.create.as_ref())?;
+        }
+        let writer = if config.transactional {
+            let id = transactional_id(&config.group, &config.slot);
+            let timeout = TRANSACTION_TIMEOUT;
+            Writer::Transactions(TransactionProducer::new(&config.connection, &log, id, &config.slot, timeout))
+        } else {
+            Writer::Plain(RecordProducer::open(&config.connection.ledger_producer(), &log)?)
+        };
+        let slot_headers = changelog::slot_headers(&config.slot);
+        let sinks = config.sinks.iter().map(|sink| sink.topic.clone()).collect();
+        Ok(Self { config, log, topics, sinks, writer, slot_headers, broken: None })
     }
 
-    /// Reads a partition's state, shutting out a dead worker whose open transaction holds it back.
-    fn read_settled(&self, partition: Partition) -> Result<super::changelog::Durable, LedgerError> {
-        let deadline = Instant::now() + TRANSACTION_TIMEOUT * 2;
-        loop {
-            let (durable, end) = self.changelog().read(partition, GRACE)?;
-            let ReadEnd::HeldBack(slots) = end else { return Ok(durable) };
-            for slot in slots.iter().filter(|slot| **slot != self.config.slot) {
-                tracing::warn!(slot, ?partition, "shutting out a worker whose transaction was left open");
-                init_transactions(&create_producer(&self.config, slot)?, slot)?;
+    fn topic_of(&self, partition: Partition) -> Result<(Arc<str>, u32), LedgerError> {
+        self.topics.get(usize::from(partition.topic)).cloned().ok_or_else(|| LedgerError::Client {
+            operation: "writing state",
+            reason: format!("topic {} is not among the source's {}", partition.topic, self.topics.len()),
+            transient: false,
+        })
+    }
+
+    /// Judges what was found of one partition.
+    fn accept(&self, partition: Partition, durable: Durable) -> Result<Restored, LedgerError> {
+        let Durable { committed, state } = durable;
+        let stored = state.position;
+        let mismatch = || LedgerError::Mismatch {
+            partition,
+            place: self.config.state.topic.clone(),
+            state: stored.map(|position| position.next_offset),
+            committed,
+        };
+        let (topic, partitions) = self.topic_of(partition)?;
+        if let Some(position) = stored.filter(|position| position.partitions != partitions) {
+            return Err(LedgerError::Topic {
+                topic: topic.to_string(),
+                reason: format!(
+                    "has {partitions} partitions, but its state in `{}` was written when it had {}: keys have moved",
+                    self.config.state.topic, position.partitions
+                ),
+            });
+        }
+        let offset = stored.map(|position| position.next_offset);
+        let next_offset = match &self.writer {
+            Writer::Transactions(_) if offset != committed || (offset.is_none() && !state.is_empty()) => {
+                return Err(mismatch());
             }
-            if Instant::now() > deadline {
-                let reason = "an open transaction holds the state back".to_owned();
-                return Err(client("read state", &reason, true));
+            Writer::Transactions(_) => committed,
+            Writer::Plain(_) => offset.or(committed),
+        };
+        Ok(Restored { partition, next_offset, state: state.into_records() })
+    }
+
+    fn producer(&mut self) -> Result<&mut RecordProducer, LedgerError> {
+        match &mut self.writer {
+            Writer::Transactions(transactions) => transactions.writing(),
+            Writer::Plain(producer) => Ok(producer),
+        }
+    }
+
+    /// Queues one record. A refusal that only this transaction suffers from is kept for the commit to report.
+    fn queue(&mut self, outgoing: &Outgoing<'_>) -> Result<(), LedgerError> {
+        match self.producer()?.send(outgoing) {
+            Ok(()) => Ok(()),
+            Err(SendError::TooLarge { bytes }) => Err(self.too_large(outgoing.origin, bytes)),
+            Err(SendError::Fenced) => Err(LedgerError::Fenced { slot: self.config.slot.clone() }),
+            Err(SendError::Refused(error)) => {
+                self.broken.get_or_insert_with(|| error.to_string());
+                Ok(())
             }
         }
     }
 
-    fn produce(&self, topic: &str, partition: Option<i32>, record: Record<'_>) -> Result<(), LedgerError> {
-        loop {
-            let mut base: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
-            base.key = record.key;
-            base.payload = record.value;
-            base.partition = partition;
-            base.headers = (!record.headers.is_empty()).then(|| owned_headers(record.headers));
-            match self.producer.send(base) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    self.producer.poll(Duration::from_millis(5));
-                }
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
-                    let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-                    return Err(LedgerError::TooLarge { sink: record.sink, bytes, limit: MESSAGE_MAX });
-                }
-                Err((error, _)) => return Err(client("send", &error.to_string(), is_abortable(&error))),
-            }
+    fn too_large(&mut self, origin: Origin, bytes: usize) -> LedgerError {
+        let topic = match origin {
+            Origin::Sink(index) => self.sinks.get(usize::from(index)).cloned().unwrap_or_default(),
+            Origin::State => self.config.state.topic.clone(),
+        };
+        let ours = self.producer().map_or(usize::MAX, |producer| producer.message_bytes_max());
+        let theirs =
+            Administrator::open(&self.config.connection).ok().and_then(|client| client.message_bytes_max(&topic));
+        let limit = ours.min(theirs.unwrap_or(usize::MAX));
+        match origin {
+            Origin::Sink(sink) => LedgerError::TooLarge { sink, bytes, limit },
+            Origin::State => LedgerError::Topic {
+                topic,
+                reason: format!("a state record of {bytes} bytes exceeds the limit of {limit} bytes"),
+            },
         }
     }
 
-    fn produce_state(&self, commit: &Commit<'_>) -> Result<(), LedgerError> {
-        let slot = [(SLOT_HEADER.to_owned(), self.config.slot.clone().into_bytes())];
-        let topic_of = |partition: Partition| &self.config.topics[partition.topic as usize];
+    fn queue_state(&mut self, commit: &Commit<'_>) -> Result<(), LedgerError> {
+        let topic = self.config.state.topic.clone();
+        let headers = std::mem::take(&mut self.slot_headers);
+        let mut queued = Ok(());
         for record in commit.state {
-            let key = state_key(&topic_of(record.partition).0, &record.key);
-            let record_out = Record { sink: u16::MAX, key: Some(&key), value: record.value.as_deref(), headers: &slot };
-            self.produce(&self.config.state_topic, Some(record.partition.number), record_out)?;
+            let (source, _) = self.topic_of(record.partition)?;
+            let key = changelog::state_key(&source, record.partition, &record.key);
+            queued = queued.and_then(|()| {
+                self.queue(&state_record(&topic, record.partition.number, &key, record.value.as_deref(), &headers))
+            });
         }
+        // The position last: at least once, newer state under an older position repeats rows, the other way round
+        // would lose their effect.
         for position in commit.positions {
-            let (topic, partitions) = topic_of(position.partition);
-            let (key, value) = (position_key(topic), PositionRecord::new(position.next_offset, *partitions).encode());
-            let record = Record { sink: u16::MAX, key: Some(&key), value: Some(&value), headers: &slot };
-            self.produce(&self.config.state_topic, Some(position.partition.number), record)?;
+            let (source, partitions) = self.topic_of(position.partition)?;
+            let key = changelog::position_key(&source, *position);
+            let value = StoredPosition { next_offset: position.next_offset, partitions }.encode();
+            queued = queued.and_then(|()| {
+                self.queue(&state_record(&topic, position.partition.number, &key, Some(&value), &headers))
+            });
         }
-        Ok(())
+        self.slot_headers = headers;
+        queued
+    }
+
+    /// Delivers everything queued; `Some(reason)` where the transaction cannot be committed.
+    fn deliver(&mut self) -> Result<Option<String>, LedgerError> {
+        let producer = self.producer()?;
+        let t = std::time::Instant::now();
+        let flushed = producer.flush(FLUSH_TIMEOUT);
+        eprintln!("flush {:?} ", t.elapsed());
+        let failure = producer.take_failure();
+        let fenced = producer.fenced();
+        if fenced {
+            return Err(LedgerError::Fenced { slot: self.config.slot.clone() });
+        }
+        match failure {
+            Some(Failure { origin, bytes, code: Some(RDKafkaErrorCode::MessageSizeTooLarge), .. }) => {
+                return Err(self.too_large(origin, bytes));
+            }
+            Some(failure) => return Ok(Some(failure.reason)),
+            None => {}
+        }
+        if !flushed {
+            return Ok(Some(format!("not everything was delivered within {} s", FLUSH_TIMEOUT.as_secs())));
+        }
+        Ok(self.broken.take())
     }
 
     fn offsets(&self, commit: &Commit<'_>) -> Result<TopicPartitionList, LedgerError> {
         let mut list = TopicPartitionList::with_capacity(commit.positions.len());
         for position in commit.positions {
-            let (topic, _) = &self.config.topics[position.partition.topic as usize];
-            list.add_partition_offset(topic, position.partition.number, Offset::Offset(position.next_offset))
-                .map_err(|error| client("commit offsets", &error.to_string(), false))?;
+            let (topic, _) = self.topic_of(position.partition)?;
+            list.add_partition_offset(&topic, position.partition.number, Offset::Offset(position.next_offset))
+                .map_err(|error| self.failed("committing", &error.to_string(), false))?;
         }
         Ok(list)
     }
 
-    fn try_commit(&self, commit: &Commit<'_>) -> Result<(), StepError> {
-        self.produce_state(commit).map_err(|error| match error.transient() {
-            true => StepError::Abort(error.to_string()),
-            false => StepError::Fatal(error),
-        })?;
-        let offsets = self.offsets(commit).map_err(StepError::Fatal)?;
-        let member = commit.group.and_then(super::super::source::GroupMetadata::get::<GroupMember>).cloned();
-        // Flushed first: otherwise sending the offsets waits for the batches' linger.
-        self.producer.flush(STEP_TIMEOUT).map_err(|error| step_error(&error))?;
-        if let Some(reason) = self.producer.context().take_failed_delivery() {
-            return Err(StepError::Abort(reason));
+    fn failed(&self, operation: &'static str, reason: &str, transient: bool) -> LedgerError {
+        LedgerError::Client { operation, reason: self.log.redact(reason), transient }
+    }
+
+    fn end(&mut self, commit: &Commit<'_>) -> Result<CommitOutcome, LedgerError> {
+        self.queue_state(commit)?;
+        if let Some(reason) = self.deliver()? {
+            tracing::warn!(reason = self.log.redact(&reason), "the commit is aborted");
+            self.abort()?;
+            return Ok(CommitOutcome::Aborted);
         }
-        if !self.config.transactions {
-            return match member.map(|member| member.commit(&offsets)) {
-                Some(Err(error)) => Err(StepError::Abort(error.to_string())),
-                _ => Ok(()),
-            };
+        let offsets = self.offsets(commit)?;
+        let member = commit.group.and_then(|group| group.get::<KafkaMember>());
+        let foreign = self.failed("committing", "the positions come from a source that is not of Kafka", false);
+        match &mut self.writer {
+            Writer::Transactions(transactions) => match (offsets.count(), member) {
+                (0, _) => transactions.commit(None),
+                (_, Some(member)) => transactions.commit(Some((offsets, Arc::clone(&member.metadata)))),
+                (_, None) => Err(foreign),
+            },
+            Writer::Plain(_) => {
+                if let (1.., Some(member)) = (offsets.count(), member) {
+                    // The position record is what counts; the group's offset is for lag monitors.
+                    if let Err(error) = member.commit(&offsets) {
+                        tracing::warn!(%error, "the group's offsets were not committed");
+                    }
+                }
+                Ok(CommitOutcome::Committed)
+            }
         }
-        let Some(member) = member else {
-            let error = client("commit", "the source is no member of a Kafka group", false);
-            return Err(StepError::Fatal(error));
-        };
-        let producer = Arc::clone(&self.producer);
-        guarded(move || {
-            producer.send_offsets_to_transaction(&offsets, &member.metadata, STEP_TIMEOUT)?;
-            producer.commit_transaction(STEP_TIMEOUT)
-        })
     }
-
-    /// Replaces the producer: its initialisation ends or aborts whatever the old one left open.
-    fn replace_producer(&mut self) -> Result<(), LedgerError> {
-        self.producer = create_producer(&self.config, &self.config.slot)?;
-        self.initialised = false;
-        self.initialise()
-    }
-}
-
-/// Largest record that librdkafka sends with its default `message.max.bytes`.
-const MESSAGE_MAX: usize = 1_000_000;
-
-fn state_topic_settings(partitions: u32, replication: Option<u32>) -> TopicSettings {
-    let config = [
-        ("cleanup.policy", "compact"),
-        // Blocks are rewritten again and again: let the cleaner run early, and segments roll often enough for it.
-        ("min.cleanable.dirty.ratio", "0.1"),
-        ("segment.ms", "600000"),
-        ("segment.bytes", "104857600"),
-    ];
-    let config = config.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    TopicSettings { partitions, replication, config }
-}
-
-fn create_producer(config: &KafkaLedgerConfig, slot: &str) -> Result<Arc<BaseProducer<Context>>, LedgerError> {
-    let id = format!("{}-{slot}", config.group);
-    let id = config.transactions.then_some(id.as_str());
-    config
-        .connection
-        .producer(id)
-        .create_with_context(Context::default())
-        .map(Arc::new)
-        .map_err(|error| client("connect", &error.to_string(), false))
-}
-
-fn init_transactions(producer: &Arc<BaseProducer<Context>>, slot: &str) -> Result<(), LedgerError> {
-    producer.init_transactions(STEP_TIMEOUT).map_err(|error| match step_error(&error) {
-        StepError::Fenced => LedgerError::Fenced { slot: slot.to_owned() },
-        StepError::Fatal(error) => error,
-        StepError::Abort(reason) | StepError::Unknown(reason) => {
-            let said = producer.context().last_error().unwrap_or(reason);
-            client("initialise transactions", &said, true)
-        }
-    })
-}
-
-/// Runs calls that may hang on a thread of their own.
-fn guarded(work: impl FnOnce() -> Result<(), KafkaError> + Send + 'static) -> Result<(), StepError> {
-    let (sender, result) = mpsc::sync_channel(1);
-    let run = move || drop(sender.send(work()));
-    std::thread::Builder::new()
-        .name("arterial-commit".to_owned())
-        .spawn(run)
-        .map_err(|error| StepError::Fatal(client("start the commit", &error.to_string(), false)))?;
-    match result.recv_timeout(HANG_TIMEOUT) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(step_error(&error)),
-        Err(_) => Err(StepError::Fatal(client("commit", "the client library hangs", false))),
-    }
-}
-
-fn step_error(error: &KafkaError) -> StepError {
-    let fenced = matches!(
-        error.rdkafka_error_code(),
-        Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch)
-    );
-    let text = error.to_string();
-    match error {
-        _ if fenced => StepError::Fenced,
-        KafkaError::Transaction(inner) if inner.txn_requires_abort() => StepError::Abort(text),
-        KafkaError::Transaction(inner) if inner.is_fatal() => StepError::Fatal(client("transaction", &text, false)),
-        _ => StepError::Unknown(text),
-    }
-}
-
-fn is_abortable(error: &KafkaError) -> bool {
-    !matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::Fatal))
-}
-
-fn owned_headers(headers: &[Header]) -> OwnedHeaders {
-    let add = |all: OwnedHeaders, (name, value): &Header| all.insert(KafkaHeader { key: name, value: Some(value) });
-    headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), add)
 }
 
 impl Ledger for KafkaLedger {
     fn restore(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, LedgerError> {
-        self.initialise()?;
-        partitions.iter().map(|partition| self.restore_one(*partition)).collect()
+        self.broken = None;
+        if let Writer::Transactions(transactions) = &mut self.writer {
+            transactions.ready()?;
+        }
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let restorer = Restorer {
+            connection: &self.config.connection,
+            log: &self.log,
+            group: &self.config.group,
+            state_topic: &self.config.state.topic,
+            topics: &self.topics,
+            slot: &self.config.slot,
+            transaction_timeout: TRANSACTION_TIMEOUT,
+        };
+        let mut durable = restorer.restore(partitions)?;
+        let found = |partition: &Partition| (*partition, durable.remove(partition).unwrap_or_default());
+        let found: Vec<_> = partitions.iter().map(found).collect();
+        found.into_iter().map(|(partition, durable)| self.accept(partition, durable)).collect()
     }
 
     fn begin(&mut self) -> Result<(), LedgerError> {
-        self.initialise()?;
-        if !self.config.transactions {
-            return Ok(());
+        self.broken = None;
+        match &mut self.writer {
+            Writer::Transactions(transactions) => transactions.begin(),
+            Writer::Plain(_) => Ok(()),
         }
-        self.producer.begin_transaction().map_err(|error| match step_error(&error) {
-            StepError::Fenced => LedgerError::Fenced { slot: self.config.slot.clone() },
-            StepError::Fatal(error) => error,
-            StepError::Abort(reason) | StepError::Unknown(reason) => client("begin transaction", &reason, true),
-        })
     }
 
     fn append(&mut self, records: &Records) -> Result<(), LedgerError> {
+        let sinks = Arc::clone(&self.sinks);
         for record in records.iter() {
-            let (topic, _) = &self.config.sinks[record.sink as usize];
-            self.produce(topic, None, record)?;
+            let topic = sinks
+                .get(usize::from(record.sink))
+                .ok_or_else(|| self.failed("writing", &format!("there is no sink {}", record.sink), false))?;
+            self.queue(&Outgoing {
+                origin: Origin::Sink(record.sink),
+                topic,
+                partition: None,
+                key: record.key,
+                value: record.value,
+                headers: record.headers,
+                ts_ms: None,
+            })?;
         }
-        self.producer.poll(Duration::ZERO);
         Ok(())
     }
 
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
-        match self.try_commit(&commit) {
-            Ok(()) => Ok(CommitOutcome::Committed),
-            Err(StepError::Fenced) => Ok(CommitOutcome::Fenced),
-            Err(StepError::Fatal(error)) => Err(error),
-            Err(StepError::Abort(reason)) => {
-                tracing::warn!(reason, "transaction refused; aborting it");
-                self.abort()?;
-                Ok(CommitOutcome::Aborted)
-            }
-            Err(StepError::Unknown(reason)) => {
-                tracing::warn!(reason, "the transaction's outcome is unknown; replacing the producer");
-                match self.replace_producer() {
-                    Err(LedgerError::Fenced { .. }) => Ok(CommitOutcome::Fenced),
-                    Err(error) if !error.transient() => Err(error),
-                    // What could not be initialised yet is tried again before the next restore.
-                    _ => Ok(CommitOutcome::Unknown),
-                }
-            }
+        match self.end(&commit) {
+            Err(LedgerError::Fenced { .. }) => Ok(CommitOutcome::Fenced),
+            outcome => outcome,
         }
     }
 
     fn abort(&mut self) -> Result<(), LedgerError> {
-        if !self.config.transactions {
-            return Ok(());
-        }
-        // What was not sent yet need not be: it would only be aborted.
-        self.producer.purge(rdkafka::producer::PurgeConfig::default().queue());
-        match self.producer.abort_transaction(STEP_TIMEOUT).map_err(|error| step_error(&error)) {
-            Ok(()) => {
-                let _ = self.producer.context().take_failed_delivery();
+        self.broken = None;
+        match &mut self.writer {
+            Writer::Transactions(transactions) => transactions.abort(),
+            Writer::Plain(producer) => {
+                producer.purge();
                 Ok(())
             }
-            Err(StepError::Fenced) => Err(LedgerError::Fenced { slot: self.config.slot.clone() }),
-            Err(_) => self.replace_producer(),
         }
     }
+}
+
+fn state_record<'a>(
+    topic: &'a str,
+    number: i32,
+    key: &'a [u8],
+    value: Option<&'a [u8]>,
+    headers: &'a [Header],
+) -> Outgoing<'a> {
+    Outgoing { origin: Origin::State, topic, partition: Some(number), key: Some(key), value, headers, ts_ms: None }
+}
+
+/// Creates the state topic or checks its partitions.
+fn ensure_state_topic(
+    administrator: &Administrator,
+    state: &StateTopic,
+    topics: &[(Arc<str>, u32)],
+) -> Result<(), LedgerError> {
+    let needed = topics.iter().map(|(_, partitions)| *partitions).max().unwrap_or(1);
+    // Small segments, compacted early: a restore reads everything that compaction has not removed. A deletion
+    // outlives a slow restore by far.
+    let config = [
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", "67108864"),
+        ("segment.ms", "3600000"),
+        ("min.cleanable.dirty.ratio", "0.2"),
+        ("delete.retention.ms", "3600000"),
+    ];
+    let config = config.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let create = CreateTopic { partitions: needed, replication: state.replication, config };
+    let found = administrator.ensure(&state.topic, Some(&create))?;
+    if found.partitions == needed {
+        return Ok(());
+    }
+    let reason = format!(
+        "has {} partitions, but the source has {needed}: the number of partitions of a topic must not change under state",
+        found.partitions
+    );
+    Err(LedgerError::Topic { topic: state.topic.clone(), reason })
 }

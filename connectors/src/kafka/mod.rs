@@ -1,29 +1,92 @@
-//! Apache Kafka: a group member as source, transactions as ledger.
+//! Kafka as source, as ledger and as a place to write to (feature `kafka`, librdkafka 2.12).
 //!
-//! | module | what |
+//! | file | what |
 //! |---|---|
-//! | [`config`] | settings, and the properties that are refused |
-//! | `source` | [`KafkaSource`]: rebalances answered after the commit, batches from each partition's own queue |
-//! | `queue` | the one unsafe module: partition queues of librdkafka |
-//! | `ledger` | [`KafkaLedger`]: outputs, state and offsets in one transaction |
-//! | `changelog` | the state topic: what was committed of a partition, read back |
-//! | `topics` | topics that are created or looked for |
-//! | `writer` | [`KafkaWriter`]: a plain producer, for replays |
+//! | `config` | brokers, groups, topics -> settings of librdkafka's clients |
+//! | `properties` | the user's own librdkafka properties, checked without network |
+//! | `log` | librdkafka's log and errors without secrets; are the brokers there? |
+//! | `source` | [`KafkaSource`]: a member of a consumer group; `group` its rebalances, `start` where it reads from |
+//! | `reader` | one partition of it; `native` its queue, the only `unsafe` |
+//! | `ledger` | [`KafkaLedger`]: outputs, positions and state, durable together |
+//! | `transaction` | how a transaction ends; `producer` the producer under it |
+//! | `changelog` | the records of the state topic; `restore` how they are read back |
+//! | `topics` | [`ensure_topic`] |
+//! | `writer` | [`KafkaWriter`]: one topic in bulk, for `arterial replay` |
+//! | `embedded` | [`EmbeddedBroker`]: `brokers: embedded` |
+//!
+//! # Reading
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # use arterial_connectors::kafka::*;
+//! # use arterial_connectors::source::*;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let connection = KafkaConnection {
+//!     brokers: Brokers::List("127.0.0.1:9092".to_owned()),
+//!     client_id: "arterial.ring-road.0-0".to_owned(),
+//!     properties: Properties::default(),
+//! };
+//! let mut source = KafkaSource::open(KafkaSourceConfig {
+//!     connection,
+//!     topics: vec!["aarhus.traffic.observations.v1".to_owned()],
+//!     group: "arterial.ring-road".to_owned(),
+//!     instance_id: None,
+//!     start_at: StartAt::Earliest,
+//!     on_gap: OnGap::Fail,
+//!     until: Until::Forever,
+//! })?;
+//! loop {
+//!     match source.poll(Duration::from_millis(100))? {
+//!         // Restore first; a position that was committed takes the place of `Start`.
+//!         Some(SourceEvent::Assigned(partitions)) => {
+//!             for partition in partitions {
+//!                 source.seek(partition, SeekTo::Start)?;
+//!             }
+//!         }
+//!         Some(SourceEvent::Batch(batch)) => println!("{} rows", batch.payload.len()),
+//!         Some(SourceEvent::Revoked(partitions)) => source.release(&partitions)?, // after a commit
+//!         _ => {}
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! A batch may hold no rows: then only the position moved, past the markers of other people's transactions. With
+//! [`crate::source::Until::Latest`] the end of a partition is told once after every `seek`.
+//!
+//! # Limits
+//!
+//! * Queued records: `queued.max.messages.kbytes`, 16 MiB per partition unless the user says otherwise, plus one
+//!   fetch. A partition that is paused or waits for its first `seek` holds no more than that.
+//! * Records on their way out: `queue.buffering.max.kbytes`, 256 MiB; [`crate::ledger::Ledger::append`] waits.
+//! * A batch: 10,000 rows, about 4 MB.
+//! * The committed offset of a restore is asked for by a short-lived client of the ledger, which names the group but
+//!   is not a member of it; commits carry the membership of the source ([`crate::source::Source::group_metadata`]).
 
 mod changelog;
-pub mod config;
-mod context;
+mod config;
+mod embedded;
 mod group;
 mod ledger;
-mod queue;
+mod log;
+mod native;
+mod producer;
+mod properties;
+mod query;
+mod reader;
+mod rebalance;
+mod restore;
 mod source;
+mod start;
 mod topics;
+mod transaction;
 mod writer;
 
-pub use config::{
-    KafkaConnection, KafkaLedgerConfig, KafkaSourceConfig, RefusedProperty, TopicSettings, refused_properties,
-};
-pub use ledger::KafkaLedger;
+pub use config::{Brokers, KafkaConnection, KafkaSourceConfig};
+pub use embedded::EmbeddedBroker;
+pub use ledger::{KafkaLedger, KafkaLedgerConfig, SinkTopic, StateTopic};
+pub use log::Redactor;
+pub use properties::{Properties, PropertyError, check_properties};
 pub use source::KafkaSource;
-pub use topics::ensure_topic;
+pub use topics::{CreateTopic, TopicState, ensure_topic};
 pub use writer::KafkaWriter;

@@ -1,438 +1,318 @@
-//! Topics of a broker -> batches of one partition's records, as a member of a consumer group.
+//! Topics of a consumer group -> batches of rows, partitions that come and go. See [`crate::source`] for the
+//! contract. Never commits an offset: the ledger does, together with outputs and state.
 //!
-//! A rebalance is answered when the worker is done with it: partitions that come are assigned once the worker has said
-//! where each starts ([`Source::seek`]), partitions that go are given up once it has committed ([`Source::release`]).
+//! How it goes: librdkafka reports a rebalance through [`super::rebalance`]. An assignment is answered at once with
+//! nothing (so that the group goes on), and each partition is started where [`Source::seek`] says. A revocation is
+//! answered when the worker has released every partition of it, and by then it has committed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::KafkaSourceConfig;
-use super::context::{Context, Rebalance};
-use super::group::GroupMember;
-use super::queue::{Notice, PartitionQueue, known_end};
-use crate::payload::{Payload, RawRows};
+use super::log::ClientLog;
+use super::native::{MessageBuffer, Wakeup};
+use super::query;
+use super::reader::{BATCH_ROWS_MAX, Reader};
+use super::rebalance::SourceContext;
 use crate::position::Partition;
-use crate::source::{GroupMetadata, OnGap, SeekTo, Source, SourceBatch, SourceError, SourceEvent, StartAt, Until};
+use crate::source::{GroupMetadata, SeekTo, Source, SourceError, SourceEvent};
 
-/// How long a question to the broker may take.
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to sleep on the event queue while every partition's queue is empty: the latency this adds.
-const IDLE_WAIT: Duration = Duration::from_millis(1);
+pub(super) type SourceConsumer = BaseConsumer<SourceContext>;
 
-/// A reader of Kafka topics.
+/// How long a topic may be unknown to brokers that answer: one that was just created takes a moment to spread.
+pub(super) const TOPIC_GRACE: Duration = Duration::from_secs(3);
+
+/// Pause between looks at whether the topics exist.
+pub(super) const TOPIC_CHECK_EVERY: Duration = Duration::from_millis(300);
+
+/// Longest sleep without looking at the queues: librdkafka rings for every arrival, this only bounds a mistake.
+const NAP_MAX: Duration = Duration::from_secs(1);
+
+/// How long closing may take before the client is left to itself (librdkafka can hang there when brokers are away).
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A member of a consumer group as a [`Source`].
 pub struct KafkaSource {
-    config: KafkaSourceConfig,
-    consumer: std::sync::Arc<BaseConsumer<Context>>,
-    owned: BTreeMap<Partition, Reading>,
-    /// Partitions of the rebalance at hand that have no start yet, and those that have.
-    unassigned: Vec<Partition>,
-    starts: Vec<(Partition, i64)>,
-    events: VecDeque<SourceEvent>,
-    /// The partition that is looked at first next time.
-    turn: usize,
+    pub(super) config: KafkaSourceConfig,
+    pub(super) topics: Vec<Arc<str>>,
+    // Before the consumer: its queues go first.
+    pub(super) readers: BTreeMap<Partition, Reader>,
+    pub(super) consumer: Option<Arc<SourceConsumer>>,
+    pub(super) wakeup: Arc<Wakeup>,
+    pub(super) log: Arc<ClientLog>,
+    pub(super) buffer: MessageBuffer,
+    /// What happened and was not told yet.
+    pub(super) events: VecDeque<SourceEvent>,
+    /// Assigned partitions whose ends are still to be captured.
+    pub(super) arriving: Vec<Partition>,
+    /// Ends captured when a partition was first assigned.
+    pub(super) ends: BTreeMap<Partition, i64>,
+    /// Partitions of a revocation that is not answered yet.
+    pub(super) revoked: Option<Vec<Partition>>,
+    /// The partition to look at first, so that all get their turn.
+    pub(super) turn: usize,
+    pub(super) topics_check: Option<TopicsCheck>,
+    /// Partitions that cannot be read on until a broker answers.
+    pub(super) unsettled: Vec<Partition>,
 }
 
-/// One owned partition.
-struct Reading {
-    queue: PartitionQueue,
-    next_offset: i64,
-    /// Where a bounded run ends.
-    end: Option<i64>,
-    ended: bool,
-    paused: bool,
-    skipped: u64,
-    /// Given to librdkafka; before that it is only owned.
-    assigned: bool,
-    /// Asked back by the group: nothing more is delivered.
-    revoked: bool,
+/// Do the topics exist? Asked until the brokers say yes, and again when they say no later.
+pub(super) struct TopicsCheck {
+    pub(super) next: Instant,
+    pub(super) missing_since: Option<Instant>,
+}
+
+/// What a [`super::KafkaLedger`] needs to commit offsets for this member.
+pub(super) struct KafkaMember {
+    pub(super) metadata: Arc<ConsumerGroupMetadata>,
+    consumer: Weak<SourceConsumer>,
+}
+
+impl KafkaMember {
+    /// Commits offsets outside a transaction. Waits for the brokers' answer.
+    pub(super) fn commit(&self, offsets: &TopicPartitionList) -> Result<(), KafkaError> {
+        match self.consumer.upgrade() {
+            Some(consumer) => consumer.commit(offsets, rdkafka::consumer::CommitMode::Sync),
+            None => Err(KafkaError::Canceled),
+        }
+    }
 }
 
 impl KafkaSource {
-    /// Joins the group. Topics are looked for when partitions are asked about.
+    /// Joins the group. Returns at once: brokers that are away are waited for in [`Source::poll`].
     ///
     /// # Errors
-    /// [`SourceError::Config`] where librdkafka refuses a setting.
+    /// [`SourceError::Config`] where librdkafka does not accept the settings.
     pub fn open(config: KafkaSourceConfig) -> Result<Self, SourceError> {
-        let client = config.connection.consumer(&config.group, true);
-        let consumer: BaseConsumer<Context> = client
-            .create_with_context(Context::default())
-            .map_err(|error| SourceError::Config { what: "kafka properties".to_owned(), reason: error.to_string() })?;
-        let topics: Vec<&str> = config.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(|error| failed("subscribe", &error))?;
+        let log = config.connection.log();
+        let wakeup = Arc::new(Wakeup::default());
+        let invalid = |error: &KafkaError| SourceError::Config {
+            what: "kafka".to_owned(),
+            reason: log.redact(&error.to_string()),
+        };
+        if config.topics.is_empty() {
+            return Err(SourceError::Config { what: "topics".to_owned(), reason: "no topic is given".to_owned() });
+        }
+        let context = SourceContext::new(Arc::clone(&log));
+        let mut consumer: SourceConsumer =
+            config.client().create_with_context(context).map_err(|error| invalid(&error))?;
+        let bell = Arc::clone(&wakeup);
+        consumer.set_nonempty_callback(move || bell.ring());
+        let names: Vec<&str> = config.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&names).map_err(|error| invalid(&error))?;
         Ok(Self {
+            topics: config.topics.iter().map(|topic| Arc::from(topic.as_str())).collect(),
             config,
-            consumer: std::sync::Arc::new(consumer),
-            owned: BTreeMap::new(),
-            unassigned: Vec::new(),
-            starts: Vec::new(),
+            readers: BTreeMap::new(),
+            consumer: Some(Arc::new(consumer)),
+            wakeup,
+            log,
+            buffer: MessageBuffer::new(BATCH_ROWS_MAX),
             events: VecDeque::new(),
+            arriving: Vec::new(),
+            ends: BTreeMap::new(),
+            revoked: None,
             turn: 0,
+            topics_check: Some(TopicsCheck { next: Instant::now(), missing_since: None }),
+            unsettled: Vec::new(),
         })
     }
 
-    fn topic(&self, partition: Partition) -> &str {
-        &self.config.topics[partition.topic as usize]
+    pub(super) fn consumer(&self) -> Result<&Arc<SourceConsumer>, SourceError> {
+        self.consumer.as_ref().ok_or(SourceError::Client {
+            operation: "reading",
+            reason: "the source is closed".to_owned(),
+            transient: false,
+        })
     }
 
-    fn named(&self, topic: &str, number: i32) -> Option<Partition> {
-        let index = self.config.topics.iter().position(|known| known == topic)?;
-        Some(Partition { topic: index as u16, number })
+    pub(super) fn client_error(&self, operation: &'static str, error: &KafkaError) -> SourceError {
+        let reason = self.log.redact(&error.to_string());
+        SourceError::Client { operation, reason, transient: query::passing(error) }
     }
 
-    fn list(&self, partitions: &[Partition]) -> TopicPartitionList {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for partition in partitions {
-            list.add_partition(self.topic(*partition), partition.number);
-        }
-        list
+    pub(super) fn partition_of(&self, topic: &str, number: i32) -> Option<Partition> {
+        let index = self.topics.iter().position(|known| &**known == topic)?;
+        Some(Partition { topic: u16::try_from(index).ok()?, number })
     }
 
-    /// Serves librdkafka's events and turns rebalances into ours.
-    fn serve(&mut self, wait: Duration) -> Result<(), SourceError> {
-        if let Some(Err(error)) = self.consumer.poll(wait) {
-            self.mind(&error)?;
-        }
-        while let Some(rebalance) = self.consumer.context().next_rebalance() {
-            match rebalance {
-                Rebalance::Assign(list) => self.assigned(&list)?,
-                Rebalance::Revoke(list) => self.revoked(&list)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Errors of the event queue: most mend themselves and show in `connected`.
-    fn mind(&self, error: &KafkaError) -> Result<(), SourceError> {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                Err(SourceError::TopicMissing {
-                    topic: self.config.topics.join(", "),
-                    brokers: self.config.connection.brokers.clone(),
-                })
-            }
-            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::TopicAuthorizationFailed) => Err(failed("poll", error)),
-            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => Err(failed("join group", error)),
-            _ => {
-                tracing::debug!(%error, "consumer event");
-                Ok(())
-            }
-        }
-    }
-
-    fn assigned(&mut self, list: &[(String, i32)]) -> Result<(), SourceError> {
-        let mut partitions = Vec::new();
-        for (topic, number) in list {
-            let Some(partition) = self.named(topic, *number) else { continue };
-            let queue = PartitionQueue::cut_off(&self.consumer, topic, *number)
-                .ok_or_else(|| client_error("open partition queue", "out of memory", false))?;
-            let end = match self.config.until {
-                Until::Forever => None,
-                Until::Latest => Some(self.watermarks(topic, *number)?.1),
-            };
-            let reading = Reading {
-                queue,
-                next_offset: 0,
-                end,
-                ended: false,
-                paused: false,
-                skipped: 0,
-                assigned: false,
-                revoked: false,
-            };
-            self.owned.insert(partition, reading);
-            partitions.push(partition);
-        }
-        if partitions.is_empty() {
-            let none = TopicPartitionList::new();
-            return self.consumer.incremental_assign(&none).map_err(|error| failed("assign", &error));
-        }
-        self.unassigned.extend(&partitions);
-        self.events.push_back(SourceEvent::Assigned(partitions));
-        Ok(())
-    }
-
-    fn revoked(&mut self, list: &[(String, i32)]) -> Result<(), SourceError> {
-        let partitions: Vec<Partition> = list.iter().filter_map(|(topic, number)| self.named(topic, *number)).collect();
-        for partition in &partitions {
-            if let Some(reading) = self.owned.get_mut(partition) {
-                reading.revoked = true;
-            }
-        }
-        if self.consumer.assignment_lost() {
-            self.release(&partitions)?;
-            self.events.push_back(SourceEvent::Lost(partitions));
-        } else {
-            self.events.push_back(SourceEvent::Revoked(partitions));
-        }
-        Ok(())
-    }
-
-    fn watermarks(&self, topic: &str, number: i32) -> Result<(i64, i64), SourceError> {
-        self.consumer.fetch_watermarks(topic, number, ASK_TIMEOUT).map_err(|error| failed("ask for offsets", &error))
-    }
-
-    /// The next batch of any partition that has one.
-    fn read(&mut self) -> Result<Option<SourceEvent>, SourceError> {
-        let partitions: Vec<Partition> = self.owned.keys().copied().collect();
+    /// Looks at every partition once, from the one whose turn it is, until one has rows.
+    fn read(&mut self) -> Result<(), SourceError> {
+        let partitions: Vec<Partition> = self.readers.keys().copied().collect();
         for step in 0..partitions.len() {
-            let partition = partitions[(self.turn + step) % partitions.len()];
-            if let Some(event) = self.read_partition(partition)? {
-                self.turn = (self.turn + step + 1) % partitions.len();
-                return Ok(Some(event));
+            let index = (self.turn + step) % partitions.len();
+            let Some(reader) = self.readers.get_mut(&partitions[index]) else { continue };
+            let look = reader.look(&mut self.buffer);
+            let ended = reader.ended && reader.queue.is_some() && look.batch.is_some();
+            if look.batch.is_none() && look.trouble.is_none() {
+                continue;
+            }
+            self.turn = index + 1;
+            self.events.extend(look.batch.map(SourceEvent::Batch));
+            if ended {
+                self.events.push_back(SourceEvent::End(partitions[index]));
+            }
+            if let Some(trouble) = look.trouble {
+                self.settle(partitions[index], trouble)?;
+            }
+            if !self.events.is_empty() {
+                return Ok(());
             }
         }
-        Ok(None)
-    }
-
-    fn read_partition(&mut self, partition: Partition) -> Result<Option<SourceEvent>, SourceError> {
-        let Some(reading) = self.owned.get_mut(&partition) else { return Ok(None) };
-        if !reading.assigned || reading.paused || reading.revoked || reading.ended {
-            return Ok(None);
-        }
-        let mut rows = RawRows::default();
-        let (notices, beyond) = reading.queue.read(&mut rows, reading.end);
-        let mut reached = beyond.then_some(reading.end).flatten();
-        let mut gone = false;
-        for notice in notices {
-            match notice {
-                Notice::End(offset) => reached = reached.or(Some(offset)),
-                Notice::OffsetGone => gone = true,
-                Notice::Failed(reason) => tracing::warn!(?partition, reason, "reading failed; the client tries again"),
+        for (partition, reader) in &mut self.readers {
+            if let Some(batch) = reader.look_past_markers() {
+                self.events.push_back(SourceEvent::Batch(batch));
+                if reader.ended {
+                    self.events.push_back(SourceEvent::End(*partition));
+                }
             }
         }
-        if let Some(last) = rows.len().checked_sub(1) {
-            reading.next_offset = rows.row(last).offset + 1;
-        }
-        if reading.end.is_some_and(|end| reading.next_offset.max(reached.unwrap_or(0)) >= end) {
-            reading.ended = true;
-            self.events.push_back(SourceEvent::End(partition));
-        }
-        let (next_offset, skipped) = (reading.next_offset, std::mem::take(&mut reading.skipped));
-        if gone {
-            self.step_over_gap(partition, next_offset)?;
-        }
-        if rows.is_empty() {
-            if let Some(reading) = self.owned.get_mut(&partition) {
-                reading.skipped += skipped;
-            }
-            return Ok(self.events.pop_front());
-        }
-        Ok(Some(SourceEvent::Batch(SourceBatch { partition, payload: Payload::Raw(rows), next_offset, skipped })))
-    }
-
-    /// The offset to read is gone: fail, or go on from the oldest record left.
-    fn step_over_gap(&mut self, partition: Partition, wanted: i64) -> Result<(), SourceError> {
-        let earliest = self.check_gap(partition, wanted)?;
-        if let Some(reading) = self.owned.get_mut(&partition) {
-            reading.skipped += u64::try_from(earliest - wanted).unwrap_or(0);
-            reading.next_offset = earliest;
-        }
-        self.seek_assigned(partition, earliest)
-    }
-
-    /// Where reading can begin at or after `wanted`.
-    fn check_gap(&self, partition: Partition, wanted: i64) -> Result<i64, SourceError> {
-        let topic = self.topic(partition);
-        let (earliest, _) = self.watermarks(topic, partition.number)?;
-        match self.config.on_gap {
-            OnGap::Fail if wanted < earliest => {
-                Err(SourceError::Gap { topic: topic.to_owned(), partition: partition.number, wanted, earliest })
-            }
-            _ => Ok(wanted.max(earliest)),
-        }
-    }
-
-    fn seek_assigned(&self, partition: Partition, offset: i64) -> Result<(), SourceError> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(self.topic(partition), partition.number, Offset::Offset(offset))
-            .map_err(|error| failed("seek", &error))?;
-        self.consumer.seek_partitions(list, ASK_TIMEOUT).map(drop).map_err(|error| failed("seek", &error))
-    }
-
-    fn start_offset(&self, partition: Partition) -> Result<i64, SourceError> {
-        let topic = self.topic(partition);
-        let (low, high) = self.watermarks(topic, partition.number)?;
-        let StartAt::Timestamp(millis) = self.config.start_at else {
-            return Ok(if self.config.start_at == StartAt::Earliest { low } else { high });
-        };
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition.number, Offset::Offset(millis))
-            .map_err(|error| failed("ask for offsets", &error))?;
-        let found =
-            self.consumer.offsets_for_times(list, ASK_TIMEOUT).map_err(|error| failed("ask for offsets", &error))?;
-        match found.find_partition(topic, partition.number).map(|one| one.offset()) {
-            Some(Offset::Offset(offset)) if offset >= 0 => Ok(offset),
-            // No record is that young: whatever comes from now on.
-            _ => Ok(high),
-        }
-    }
-
-    /// Answers the rebalance once every partition of it has a start.
-    fn assign_started(&mut self) -> Result<(), SourceError> {
-        if !self.unassigned.is_empty() {
-            return Ok(());
-        }
-        let mut list = TopicPartitionList::with_capacity(self.starts.len());
-        for (partition, offset) in self.starts.drain(..) {
-            let topic = &self.config.topics[partition.topic as usize];
-            list.add_partition_offset(topic, partition.number, Offset::Offset(offset))
-                .map_err(|error| failed("assign", &error))?;
-            if let Some(reading) = self.owned.get_mut(&partition) {
-                reading.assigned = true;
-            }
-        }
-        self.consumer.incremental_assign(&list).map_err(|error| failed("assign", &error))
-    }
-}
-
-impl Drop for KafkaSource {
-    fn drop(&mut self) {
-        // Queues go before the client that they belong to, and closing must not wait for an answer of ours.
-        self.owned.clear();
-        self.consumer.context().close();
+        Ok(())
     }
 }
 
 impl Source for KafkaSource {
     fn poll(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, SourceError> {
         let deadline = Instant::now() + timeout;
-        self.serve(Duration::ZERO)?;
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
             }
-            if let Some(event) = self.read()? {
-                return Ok(Some(event));
+            self.wakeup.reset();
+            self.serve()?;
+            self.announce()?;
+            self.settle_again()?;
+            if self.events.is_empty() {
+                self.read()?;
+            }
+            if !self.events.is_empty() {
+                continue;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(None);
             }
-            self.serve(left.min(IDLE_WAIT))?;
+            let nap = if self.topics_check.is_some() { TOPIC_CHECK_EVERY } else { NAP_MAX };
+            self.check_topics(left)?;
+            self.wakeup.wait(left.min(nap));
         }
     }
 
     fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
-        if !self.owned.contains_key(&partition) {
-            return Err(SourceError::NotAssigned(partition));
+        let reader = self.readers.get(&partition).ok_or(SourceError::NotAssigned(partition))?;
+        if reader.revoked {
+            // It will not be delivered again; what it stands at no longer matters.
+            return Ok(());
         }
-        let (offset, skipped) = match to {
-            SeekTo::Start => (self.start_offset(partition)?, 0),
-            SeekTo::Offset(wanted) => {
-                let offset = self.check_gap(partition, wanted)?;
-                (offset, u64::try_from(offset - wanted).unwrap_or(0))
-            }
+        self.events.retain(|event| !concerns(event, partition));
+        let from = match to {
+            SeekTo::Offset(offset) => Some(offset),
+            SeekTo::Start => self.start_offset(partition)?,
         };
-        let Some(reading) = self.owned.get_mut(&partition) else { return Ok(()) };
-        reading.next_offset = offset;
-        reading.skipped = skipped;
-        reading.ended = false;
-        if reading.end.is_some_and(|end| offset >= end) {
-            reading.ended = true;
-            self.events.push_back(SourceEvent::End(partition));
-        }
-        if self.owned.get(&partition).is_some_and(|reading| reading.assigned) {
-            return self.seek_assigned(partition, offset);
-        }
-        self.unassigned.retain(|other| *other != partition);
-        self.starts.retain(|(other, _)| *other != partition);
-        self.starts.push((partition, offset));
-        self.assign_started()
+        self.start(partition, from)
     }
 
     fn release(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        let list = self.list(partitions);
         for partition in partitions {
-            self.owned.remove(partition);
+            self.readers.remove(partition);
         }
-        self.unassigned.retain(|other| !partitions.contains(other));
-        self.starts.retain(|(other, _)| !partitions.contains(other));
-        self.events.retain(|event| !matches!(event, SourceEvent::End(partition) if partitions.contains(partition)));
-        self.consumer.incremental_unassign(&list).map_err(|error| failed("give partitions up", &error))
+        let Some(revoked) = &self.revoked else { return Ok(()) };
+        if revoked.iter().any(|partition| self.readers.contains_key(partition)) {
+            return Ok(());
+        }
+        let revoked = self.revoked.take().unwrap_or_default();
+        let consumer = Arc::clone(self.consumer()?);
+        self.give_up(&consumer, &revoked)
     }
 
     fn pause(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        for partition in partitions {
-            if let Some(reading) = self.owned.get_mut(partition) {
-                reading.paused = true;
-            }
-        }
-        self.consumer.pause(&self.list(partitions)).map_err(|error| failed("pause", &error))
+        // Its queue is left alone and fills up to its bound: nothing is fetched twice.
+        self.set_paused(partitions, true)
     }
 
     fn resume(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        for partition in partitions {
-            if let Some(reading) = self.owned.get_mut(partition) {
-                reading.paused = false;
-            }
-        }
-        self.consumer.resume(&self.list(partitions)).map_err(|error| failed("resume", &error))
+        self.set_paused(partitions, false)
     }
 
     fn lag_rows(&self) -> Vec<(Partition, u64)> {
-        let lag = |(partition, reading): (&Partition, &Reading)| {
-            let end = known_end(self.consumer.as_ref(), self.topic(*partition), partition.number)?;
-            let end = reading.end.map_or(end, |bounded| end.min(bounded));
-            Some((*partition, u64::try_from(end - reading.next_offset).unwrap_or(0)))
-        };
-        self.owned.iter().filter_map(lag).collect()
+        self.readers.values().filter_map(|reader| Some((reader.partition, reader.lag_rows()?))).collect()
     }
 
     fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError> {
-        self.serve(Duration::ZERO)?;
-        let mut counts = Vec::new();
+        let consumer = Arc::clone(self.consumer()?);
+        let mut counts = Vec::with_capacity(self.config.topics.len());
         for topic in &self.config.topics {
-            let metadata = self.consumer.fetch_metadata(Some(topic), ASK_TIMEOUT).map_err(|error| {
-                let reason = self.consumer.context().last_error().unwrap_or_else(|| error.to_string());
-                client_error("ask for the topic", &reason, true)
-            })?;
-            let found = metadata.topics().iter().find(|one| one.name() == topic);
-            match found.map(|one| (one.error(), one.partitions().len())) {
-                Some((None, count)) if count > 0 => counts.push(count as u32),
-                _ => {
-                    return Err(SourceError::TopicMissing {
-                        topic: topic.clone(),
-                        brokers: self.config.connection.brokers.clone(),
-                    });
+            let mut found = None;
+            let deadline = Instant::now() + TOPIC_GRACE;
+            while found.is_none() && Instant::now() < deadline {
+                found = query::insist(query::ANSWER_TIMEOUT, |timeout| {
+                    query::partition_count(consumer.client(), topic, timeout)
+                })
+                .map_err(|error| self.client_error("asking for partitions", &error))?;
+                if found.is_none() {
+                    std::thread::sleep(TOPIC_CHECK_EVERY);
                 }
             }
+            counts.push(found.ok_or_else(|| SourceError::TopicMissing {
+                topic: topic.clone(),
+                brokers: self.config.connection.brokers.servers().to_owned(),
+            })?);
         }
         Ok(counts)
     }
 
     fn group_metadata(&self) -> Option<GroupMetadata> {
-        GroupMember::of(&self.consumer).map(GroupMetadata::new)
+        let consumer = self.consumer.as_ref()?;
+        let metadata = Arc::new(consumer.group_metadata()?);
+        let member = KafkaMember { metadata, consumer: Arc::downgrade(consumer) };
+        Some(GroupMetadata::new(member))
     }
 
     fn connected(&self) -> Result<(), String> {
-        self.consumer.context().connected()
+        self.log.connected()
     }
 }
 
-fn client_error(operation: &'static str, reason: &str, transient: bool) -> SourceError {
-    SourceError::Client { operation, reason: reason.to_owned(), transient }
+/// Whether an event that was not told yet is about rows of this partition.
+fn concerns(event: &SourceEvent, partition: Partition) -> bool {
+    match event {
+        SourceEvent::Batch(batch) => batch.partition == partition,
+        SourceEvent::End(ended) => *ended == partition,
+        _ => false,
+    }
 }
 
-/// A librdkafka error; those of the network may pass.
-fn failed(operation: &'static str, error: &KafkaError) -> SourceError {
-    let passing = matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::RequestTimedOut
-                | RDKafkaErrorCode::LeaderNotAvailable
-                | RDKafkaErrorCode::NotLeaderForPartition
-                | RDKafkaErrorCode::CoordinatorLoadInProgress
-                | RDKafkaErrorCode::CoordinatorNotAvailable
-                | RDKafkaErrorCode::NotCoordinator
-        )
-    );
-    client_error(operation, &error.to_string(), passing)
+impl KafkaSource {
+    fn set_paused(&mut self, partitions: &[Partition], paused: bool) -> Result<(), SourceError> {
+        for partition in partitions {
+            let reader = self.readers.get_mut(partition).ok_or(SourceError::NotAssigned(*partition))?;
+            reader.paused = paused;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        let Some(consumer) = self.consumer.take() else { return };
+        consumer.context().close();
+        self.readers.clear();
+        if let Some(revoked) = self.revoked.take() {
+            let _ = self.give_up(&consumer, &revoked);
+        }
+        // Closing waits for the group's coordinator; librdkafka can hang there for ever.
+        let (done, closed) = std::sync::mpsc::channel();
+        let closing = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || {
+            drop(consumer);
+            let _ = done.send(());
+        });
+        if closing.is_ok() && closed.recv_timeout(CLOSE_TIMEOUT).is_err() {
+            tracing::warn!("the consumer did not close within {} s and is left behind", CLOSE_TIMEOUT.as_secs());
+        }
+    }
 }

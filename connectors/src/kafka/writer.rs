@@ -1,79 +1,96 @@
-//! A plain producer for replays: as many records as it is given, in order per key, each acknowledged by `flush`.
+//! Records -> one topic, in bulk and outside transactions: what `arterial replay` writes with. Every record is
+//! delivered once and in order of its partition, or [`KafkaWriter::flush`] says which was not.
 
 use std::time::Duration;
 
-use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use super::config::KafkaConnection;
+use super::producer::{Failure, Origin, Outgoing, RecordProducer, SendError};
+use crate::ledger::LedgerError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::config::{KafkaConnection, TopicSettings};
-use super::context::Context;
-use super::topics::{client, ensure_topic};
-use crate::ledger::LedgerError;
-
-/// Longest wait for the broker to acknowledge what was sent.
+/// How long a flush waits; records time out on their own after five minutes.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Writes records to one topic.
+/// Writes to one topic; keys decide the partition by murmur2, keyless records go round.
 pub struct KafkaWriter {
-    producer: BaseProducer<Context>,
     topic: String,
-    sent: u64,
+    producer: RecordProducer,
+    accepted: u64,
 }
 
 impl KafkaWriter {
-    /// Connects, and creates the topic where `create` says how and it is missing.
+    /// Opens a writer. The topic has to exist: see [`super::ensure_topic`].
     ///
     /// # Errors
-    /// As [`ensure_topic`].
-    pub fn open(
-        connection: &KafkaConnection,
-        topic: &str,
-        create: Option<&TopicSettings>,
-    ) -> Result<Self, LedgerError> {
-        ensure_topic(connection, topic, create)?;
-        let producer = connection
-            .producer(None)
-            .create_with_context(Context::default())
-            .map_err(|error| client("connect", &error.to_string(), false))?;
-        Ok(Self { producer, topic: topic.to_owned(), sent: 0 })
+    /// [`LedgerError::Client`] where librdkafka does not accept the settings.
+    pub fn open(connection: &KafkaConnection, topic: &str) -> Result<Self, LedgerError> {
+        let producer = RecordProducer::open(&connection.bulk_producer(), &connection.log())?;
+        Ok(Self { topic: topic.to_owned(), producer, accepted: 0 })
     }
 
-    /// Sends one record; waits where the client's buffer is full. `timestamp_ms`: the present unless given.
+    /// Queues one record; waits while the queue is full. `ts_ms`: milliseconds since 1970 UTC, the present unless
+    /// given (a topic with retention soon deletes records with old timestamps).
     ///
     /// # Errors
-    /// [`LedgerError::Client`] where the record cannot be sent or an earlier one was refused.
-    pub fn send(&mut self, key: Option<&[u8]>, value: &[u8], timestamp_ms: Option<i64>) -> Result<(), LedgerError> {
-        self.sent += 1;
-        if self.sent.is_multiple_of(4096) {
-            self.producer.poll(Duration::ZERO);
-            self.check()?;
+    /// [`LedgerError::TooLarge`], and the failure of an earlier record.
+    pub fn send(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, ts_ms: Option<i64>) -> Result<(), LedgerError> {
+        self.send_to(None, key, value, ts_ms)
+    }
+
+    /// As [`KafkaWriter::send`], to a partition that the key does not decide.
+    ///
+    /// # Errors
+    /// As [`KafkaWriter::send`].
+    pub fn send_to(
+        &mut self,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        ts_ms: Option<i64>,
+    ) -> Result<(), LedgerError> {
+        let outgoing =
+            Outgoing { origin: Origin::Sink(0), topic: &self.topic, partition, key, value, headers: &[], ts_ms };
+        match self.producer.send(&outgoing) {
+            Ok(()) => {}
+            Err(SendError::TooLarge { bytes }) => return Err(too_large(bytes, &self.producer)),
+            Err(SendError::Fenced) => return Err(failed("writing", "the producer was fenced".to_owned(), false)),
+            Err(SendError::Refused(error)) => return Err(failed("writing", error.to_string(), false)),
         }
-        loop {
-            let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.topic).payload(value);
-            record.key = key;
-            record.timestamp = timestamp_ms;
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    self.producer.poll(Duration::from_millis(5));
-                    self.check()?;
-                }
-                Err((error, _)) => return Err(client("send", &error.to_string(), false)),
+        self.accepted += 1;
+        self.producer.take_failure().map_or(Ok(()), |failure| Err(self.explain(failure)))
+    }
+
+    /// Waits until everything is delivered; the number of records delivered since the writer was opened.
+    ///
+    /// # Errors
+    /// The first record that could not be delivered; [`LedgerError::Client`] where the brokers do not answer.
+    pub fn flush(&mut self) -> Result<u64, LedgerError> {
+        let flushed = self.producer.flush(FLUSH_TIMEOUT);
+        if let Some(failure) = self.producer.take_failure() {
+            return Err(self.explain(failure));
+        }
+        if !flushed {
+            let reason = format!("not everything was delivered within {} s", FLUSH_TIMEOUT.as_secs());
+            return Err(failed("flushing", reason, true));
+        }
+        Ok(self.accepted)
+    }
+
+    fn explain(&self, failure: Failure) -> LedgerError {
+        match failure.code {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => too_large(failure.bytes, &self.producer),
+            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                LedgerError::Topic { topic: self.topic.clone(), reason: "does not exist".to_owned() }
             }
+            _ => failed("delivering a record", failure.reason, true),
         }
     }
+}
 
-    /// Waits until every record is acknowledged.
-    ///
-    /// # Errors
-    /// [`LedgerError::Client`] where one was refused or the broker does not answer.
-    pub fn flush(&mut self) -> Result<(), LedgerError> {
-        self.producer.flush(FLUSH_TIMEOUT).map_err(|error| client("flush", &error.to_string(), true))?;
-        self.check()
-    }
+fn too_large(bytes: usize, producer: &RecordProducer) -> LedgerError {
+    LedgerError::TooLarge { sink: 0, bytes, limit: producer.message_bytes_max() }
+}
 
-    fn check(&self) -> Result<(), LedgerError> {
-        self.producer.context().take_failed_delivery().map_or(Ok(()), |reason| Err(client("send", &reason, false)))
-    }
+fn failed(operation: &'static str, reason: String, transient: bool) -> LedgerError {
+    LedgerError::Client { operation, reason, transient }
 }

@@ -1,0 +1,305 @@
+//! Committed offsets and the state topic -> what is durable of a partition. An open transaction of a dead worker is
+//! shut out on the way. Writes nothing.
+//!
+//! The order matters. First the committed offset: the broker does not tell it while a transaction that moves it is
+//! undecided. Then the end of the state topic's partition: every state record of that transaction lies below it.
+//! Then a read of committed records up to that end, which is complete only once no transaction below it is open.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message};
+use rdkafka::producer::Producer;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::changelog::{PartitionState, SLOT_HEADER};
+use super::config::{Isolation, KafkaConnection};
+use super::log::{ClientLog, PlainContext};
+use super::producer::RecordProducer;
+use super::query;
+use crate::ledger::LedgerError;
+use crate::position::Partition;
+
+/// How long an open transaction may end by itself before its writer is shut out. A worker that lives and was asked
+/// to hand over has committed before.
+const OPEN_TRANSACTION_GRACE: Duration = Duration::from_secs(2);
+
+/// Pause between looks at an open transaction.
+const OPEN_TRANSACTION_PAUSE: Duration = Duration::from_millis(50);
+
+/// Longest wait for one record of the state topic before the read counts as failed.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a scan for a dead worker's records may take.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What is durable of one partition, before it is judged.
+#[derive(Debug, Default)]
+pub(super) struct Durable {
+    pub(super) committed: Option<i64>,
+    pub(super) state: PartitionState,
+}
+
+/// Reads what is durable. Lives for one restore.
+pub(super) struct Restorer<'a> {
+    pub(super) connection: &'a KafkaConnection,
+    pub(super) log: &'a Arc<ClientLog>,
+    pub(super) group: &'a str,
+    pub(super) state_topic: &'a str,
+    /// Names of the source's topics.
+    pub(super) topics: &'a [(Arc<str>, u32)],
+    /// The slot of this worker, whose own earlier transaction is shut out already.
+    pub(super) slot: &'a str,
+    pub(super) transaction_timeout: Duration,
+}
+
+type Reader = BaseConsumer<PlainContext>;
+
+/// First offset, end of decided records, end of all records.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    low: i64,
+    stable: i64,
+    high: i64,
+}
+
+impl Restorer<'_> {
+    pub(super) fn restore(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, Durable>, LedgerError> {
+        let committed_reader = self.reader(Isolation::Committed)?;
+        let uncommitted_reader = self.reader(Isolation::Uncommitted)?;
+        let numbers: BTreeSet<i32> = partitions.iter().map(|partition| partition.number).collect();
+        let deadline = Instant::now() + self.transaction_timeout + query::ANSWER_TIMEOUT;
+
+        let committed = self.committed(&committed_reader, &uncommitted_reader, partitions, &numbers, deadline)?;
+        let mut extents = BTreeMap::new();
+        for number in numbers {
+            extents.insert(number, self.settled_extent(&committed_reader, &uncommitted_reader, number, deadline)?);
+        }
+
+        let mut durable: BTreeMap<Partition, Durable> = committed
+            .into_iter()
+            .map(|(partition, committed)| (partition, Durable { committed, ..Durable::default() }))
+            .collect();
+        self.read_state(&committed_reader, &extents, &mut durable)?;
+        Ok(durable)
+    }
+
+    fn reader(&self, isolation: Isolation) -> Result<Reader, LedgerError> {
+        let config = self.connection.reader(self.group, isolation);
+        config
+            .create_with_context(PlainContext(Arc::clone(self.log)))
+            .map_err(|error| self.failed("opening a reader", &error))
+    }
+
+    fn failed(&self, operation: &'static str, error: &KafkaError) -> LedgerError {
+        let reason = self.log.redact(&error.to_string());
+        LedgerError::Client { operation, reason, transient: query::passing(error) }
+    }
+
+    fn topic(&self, partition: Partition) -> &str {
+        self.topics.get(usize::from(partition.topic)).map_or("", |(topic, _)| topic)
+    }
+
+    /// The group's committed offsets. A pending offset of an undecided transaction makes the broker refuse: after the
+    /// grace its writer is looked for in the state topic and shut out.
+    fn committed(
+        &self,
+        reader: &Reader,
+        uncommitted: &Reader,
+        partitions: &[Partition],
+        numbers: &BTreeSet<i32>,
+        deadline: Instant,
+    ) -> Result<BTreeMap<Partition, Option<i64>>, LedgerError> {
+        let mut question = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            question.add_partition(self.topic(*partition), partition.number);
+        }
+        loop {
+            let error = match reader.committed_offsets(question.clone(), OPEN_TRANSACTION_GRACE) {
+                Ok(answer) => return self.committed_of(&answer, partitions),
+                Err(error) => error,
+            };
+            if !query::passing(&error) || Instant::now() >= deadline {
+                return Err(self.failed("reading committed offsets", &error));
+            }
+            for number in numbers {
+                let extent = self.extent(reader, uncommitted, *number)?;
+                if extent.stable < extent.high {
+                    self.shut_out(uncommitted, *number, extent)?;
+                }
+            }
+        }
+    }
+
+    fn committed_of(
+        &self,
+        answer: &TopicPartitionList,
+        partitions: &[Partition],
+    ) -> Result<BTreeMap<Partition, Option<i64>>, LedgerError> {
+        let mut committed = BTreeMap::new();
+        for partition in partitions {
+            let Some(element) = answer.find_partition(self.topic(*partition), partition.number) else { continue };
+            element.error().map_err(|error| self.failed("reading committed offsets", &error))?;
+            let offset = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            committed.insert(*partition, offset);
+        }
+        Ok(committed)
+    }
+
+    fn extent(&self, reader: &Reader, uncommitted: &Reader, number: i32) -> Result<Extent, LedgerError> {
+        let of = |reader| {
+            query::watermarks(reader, self.state_topic, number)
+                .map_err(|error| self.failed("measuring the state", &error))
+        };
+        // In this order: what is decided never passes an end that was taken before.
+        let (low, high) = of(uncommitted)?;
+        let (_, stable) = of(reader)?;
+        Ok(Extent { low, stable, high })
+    }
+
+    /// The extent of a partition of the state topic once nothing below its captured end is undecided.
+    fn settled_extent(
+        &self,
+        reader: &Reader,
+        uncommitted: &Reader,
+        number: i32,
+        deadline: Instant,
+    ) -> Result<Extent, LedgerError> {
+        let captured = self.extent(reader, uncommitted, number)?;
+        let mut patience = Instant::now() + OPEN_TRANSACTION_GRACE;
+        let mut stable = captured.stable;
+        while stable < captured.high {
+            if Instant::now() >= deadline {
+                let reason = format!(
+                    "a transaction in partition {number} of `{}` stays open at offset {stable}",
+                    self.state_topic
+                );
+                return Err(LedgerError::Client { operation: "reading the state", reason, transient: true });
+            }
+            if Instant::now() >= patience {
+                self.shut_out(uncommitted, number, Extent { stable, ..captured })?;
+                patience = Instant::now() + OPEN_TRANSACTION_GRACE;
+            }
+            std::thread::sleep(OPEN_TRANSACTION_PAUSE);
+            stable = self.extent(reader, uncommitted, number)?.stable;
+        }
+        Ok(Extent { stable, ..captured })
+    }
+
+    /// Takes over the transactional ids of those who wrote undecided records here: the broker then aborts what they
+    /// left open.
+    fn shut_out(&self, uncommitted: &Reader, number: i32, extent: Extent) -> Result<(), LedgerError> {
+        for slot in self.writers(uncommitted, number, extent)? {
+            if slot == self.slot {
+                continue;
+            }
+            tracing::warn!(slot, partition = number, "shutting out a worker that left a transaction open");
+            let id = transactional_id(self.group, &slot);
+            let config = self.connection.transactional_producer(&id, millis(self.transaction_timeout));
+            let producer = RecordProducer::open(&config, self.log)?.shared();
+            query::insist(query::ANSWER_TIMEOUT, |timeout| producer.init_transactions(timeout))
+                .map_err(|error| self.failed("shutting out a dead worker", &error))?;
+        }
+        Ok(())
+    }
+
+    /// The slots named in records that are not decided yet.
+    fn writers(&self, uncommitted: &Reader, number: i32, extent: Extent) -> Result<BTreeSet<String>, LedgerError> {
+        let mut slots = BTreeSet::new();
+        let from = BTreeMap::from([(number, extent.stable)]);
+        let until = BTreeMap::from([(number, extent.high)]);
+        self.scan(uncommitted, &from, &until, SCAN_TIMEOUT, |message| {
+            let headers = message.headers();
+            for header in headers.iter().flat_map(|headers| headers.iter()).filter(|header| header.key == SLOT_HEADER) {
+                slots.insert(String::from_utf8_lossy(header.value.unwrap_or_default()).into_owned());
+            }
+            Ok(())
+        })?;
+        Ok(slots)
+    }
+
+    fn read_state(
+        &self,
+        reader: &Reader,
+        extents: &BTreeMap<i32, Extent>,
+        durable: &mut BTreeMap<Partition, Durable>,
+    ) -> Result<(), LedgerError> {
+        let from =
+            extents.iter().filter(|(_, extent)| extent.low < extent.high).map(|(number, extent)| (*number, extent.low));
+        let until = extents.iter().map(|(number, extent)| (*number, extent.high)).collect();
+        self.scan(reader, &from.collect(), &until, READ_TIMEOUT, |message| {
+            for (partition, found) in
+                durable.iter_mut().filter(|(partition, _)| partition.number == message.partition())
+            {
+                let key = message.key().unwrap_or_default();
+                let taken = found.state.take(self.topic(*partition), partition.number, key, message.payload());
+                taken.map_err(|reason| LedgerError::Unreadable {
+                    partition: *partition,
+                    place: self.state_topic.to_owned(),
+                    reason,
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Hands every visible record of the state topic's partitions between `from` and `until` to `take`.
+    fn scan(
+        &self,
+        reader: &Reader,
+        from: &BTreeMap<i32, i64>,
+        until: &BTreeMap<i32, i64>,
+        patience: Duration,
+        mut take: impl FnMut(&rdkafka::message::BorrowedMessage<'_>) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        let mut list = TopicPartitionList::with_capacity(from.len());
+        for (number, offset) in from {
+            let added = list.add_partition_offset(self.state_topic, *number, Offset::Offset(*offset));
+            added.map_err(|error| self.failed("reading the state", &error))?;
+        }
+        reader.assign(&list).map_err(|error| self.failed("reading the state", &error))?;
+        let mut unread: BTreeSet<i32> = from.keys().copied().collect();
+        let mut deadline = Instant::now() + patience;
+        while !unread.is_empty() {
+            match reader.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    deadline = Instant::now() + patience;
+                    let end = until.get(&message.partition()).copied().unwrap_or(0);
+                    if message.offset() < end {
+                        take(&message)?;
+                    }
+                    if message.offset() + 1 >= end {
+                        unread.remove(&message.partition());
+                    }
+                }
+                // Nothing below the end was undecided when the read began, so the mark stands at or after it.
+                Some(Err(KafkaError::PartitionEOF(number))) => {
+                    unread.remove(&number);
+                }
+                Some(Err(error)) if !query::passing(&error) => return Err(self.failed("reading the state", &error)),
+                Some(Err(_)) | None => {}
+            }
+            if Instant::now() >= deadline {
+                let error = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
+                return Err(self.failed("reading the state", &error));
+            }
+        }
+        reader.unassign().map_err(|error| self.failed("reading the state", &error))
+    }
+}
+
+/// The transactional id of a worker's slot.
+pub(super) fn transactional_id(group: &str, slot: &str) -> String {
+    format!("{group}-{slot}")
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

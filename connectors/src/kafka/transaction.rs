@@ -1,0 +1,220 @@
+//! The transactional producer of one slot: begin, end, and what to do when an ending fails. It decides whether a
+//! failed ending was an abort, somebody else's takeover, or unknown; it never repeats a commit blindly.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, Producer};
+
+use super::config::KafkaConnection;
+use super::log::ClientLog;
+use super::producer::{RecordProducer, StepError, WriterContext, is_fencing, watched};
+use super::query;
+use super::restore::millis;
+use crate::ledger::{CommitOutcome, LedgerError};
+
+/// How long one answer of the transaction coordinator may take.
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long librdkafka may take to come back from a step before it counts as hung.
+const HANG_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How long taking over the slot may take: the brokers first end what an earlier owner left open.
+const INIT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Offsets that a transaction moves, with the proof of membership.
+pub(super) type GroupOffsets = (TopicPartitionList, Arc<ConsumerGroupMetadata>);
+
+/// A producer that owns its slot.
+pub(super) struct TransactionProducer {
+    connection: KafkaConnection,
+    log: Arc<ClientLog>,
+    id: String,
+    slot: String,
+    timeout: Duration,
+    producer: Option<RecordProducer>,
+    open: bool,
+    /// A call never came back: this process cannot know what became of it.
+    hung: bool,
+}
+
+impl TransactionProducer {
+    pub(super) fn new(
+        connection: &KafkaConnection,
+        log: &Arc<ClientLog>,
+        id: String,
+        slot: &str,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            connection: connection.clone(),
+            log: Arc::clone(log),
+            id,
+            slot: slot.to_owned(),
+            timeout,
+            producer: None,
+            open: false,
+            hung: false,
+        }
+    }
+
+    /// Takes over the slot, where this has not been done: an earlier owner is shut out, what it left open aborted.
+    pub(super) fn ready(&mut self) -> Result<&mut RecordProducer, LedgerError> {
+        if self.hung {
+            return Err(self.failed("ending a transaction", "librdkafka does not come back".to_owned(), false));
+        }
+        if self.producer.is_none() {
+            let config = self.connection.transactional_producer(&self.id, millis(self.timeout));
+            let producer = RecordProducer::open(&config, &self.log)?;
+            let client = producer.shared();
+            match query::insist(INIT_TIMEOUT, |timeout| client.init_transactions(timeout)) {
+                Ok(()) => {}
+                Err(error) if is_fenced(&error) => return Err(self.fenced()),
+                Err(error) => {
+                    let transient = query::passing(&error);
+                    return Err(self.failed("taking over the slot", error.to_string(), transient));
+                }
+            }
+            self.producer = Some(producer);
+            self.open = false;
+        }
+        self.producer.as_mut().ok_or_else(|| LedgerError::Fenced { slot: self.id.clone() })
+    }
+
+    pub(super) fn begin(&mut self) -> Result<(), LedgerError> {
+        let begun = self.ready()?.shared().begin_transaction();
+        match begun {
+            Ok(()) => {
+                self.open = true;
+                Ok(())
+            }
+            Err(error) if is_fenced(&error) => Err(self.fenced()),
+            Err(error) => Err(self.failed("beginning a transaction", error.to_string(), false)),
+        }
+    }
+
+    /// The producer of the open transaction.
+    pub(super) fn writing(&mut self) -> Result<&mut RecordProducer, LedgerError> {
+        let missing = self.failed("writing", "no transaction is open".to_owned(), false);
+        self.producer.as_mut().filter(|_| self.open).ok_or(missing)
+    }
+
+    /// Ends the open transaction so that everything in it becomes visible. Everything was flushed before.
+    pub(super) fn commit(&mut self, offsets: Option<GroupOffsets>) -> Result<CommitOutcome, LedgerError> {
+        let client = self.writing()?.shared();
+        self.open = false;
+        match watched(&client, HANG_TIMEOUT, move |client| end_transaction(client, offsets)) {
+            Ok(()) => Ok(CommitOutcome::Committed),
+            Err(StepError::Fenced) => Ok(CommitOutcome::Fenced),
+            Err(StepError::Abort(reason)) => {
+                tracing::warn!(reason = self.log.redact(&reason), "the transaction is aborted");
+                self.open = true;
+                self.abort_to_outcome()
+            }
+            Err(StepError::Unknown(reason)) => {
+                tracing::warn!(reason = self.log.redact(&reason), "the outcome of a commit is unknown");
+                self.replace()?;
+                Ok(CommitOutcome::Unknown)
+            }
+            Err(StepError::Hung) => {
+                self.hung = true;
+                let limit = HANG_TIMEOUT.as_secs();
+                Err(self.failed("committing", format!("librdkafka did not come back within {limit} s"), false))
+            }
+        }
+    }
+
+    /// Aborts and says how that ended.
+    pub(super) fn abort_to_outcome(&mut self) -> Result<CommitOutcome, LedgerError> {
+        match self.abort() {
+            Ok(()) => Ok(CommitOutcome::Aborted),
+            Err(LedgerError::Fenced { .. }) => Ok(CommitOutcome::Fenced),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Drops the open transaction. Where that fails, a new producer of the same slot makes the broker do it.
+    pub(super) fn abort(&mut self) -> Result<(), LedgerError> {
+        let Some(producer) = self.producer.as_ref().filter(|_| self.open) else { return Ok(()) };
+        self.open = false;
+        let client = producer.shared();
+        // It throws out what is queued itself; a purge before it would leave a gap in the sequence numbers.
+        let ended = watched(&client, HANG_TIMEOUT, |client| {
+            client.abort_transaction(STEP_TIMEOUT).map_err(|error| StepError::of(&error))
+        });
+        producer.take_failure();
+        match ended {
+            Ok(()) => Ok(()),
+            Err(StepError::Fenced) => Err(self.fenced()),
+            Err(StepError::Hung) => {
+                self.hung = true;
+                Err(self.failed("aborting", "librdkafka does not come back".to_owned(), false))
+            }
+            Err(StepError::Abort(reason) | StepError::Unknown(reason)) => {
+                tracing::warn!(reason = self.log.redact(&reason), "an abort failed; the producer is replaced");
+                self.replace()
+            }
+        }
+    }
+
+    /// A new producer with the same id: the broker ends whatever the old one left open. Where the brokers are away,
+    /// [`TransactionProducer::ready`] goes on trying.
+    fn replace(&mut self) -> Result<(), LedgerError> {
+        let fenced = self.producer.as_ref().is_some_and(RecordProducer::fenced);
+        self.producer = None;
+        self.open = false;
+        if fenced {
+            return Err(self.fenced());
+        }
+        match self.ready() {
+            Ok(_) => Ok(()),
+            Err(error) if error.transient() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn fenced(&self) -> LedgerError {
+        LedgerError::Fenced { slot: self.slot.clone() }
+    }
+
+    fn failed(&self, operation: &'static str, reason: String, transient: bool) -> LedgerError {
+        LedgerError::Client { operation, reason: self.log.redact(&reason), transient }
+    }
+}
+
+/// Offsets first, then the end: the broker takes offsets only from a current member of the group.
+fn end_transaction(client: &BaseProducer<WriterContext>, offsets: Option<GroupOffsets>) -> Result<(), StepError> {
+    if let Some((offsets, member)) = offsets {
+        let sent = query::insist(STEP_TIMEOUT, |timeout| {
+            match client.send_offsets_to_transaction(&offsets, &member, timeout) {
+                // Only what may be repeated without ending the transaction is repeated.
+                Err(KafkaError::Transaction(error)) if !error.is_retriable() => Ok(Err(KafkaError::Transaction(error))),
+                outcome => outcome.map(Ok),
+            }
+        });
+        match sent {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(StepError::of(&error).or_abort()),
+            // Nothing was committed yet: a transaction without its offsets is aborted.
+            Err(error) => return Err(StepError::Abort(error.to_string())),
+        }
+    }
+    client.commit_transaction(STEP_TIMEOUT).map_err(|error| StepError::of(&error))
+}
+
+impl StepError {
+    /// Before the end was asked for nothing can have been committed.
+    fn or_abort(self) -> Self {
+        match self {
+            Self::Unknown(reason) => Self::Abort(reason),
+            other => other,
+        }
+    }
+}
+
+fn is_fenced(error: &KafkaError) -> bool {
+    error.rdkafka_error_code().is_some_and(is_fencing)
+}
