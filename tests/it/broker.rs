@@ -13,7 +13,9 @@ use arterial_connectors::kafka::{
     Brokers, CreateTopic, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource, KafkaSourceConfig, KafkaWriter,
     Properties, SinkTopic, StateTopic, ensure_topic,
 };
-use arterial_connectors::source::{OnGap, StartAt, Until};
+use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, StateRecord};
+use arterial_connectors::position::{Partition, Position};
+use arterial_connectors::source::{GroupMetadata, OnGap, Source, SourceEvent, StartAt, Until};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -84,8 +86,12 @@ pub(crate) fn topic_with(name: &str, partitions: u32, config: &[(&str, &str)]) -
 }
 
 pub(crate) fn source_config(topic: &str, group: &str) -> KafkaSourceConfig {
+    source_config_at(&connection(), topic, group)
+}
+
+pub(crate) fn source_config_at(connection: &KafkaConnection, topic: &str, group: &str) -> KafkaSourceConfig {
     KafkaSourceConfig {
-        connection: connection(),
+        connection: connection.clone(),
         topics: vec![topic.to_owned()],
         group: group.to_owned(),
         instance_id: None,
@@ -101,8 +107,18 @@ pub(crate) fn source(topic: &str, group: &str) -> KafkaSource {
 
 /// Settings of an exactly-once ledger with one sink.
 pub(crate) fn ledger_config(topic: &str, group: &str, slot: &str, sink: &str) -> KafkaLedgerConfig {
+    ledger_config_at(&connection(), topic, group, slot, sink)
+}
+
+pub(crate) fn ledger_config_at(
+    connection: &KafkaConnection,
+    topic: &str,
+    group: &str,
+    slot: &str,
+    sink: &str,
+) -> KafkaLedgerConfig {
     KafkaLedgerConfig {
-        connection: connection(),
+        connection: connection.clone(),
         group: group.to_owned(),
         slot: slot.to_owned(),
         topics: vec![topic.to_owned()],
@@ -171,4 +187,51 @@ pub(crate) fn committed_records(topic: &str, partitions: i32) -> Vec<Seen> {
 /// Properties from pairs.
 pub(crate) fn properties(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A partition of the only topic.
+pub(crate) fn part(number: i32) -> Partition {
+    Partition { topic: 0, number }
+}
+
+pub(crate) fn state(number: i32, key: &str, value: Option<&str>) -> StateRecord {
+    let value = value.map(|value| value.as_bytes().to_vec());
+    StateRecord { partition: part(number), key: key.as_bytes().to_vec(), value }
+}
+
+pub(crate) fn restored(number: i32, next_offset: Option<i64>, state: &[(&str, &str)]) -> Restored {
+    let state = state.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
+    Restored { partition: part(number), next_offset, state }
+}
+
+pub(crate) fn records(rows: &[(&str, &str)]) -> Records {
+    let mut records = Records::default();
+    for (key, value) in rows {
+        records.push(0, Some(key.as_bytes()), Some(value.as_bytes()), Vec::new());
+    }
+    records
+}
+
+pub(crate) fn await_assignment(source: &mut KafkaSource) -> Vec<Partition> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "no partitions were assigned");
+        if let Some(SourceEvent::Assigned(partitions)) = source.poll(Duration::from_millis(100)).unwrap() {
+            return partitions;
+        }
+    }
+}
+
+/// Commits `(partition, next offset)` pairs and state.
+pub(crate) fn commit(
+    ledger: &mut KafkaLedger,
+    group: Option<&GroupMetadata>,
+    positions: &[(i32, i64)],
+    state: &[StateRecord],
+) -> Result<CommitOutcome, LedgerError> {
+    let positions: Vec<_> = positions
+        .iter()
+        .map(|(number, next_offset)| Position { partition: part(*number), next_offset: *next_offset })
+        .collect();
+    ledger.commit(Commit { positions: &positions, state, group })
 }

@@ -5,41 +5,18 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use arterial_connectors::kafka::{
-    Brokers, CreateTopic, EmbeddedBroker, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource,
-    KafkaSourceConfig, KafkaWriter, Properties, SinkTopic, ensure_topic,
+    CreateTopic, KafkaLedger, KafkaLedgerConfig, KafkaSource, KafkaWriter, SinkTopic, ensure_topic,
 };
-use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, StateRecord};
-use arterial_connectors::position::{Partition, Position, partition_of_key};
-use arterial_connectors::source::{GroupMetadata, SeekTo, Source, SourceEvent};
+use arterial_connectors::ledger::{CommitOutcome, Ledger, LedgerError, Records};
+use arterial_connectors::position::partition_of_key;
+use arterial_connectors::source::{SeekTo, Source};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::broker::{
-    PATIENCE, address, committed_records, connection, ledger, ledger_config, source, source_config, topic, topic_with,
-    unique, write_rows,
+    PATIENCE, address, await_assignment, commit, committed_records, connection, ledger, ledger_config, part, records,
+    restored, source, state, topic, topic_with, unique, write_rows,
 };
-
-pub(crate) fn part(number: i32) -> Partition {
-    Partition { topic: 0, number }
-}
-
-pub(crate) fn state(number: i32, key: &str, value: Option<&str>) -> StateRecord {
-    let value = value.map(|value| value.as_bytes().to_vec());
-    StateRecord { partition: part(number), key: key.as_bytes().to_vec(), value }
-}
-
-pub(crate) fn restored(number: i32, next_offset: Option<i64>, state: &[(&str, &str)]) -> Restored {
-    let state = state.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
-    Restored { partition: part(number), next_offset, state }
-}
-
-pub(crate) fn records(rows: &[(&str, &str)]) -> Records {
-    let mut records = Records::default();
-    for (key, value) in rows {
-        records.push(0, Some(key.as_bytes()), Some(value.as_bytes()), Vec::new());
-    }
-    records
-}
 
 /// Topics, group and a member of it that owns the partitions.
 struct Bench {
@@ -67,29 +44,6 @@ impl Bench {
         let seen = committed_records(&self.sink, 1);
         seen.into_iter().map(|record| String::from_utf8(record.value.unwrap()).unwrap()).collect()
     }
-}
-
-pub(crate) fn await_assignment(source: &mut KafkaSource) -> Vec<Partition> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        assert!(Instant::now() < deadline, "no partitions were assigned");
-        if let Some(SourceEvent::Assigned(partitions)) = source.poll(Duration::from_millis(100)).unwrap() {
-            return partitions;
-        }
-    }
-}
-
-pub(crate) fn commit(
-    ledger: &mut KafkaLedger,
-    group: Option<&GroupMetadata>,
-    positions: &[(i32, i64)],
-    state: &[StateRecord],
-) -> Result<CommitOutcome, LedgerError> {
-    let positions: Vec<_> = positions
-        .iter()
-        .map(|(number, next_offset)| Position { partition: part(*number), next_offset: *next_offset })
-        .collect();
-    ledger.commit(Commit { positions: &positions, state, group })
 }
 
 #[test]
@@ -372,67 +326,6 @@ fn missing_output_topic_is_created_or_named() {
     config.sinks = vec![SinkTopic { topic: missing.clone(), create: Some(create) }];
     KafkaLedger::open(config).unwrap();
     assert_eq!(ensure_topic(&connection(), &missing, None).unwrap().partitions, 4);
-}
-
-fn embedded(broker: &EmbeddedBroker) -> KafkaConnection {
-    KafkaConnection {
-        brokers: Brokers::Embedded(broker.clone()),
-        client_id: "arterial.test".to_owned(),
-        properties: Properties::default(),
-    }
-}
-
-#[test]
-fn embedded_broker_carries_a_pipeline_at_least_once() {
-    let broker = EmbeddedBroker::start().unwrap();
-    let connection = embedded(&broker);
-    broker.create_topic("in", 2).unwrap();
-    let create = CreateTopic { partitions: 1, ..CreateTopic::default() };
-    let mut writer = KafkaWriter::open(&connection, "in").unwrap();
-    for row in 0..1_000 {
-        let text = row.to_string();
-        writer.send(Some(text.as_bytes()), Some(text.as_bytes()), None).unwrap();
-    }
-    assert_eq!(writer.flush().unwrap(), 1_000);
-    let config = KafkaLedgerConfig {
-        connection: connection.clone(),
-        sinks: vec![SinkTopic { topic: "out".to_owned(), create: Some(create) }],
-        ..ledger_config("in", "group", "0", "out")
-    };
-    let refused = KafkaLedger::open(config.clone()).err().unwrap();
-    assert!(refused.to_string().contains("at-least-once"), "{refused}");
-    let config = KafkaLedgerConfig { transactional: false, ..config };
-
-    let mut ends = BTreeMap::new();
-    {
-        let mut ledger = KafkaLedger::open(config.clone()).unwrap();
-        let source_config = KafkaSourceConfig { connection: connection.clone(), ..source_config("in", "group") };
-        let mut source = KafkaSource::open(source_config).unwrap();
-        let partitions = await_assignment(&mut source);
-        let fresh = ledger.restore(&partitions).unwrap();
-        assert!(fresh.iter().all(|found| found.next_offset.is_none() && found.state.is_empty()));
-        for partition in &partitions {
-            source.seek(*partition, SeekTo::Start).unwrap();
-        }
-        let deadline = Instant::now() + PATIENCE;
-        let mut rows = 0;
-        ledger.begin().unwrap();
-        while rows < 1_000 {
-            assert!(Instant::now() < deadline);
-            if let Some(SourceEvent::Batch(batch)) = source.poll(Duration::from_millis(100)).unwrap() {
-                rows += batch.payload.len();
-                ends.insert(batch.partition.number, batch.next_offset);
-            }
-        }
-        ledger.append(&records(&[("a", "out")])).unwrap();
-        let positions: Vec<_> = ends.iter().map(|(number, next)| (*number, *next)).collect();
-        let group = source.group_metadata();
-        let outcome = commit(&mut ledger, group.as_ref(), &positions, &[state(0, "m", Some("1"))]).unwrap();
-        assert_eq!(outcome, CommitOutcome::Committed);
-    }
-    let mut ledger = KafkaLedger::open(config).unwrap();
-    let expected = [restored(0, Some(ends[&0]), &[("m", "1")]), restored(1, Some(ends[&1]), &[])];
-    assert_eq!(ledger.restore(&[part(0), part(1)]).unwrap(), expected);
 }
 
 #[test]

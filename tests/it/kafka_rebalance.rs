@@ -1,17 +1,18 @@
-//! Members of a group join and leave under load, on the real broker: source and ledger together lose and repeat nothing.
+//! Members of a group that join and leave under load, by the engine's whole protocol: restore, seek, commit, release.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arterial_connectors::kafka::{KafkaLedger, KafkaSource, KafkaWriter};
+use arterial_connectors::kafka::{KafkaLedger, KafkaSource, KafkaSourceConfig, KafkaWriter};
 use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, Records, StateRecord};
 use arterial_connectors::payload::Payload;
 use arterial_connectors::position::{Partition, Position};
 use arterial_connectors::source::{SeekTo, Source, SourceBatch, SourceEvent};
 
-use crate::broker::{PATIENCE, committed_records, connection, ledger, source, topic, unique};
-use crate::kafka_ledger::part;
+use crate::broker::{
+    PATIENCE, committed_records, connection, ledger, part, source, source_config, topic, unique, write_rows,
+};
 
 /// A worker that copies values to the sink and counts rows per partition in its state, by the engine's protocol.
 struct Copier {
@@ -183,4 +184,30 @@ fn members_join_and_leave_under_load_without_gap_or_repetition() {
     let copied: Vec<_> = committed_records(&sink, 1).into_iter().map(|record| record.value.unwrap()).collect();
     assert_eq!(copied.len() as u64, ROWS, "no row is missing, none is there twice");
     assert_eq!(copied.into_iter().collect::<BTreeSet<_>>().len() as u64, ROWS);
+}
+
+#[test]
+fn static_member_that_comes_back_gets_its_partitions_again() {
+    let topic = topic("static", 2);
+    let group = unique("static-group");
+    let config = KafkaSourceConfig { instance_id: Some("0-0".to_owned()), ..source_config(&topic, &group) };
+    write_rows(&topic, 0, 0..10);
+    for _ in 0..2 {
+        let mut source = KafkaSource::open(config.clone()).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let mut rows = 0;
+        while rows < 10 {
+            assert!(Instant::now() < deadline);
+            match source.poll(Duration::from_millis(100)).unwrap() {
+                Some(SourceEvent::Assigned(partitions)) => {
+                    assert_eq!(partitions, [part(0), part(1)]);
+                    for partition in partitions {
+                        source.seek(partition, SeekTo::Start).unwrap();
+                    }
+                }
+                Some(SourceEvent::Batch(batch)) => rows += batch.payload.len(),
+                _ => {}
+            }
+        }
+    }
 }

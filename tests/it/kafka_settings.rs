@@ -7,7 +7,7 @@ use arterial_connectors::kafka::{
     Brokers, KafkaConnection, KafkaSource, Properties, PropertyError, Redactor, check_properties,
 };
 
-use crate::broker::{connection_to, properties};
+use crate::broker::{connection_to, properties, source_config_at};
 
 #[test]
 fn properties_that_the_engine_depends_on_are_refused_with_key_and_reason() {
@@ -116,11 +116,7 @@ fn librdkafka_logs_through_tracing_without_secrets_at_its_most_talkative() {
         ..connection_to("")
     };
     tracing::subscriber::with_default(subscriber, || {
-        let config = arterial_connectors::kafka::KafkaSourceConfig {
-            connection,
-            ..source_config_offline("secret-topic", "secret-group")
-        };
-        let mut source = KafkaSource::open(config).unwrap();
+        let mut source = KafkaSource::open(source_config_at(&connection, "topic", "group")).unwrap();
         for _ in 0..5 {
             assert!(source.poll(std::time::Duration::from_millis(100)).unwrap().is_none());
         }
@@ -130,16 +126,4 @@ fn librdkafka_logs_through_tracing_without_secrets_at_its_most_talkative() {
     assert!(text.contains("librdkafka"), "{text}");
     assert!(text.contains("sasl.oauthbearer.config"), "the configuration was not even mentioned: {text}");
     assert!(!text.contains("hazelnut"), "{text}");
-}
-
-fn source_config_offline(topic: &str, group: &str) -> arterial_connectors::kafka::KafkaSourceConfig {
-    arterial_connectors::kafka::KafkaSourceConfig {
-        connection: connection_to("127.0.0.1:9"),
-        topics: vec![topic.to_owned()],
-        group: group.to_owned(),
-        instance_id: None,
-        start_at: arterial_connectors::source::StartAt::Earliest,
-        on_gap: arterial_connectors::source::OnGap::Fail,
-        until: arterial_connectors::source::Until::Forever,
-    }
 }

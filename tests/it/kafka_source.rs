@@ -14,12 +14,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::broker::{
-    PATIENCE, address, connection, connection_to, source, source_config, topic, topic_with, unique, write_rows,
+    PATIENCE, address, connection, connection_to, part, source, source_config, topic, topic_with, unique, write_rows,
 };
-
-fn part(number: i32) -> Partition {
-    Partition { topic: 0, number }
-}
 
 /// What a source delivered, by partition.
 #[derive(Default)]
@@ -376,7 +372,7 @@ fn brokers_that_are_away_are_waited_for_and_the_reason_is_told() {
 }
 
 #[test]
-fn row_reaches_an_idle_reader_within_milliseconds_and_waiting_costs_no_cpu() {
+fn row_reaches_an_idle_reader_within_milliseconds() {
     let topic = topic("latency", 1);
     let mut source = source(&topic, &unique("group"));
     let mut writer = KafkaWriter::open(&connection(), &topic).unwrap();

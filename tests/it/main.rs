@@ -9,6 +9,8 @@ mod conformance_flaws;
 mod docs;
 mod file_source;
 #[cfg(feature = "kafka")]
+mod kafka_embedded;
+#[cfg(feature = "kafka")]
 mod kafka_ledger;
 #[cfg(feature = "kafka")]
 mod kafka_pipeline;

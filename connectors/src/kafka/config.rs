@@ -85,18 +85,15 @@ const CONSUMER_DEFAULTS: [(&str, &str); 10] = [
 ];
 
 /// Producer settings that a user may change.
-const PRODUCER_DEFAULTS: [(&str, &str); 5] = [
+const PRODUCER_DEFAULTS: [(&str, &str); 6] = [
     ("compression.type", "lz4"),
+    // Long enough for full batches in bulk; a flush ends the wait, so that it costs no latency at a commit.
+    ("linger.ms", "10"),
     ("batch.size", "1000000"),
     ("batch.num.messages", "50000"),
     ("queue.buffering.max.messages", "1000000"),
     ("queue.buffering.max.kbytes", "262144"),
 ];
-
-/// How long a producer waits for more records, ms. In bulk, long enough for full batches. In a ledger short: a flush
-/// does not always end the wait of a partition that is new to its transaction (20 ms gave commits of 7 or 27 ms).
-const LINGER_BULK_MS: &str = "20";
-const LINGER_LEDGER_MS: &str = "2";
 
 /// The broker answers CONCURRENT_TRANSACTIONS while it still writes the previous markers: at the default of 100 ms
 /// each back-to-back commit takes 100 ms, at 5 ms it takes 8 ms (measured).
@@ -156,20 +153,9 @@ impl KafkaConnection {
         self.base(&[])
     }
 
-    /// A producer for much at once.
-    pub(super) fn bulk_producer(&self) -> ClientConfig {
-        self.producer(LINGER_BULK_MS)
-    }
-
-    /// The producer of an at-least-once ledger.
-    pub(super) fn ledger_producer(&self) -> ClientConfig {
-        self.producer(LINGER_LEDGER_MS)
-    }
-
     /// A producer that never reorders and never repeats a record.
-    fn producer(&self, linger_ms: &str) -> ClientConfig {
+    pub(super) fn producer(&self) -> ClientConfig {
         let mut config = self.base(&PRODUCER_DEFAULTS);
-        self.set_default(&mut config, &["linger.ms", "queue.buffering.max.ms"], linger_ms);
         config.set("enable.idempotence", "true");
         config.set("partitioner", "murmur2_random");
         config.set("delivery.report.only.error", "true");
@@ -178,18 +164,13 @@ impl KafkaConnection {
 
     /// A producer whose records become visible together.
     pub(super) fn transactional_producer(&self, id: &str, timeout_ms: u64) -> ClientConfig {
-        let mut config = self.ledger_producer();
+        let mut config = self.producer();
         config.set("transactional.id", id);
         config.set("transaction.timeout.ms", timeout_ms.to_string());
-        self.set_default(&mut config, &["retry.backoff.ms"], TRANSACTION_RETRY_MS);
-        config
-    }
-
-    /// Sets the first of the names that a property goes by, unless the user has set one of them.
-    fn set_default(&self, config: &mut ClientConfig, names: &[&str], value: &str) {
-        if let (Some(name), true) = (names.first(), names.iter().all(|name| self.properties.get(name).is_none())) {
-            config.set(*name, value);
+        if self.properties.get("retry.backoff.ms").is_none() {
+            config.set("retry.backoff.ms", TRANSACTION_RETRY_MS);
         }
+        config
     }
 }
 

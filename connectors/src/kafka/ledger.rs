@@ -115,7 +115,7 @@ impl KafkaLedger {
             let timeout = TRANSACTION_TIMEOUT;
             Writer::Transactions(TransactionProducer::new(&config.connection, &log, id, &config.slot, timeout))
         } else {
-            Writer::Plain(RecordProducer::open(&config.connection.ledger_producer(), &log)?)
+            Writer::Plain(RecordProducer::open(&config.connection.producer(), &log)?)
         };
         let slot_headers = changelog::slot_headers(&config.slot);
         let sinks = config.sinks.iter().map(|sink| sink.topic.clone()).collect();
@@ -227,9 +227,7 @@ impl KafkaLedger {
     /// Delivers everything queued; `Some(reason)` where the transaction cannot be committed.
     fn deliver(&mut self) -> Result<Option<String>, LedgerError> {
         let producer = self.producer()?;
-        let t = std::time::Instant::now();
         let flushed = producer.flush(FLUSH_TIMEOUT);
-        eprintln!("flush {:?} ", t.elapsed());
         let failure = producer.take_failure();
         let fenced = producer.fenced();
         if fenced {

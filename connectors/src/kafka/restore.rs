@@ -85,6 +85,8 @@ impl Restorer<'_> {
             .map(|(partition, committed)| (partition, Durable { committed, ..Durable::default() }))
             .collect();
         self.read_state(&committed_reader, &extents, &mut durable)?;
+        // Closing a consumer takes 100 ms; nobody has to wait for it.
+        close_apart(vec![committed_reader, uncommitted_reader]);
         Ok(durable)
     }
 
@@ -292,6 +294,13 @@ impl Restorer<'_> {
             }
         }
         reader.unassign().map_err(|error| self.failed("reading the state", &error))
+    }
+}
+
+fn close_apart(readers: Vec<Reader>) {
+    let closing = std::thread::Builder::new().name("kafka-close".to_owned());
+    if let Err(error) = closing.spawn(move || drop(readers)) {
+        tracing::debug!(%error, "closing readers");
     }
 }
 

@@ -64,7 +64,7 @@ impl TransactionProducer {
     /// Takes over the slot, where this has not been done: an earlier owner is shut out, what it left open aborted.
     pub(super) fn ready(&mut self) -> Result<&mut RecordProducer, LedgerError> {
         if self.hung {
-            return Err(self.failed("ending a transaction", "librdkafka does not come back".to_owned(), false));
+            return Err(self.failed("ending a transaction", "librdkafka does not come back", false));
         }
         if self.producer.is_none() {
             let config = self.connection.transactional_producer(&self.id, millis(self.timeout));
@@ -75,7 +75,7 @@ impl TransactionProducer {
                 Err(error) if is_fenced(&error) => return Err(self.fenced()),
                 Err(error) => {
                     let transient = query::passing(&error);
-                    return Err(self.failed("taking over the slot", error.to_string(), transient));
+                    return Err(self.failed("taking over the slot", &error.to_string(), transient));
                 }
             }
             self.producer = Some(producer);
@@ -92,13 +92,13 @@ impl TransactionProducer {
                 Ok(())
             }
             Err(error) if is_fenced(&error) => Err(self.fenced()),
-            Err(error) => Err(self.failed("beginning a transaction", error.to_string(), false)),
+            Err(error) => Err(self.failed("beginning a transaction", &error.to_string(), false)),
         }
     }
 
     /// The producer of the open transaction.
     pub(super) fn writing(&mut self) -> Result<&mut RecordProducer, LedgerError> {
-        let missing = self.failed("writing", "no transaction is open".to_owned(), false);
+        let missing = self.failed("writing", "no transaction is open", false);
         self.producer.as_mut().filter(|_| self.open).ok_or(missing)
     }
 
@@ -122,7 +122,7 @@ impl TransactionProducer {
             Err(StepError::Hung) => {
                 self.hung = true;
                 let limit = HANG_TIMEOUT.as_secs();
-                Err(self.failed("committing", format!("librdkafka did not come back within {limit} s"), false))
+                Err(self.failed("committing", &format!("librdkafka did not come back within {limit} s"), false))
             }
         }
     }
@@ -151,7 +151,7 @@ impl TransactionProducer {
             Err(StepError::Fenced) => Err(self.fenced()),
             Err(StepError::Hung) => {
                 self.hung = true;
-                Err(self.failed("aborting", "librdkafka does not come back".to_owned(), false))
+                Err(self.failed("aborting", "librdkafka does not come back", false))
             }
             Err(StepError::Abort(reason) | StepError::Unknown(reason)) => {
                 tracing::warn!(reason = self.log.redact(&reason), "an abort failed; the producer is replaced");
@@ -180,8 +180,8 @@ impl TransactionProducer {
         LedgerError::Fenced { slot: self.slot.clone() }
     }
 
-    fn failed(&self, operation: &'static str, reason: String, transient: bool) -> LedgerError {
-        LedgerError::Client { operation, reason: self.log.redact(&reason), transient }
+    fn failed(&self, operation: &'static str, reason: &str, transient: bool) -> LedgerError {
+        LedgerError::Client { operation, reason: self.log.redact(reason), transient }
     }
 }
 

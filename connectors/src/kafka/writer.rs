@@ -24,7 +24,7 @@ impl KafkaWriter {
     /// # Errors
     /// [`LedgerError::Client`] where librdkafka does not accept the settings.
     pub fn open(connection: &KafkaConnection, topic: &str) -> Result<Self, LedgerError> {
-        let producer = RecordProducer::open(&connection.bulk_producer(), &connection.log())?;
+        let producer = RecordProducer::open(&connection.producer(), &connection.log())?;
         Ok(Self { topic: topic.to_owned(), producer, accepted: 0 })
     }
 
