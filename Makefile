@@ -25,7 +25,7 @@ lint:
 	$(CARGO) clippy --locked --workspace --no-default-features --lib -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	@cargo deny --version 2>/dev/null | grep -q "$(DENY_VERSION)" || $(CARGO) install --quiet --locked cargo-deny@$(DENY_VERSION)
-	$(CARGO) deny --offline check bans licenses sources
+	$(CARGO) deny check bans licenses sources
 
 # Needs the network: fetches the advisory database.
 audit:

@@ -49,9 +49,9 @@ fn crate_imports(text: &str) -> Vec<(usize, Vec<String>)> {
         .flat_map(|(number, line)| {
             line.match_indices("crate::").map(move |(at, matched)| {
                 let path = &line[at + matched.len()..];
-                let segments = path.split("::").map(|s| {
-                    s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
-                });
+                let segments = path
+                    .split("::")
+                    .map(|s| s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>());
                 (number + 1, segments.collect())
             })
         })

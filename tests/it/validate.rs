@@ -1,0 +1,119 @@
+//! `arterial validate` as a user meets it: all problems at once, each with its place and a way out, exit code 78.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+const GOOD: &str = r#"version: 1
+pipeline: ring-road
+sources:
+  loops:
+    simulate: { length: 1d }
+    decode: { schema: traffic-observation.v1 }
+    partitioned_by: sensor_id
+    event_time: { column: observed_at, max_delay: 60s }
+window: { size: 5m, key: [sensor_id], columns: { speed_kmh: avg(speed_kmh) } }
+features:
+  - lags: { column: speed_kmh, count: 6 }
+predict:
+  speed: { target: speed_kmh, horizons: [15m], model: { online_linear: { forgetting: 0.999 } } }
+alerts:
+  congestion: { measure: "speed.15m", when: "< 45", clear: "> 60", summary: "slow at {sensor_id}" }
+sinks:
+  alerts: { from: alerts, memory: {} }
+delivery: at_least_once
+"#;
+
+fn validate(name: &str, text: &str) -> (Option<i32>, String) {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("validate-{name}.yaml"));
+    std::fs::write(&path, text).expect("a file");
+    let Output { status, stderr, .. } =
+        Command::new(env!("CARGO_BIN_EXE_arterial")).arg("validate").arg(&path).output().expect("it runs");
+    (status.code(), String::from_utf8_lossy(&stderr).into_owned())
+}
+
+/// The file with one line replaced, and the problems it gives.
+fn with(name: &str, from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    let (code, said) = validate(name, &GOOD.replace(from, to));
+    assert_eq!(code, Some(78), "{said}");
+    said
+}
+
+#[test]
+fn a_good_file_is_valid() {
+    let (code, said) = validate("good", GOOD);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn five_mistakes_are_reported_together_with_places_and_hints() {
+    let text = GOOD
+        .replace("max_delay: 60s", "max_delay: sixty")
+        .replace("size: 5m", "sise: 5m")
+        .replace("horizons: [15m]", "horizons: 15m")
+        .replace("when: \"< 45\"", "when: \"under 45\"")
+        .replace("from: alerts", "from: alarms");
+    let (code, said) = validate("five", &text);
+    assert_eq!(code, Some(78));
+    for (line, what) in [(8, "sixty"), (9, "sise"), (13, "found text `15m`"), (15, "under 45"), (17, "alarms")] {
+        let place = format!("validate-five.yaml:{line}:");
+        let reported = said.lines().any(|said| said.contains(&place) && said.contains(what));
+        assert!(reported, "line {line} ({what}) is not reported:\n{said}");
+    }
+    assert!(said.matches("help: ").count() >= 5, "{said}");
+}
+
+#[test]
+fn an_unknown_column_in_sql_is_placed_and_the_right_one_suggested() {
+    let said = with("sql", "window:", "clean:\n  - sql: SELECT sensor_id, observed_at, sped_kmh FROM rows\nwindow:");
+    assert!(said.contains("sped_kmh") && said.contains("speed_kmh"), "{said}");
+}
+
+#[test]
+fn a_window_over_an_unknown_column_is_refused() {
+    let said = with("column", "avg(speed_kmh)", "avg(velocity)");
+    assert!(said.contains("velocity"), "{said}");
+}
+
+#[test]
+fn a_measure_of_an_unknown_forecast_is_refused() {
+    let said = with("measure", "speed.15m\"", "speed.45m\"");
+    assert!(said.contains("speed.45m"), "{said}");
+}
+
+#[test]
+fn a_key_without_the_partition_key_is_refused_with_the_reason() {
+    let said = with("scope", "key: [sensor_id]", "key: [occupancy]");
+    assert!(said.contains("sensor_id"), "{said}");
+}
+
+#[test]
+fn duplicate_keys_are_refused() {
+    let said = with("twice", "pipeline: ring-road", "pipeline: ring-road\npipeline: ring");
+    assert!(said.contains(":3:"), "{said}");
+}
+
+#[test]
+fn a_missing_variable_is_named() {
+    let said = with("variable", "speed.15m\"", "${measure}\"");
+    assert!(said.contains("measure"), "{said}");
+}
+
+#[test]
+fn an_alias_bomb_is_refused_at_once() {
+    let mut text = String::from("version: 1\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..9 {
+        let before = format!("*a{}", level - 1);
+        text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![before; 10].join(", ")));
+    }
+    let (code, said) = validate("bomb", &text);
+    assert_eq!(code, Some(78), "{said}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_arterial")).args(["validate", "no-such.yaml"]).output().expect("runs");
+    assert_eq!(output.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no-such.yaml"));
+}
