@@ -87,17 +87,31 @@ impl Lags {
     }
 
     pub(super) fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
-        for (block, ages) in self.ages.chunks(BLOCK_KEYS).enumerate() {
+        for block in 0..self.changed.len() {
             let changed = match which {
                 Snapshot::Changed => std::mem::take(&mut self.changed[block]),
                 Snapshot::Full => true,
             };
-            if changed {
-                let from = block * BLOCK_KEYS * self.count;
-                let values = self.values[from..from + ages.len() * self.count].to_vec();
-                writer.put(&self.step, block as u32, to_block(&Block { values, ages: ages.to_vec() }));
+            if !changed {
+                continue;
+            }
+            let saved = self.block(block);
+            if !saved.ages.is_empty() {
+                writer.put(&self.step, block as u32, to_block(&saved));
+            } else if which == Snapshot::Changed {
+                writer.delete(&self.step, block as u32);
             }
         }
+    }
+
+    /// A block, cut after its last key with a reading: what it holds must not depend on how many keys came since.
+    fn block(&self, block: usize) -> Block {
+        let from = block * BLOCK_KEYS;
+        let keys = from..(from + BLOCK_KEYS).min(self.ages.len());
+        let known = keys.rev().find(|key| self.ages[*key] < AGE_MAX || self.of(*key).iter().any(|lag| !lag.is_nan()));
+        let to = known.map_or(from, |last| last + 1);
+        let values = self.values[from * self.count..to * self.count].to_vec();
+        Block { values, ages: self.ages[from..to].to_vec() }
     }
 
     pub(super) fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {

@@ -63,8 +63,15 @@ impl Repeats {
                 Snapshot::Changed => std::mem::take(&mut self.changed[block]),
                 Snapshot::Full => true,
             };
-            if changed {
+            if !changed {
+                continue;
+            }
+            // Cut after the last reading: what a block holds must not depend on how many keys came since.
+            let runs = &runs[..runs.iter().rposition(|run| !run.last.is_nan()).map_or(0, |last| last + 1)];
+            if !runs.is_empty() {
                 writer.put(&self.step, block as u32, to_block(&runs));
+            } else if which == Snapshot::Changed {
+                writer.delete(&self.step, block as u32);
             }
         }
     }

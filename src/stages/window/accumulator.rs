@@ -1,20 +1,8 @@
 //! Values of rows -> aggregates of one open window, dense by key, whatever order the rows come in.
-//!
-//! Sums are fixed point: a value is rounded once to a multiple of 2^-64 and added to a 128-bit integer, so that the
-//! order of rows cannot matter. A value's error is at most 2^-65; its magnitude is at most [`MAGNITUDE_MAX`].
-//!
-//! # Source
-//! The aim is that of Demmel and Nguyen, "Fast Reproducible Floating-Point Summation" (2013); physical readings need
-//! far less range than theirs, so one wide integer serves where they use bins (docs/design/0003).
 
 use serde::{Deserialize, Serialize};
 
-/// Largest magnitude that a sum takes; 2^62, so that 2^(127-62-64) = 2 values could not overflow, and larger ones are
-/// refused before they are added. Sums saturate far beyond anything physical.
-pub const MAGNITUDE_MAX: f64 = 4_611_686_018_427_387_904.0;
-
-/// 2^64.
-const SCALE: f64 = 18_446_744_073_709_551_616.0;
+use super::total::Total;
 
 /// How rows of one key become one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,9 +46,20 @@ impl Function {
     }
 }
 
-/// One aggregate of one open window for all keys. Vectors are indexed by key; keys beyond their length are empty.
+/// Rows of one window on their way into its aggregates, in offset order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Run {
+    /// Key of each row.
+    pub(super) keys: Vec<u32>,
+    /// Index of each row in its batch.
+    pub(super) rows: Vec<u32>,
+}
+
+/// One aggregate of one open window for all keys. Vectors are indexed by key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Accumulator {
+    /// `count(*)`: the window counts its rows itself.
+    Rows,
     Count(Vec<u32>),
     Sum(Vec<Total>),
     Avg(Vec<Total>),
@@ -68,13 +67,6 @@ pub(super) enum Accumulator {
     Max(Vec<f64>),
     First(Vec<Timed>),
     Last(Vec<Timed>),
-}
-
-/// A fixed-point sum and how many values are in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Total {
-    sum: i128,
-    count: u32,
 }
 
 /// A value and the event time it had; NaN where there is none.
@@ -86,20 +78,11 @@ pub(super) struct Timed {
 
 const NO_VALUE: Timed = Timed { time: 0, value: f64::NAN };
 
-impl Total {
-    fn add(&mut self, value: f64) {
-        self.sum = self.sum.saturating_add((value * SCALE).round_ties_even() as i128);
-        self.count += 1;
-    }
-
-    fn sum(self) -> f64 {
-        if self.count == 0 { f64::NAN } else { self.sum as f64 / SCALE }
-    }
-}
-
 impl Accumulator {
-    pub(super) fn new(function: Function) -> Self {
+    /// Of a column, or of whole rows where `column` is `None`.
+    pub(super) fn new(function: Function, column: Option<usize>) -> Self {
         match function {
+            Function::Count if column.is_none() => Self::Rows,
             Function::Count => Self::Count(Vec::new()),
             Function::Sum => Self::Sum(Vec::new()),
             Function::Avg => Self::Avg(Vec::new()),
@@ -113,6 +96,7 @@ impl Accumulator {
     /// Makes room for `keys` keys.
     pub(super) fn grow(&mut self, keys: usize) {
         match self {
+            Self::Rows => {}
             Self::Count(counts) => counts.resize(keys.max(counts.len()), 0),
             Self::Sum(totals) | Self::Avg(totals) => totals.resize(keys.max(totals.len()), Total::default()),
             Self::Min(values) | Self::Max(values) => values.resize(keys.max(values.len()), f64::NAN),
@@ -120,91 +104,97 @@ impl Accumulator {
         }
     }
 
-    /// Takes rows in offset order: `keys[i]` has `values[i]` (NaN for null) at `times[i]`.
-    pub(super) fn take(&mut self, keys: &[u32], values: &[f64], times: &[i64]) {
-        let present = keys.iter().zip(values).filter(|(_, value)| !value.is_nan());
+    /// Takes the rows of a run: row `r` of the batch has `values[r]` (NaN for null) at `times[r]`.
+    pub(super) fn take(&mut self, run: &Run, values: &[f64], times: &[i64]) {
         match self {
-            Self::Count(counts) => present.for_each(|(key, _)| counts[*key as usize] += 1),
-            Self::Sum(totals) | Self::Avg(totals) => {
-                present.for_each(|(key, value)| totals[*key as usize].add(*value));
-            }
-            // f64::min and max leave NaN, the empty mark, for the other operand.
-            Self::Min(least) => present.for_each(|(key, value)| {
-                let held = &mut least[*key as usize];
-                *held = held.min(*value);
+            Self::Rows => {}
+            Self::Count(counts) => each(run, values, |key, _, _| counts[key] += 1),
+            Self::Sum(totals) | Self::Avg(totals) => each(run, values, |key, _, value| totals[key].add(value)),
+            // f64::min and max leave NaN, the empty mark, for the other operand. Which of zero and minus zero they
+            // give depends on the order: adding zero leaves only zero.
+            Self::Min(least) => each(run, values, |key, _, value| least[key] = least[key].min(value + 0.0)),
+            Self::Max(most) => each(run, values, |key, _, value| most[key] = most[key].max(value + 0.0)),
+            Self::First(firsts) => each(run, values, |key, row, value| {
+                if firsts[key].value.is_nan() || times[row] < firsts[key].time {
+                    firsts[key] = Timed { time: times[row], value };
+                }
             }),
-            Self::Max(most) => present.for_each(|(key, value)| {
-                let held = &mut most[*key as usize];
-                *held = held.max(*value);
+            Self::Last(lasts) => each(run, values, |key, row, value| {
+                if lasts[key].value.is_nan() || times[row] >= lasts[key].time {
+                    lasts[key] = Timed { time: times[row], value };
+                }
             }),
-            Self::First(firsts) => take_timed(firsts, keys, values, times, |time, held| time < held),
-            Self::Last(lasts) => take_timed(lasts, keys, values, times, |time, held| time >= held),
         }
     }
 
-    /// The aggregate of a key, NaN where it has none.
-    pub(super) fn value(&self, key: usize) -> f64 {
+    /// The aggregates of keys `0..into.len()`, NaN where there is none; `rows` is the window's count of rows.
+    pub(super) fn fill(&self, rows: &[u32], into: &mut [f64]) {
         match self {
-            Self::Count(counts) => f64::from(counts.get(key).copied().unwrap_or(0)),
-            Self::Sum(totals) => totals.get(key).copied().unwrap_or_default().sum(),
-            Self::Avg(totals) => {
-                let total = totals.get(key).copied().unwrap_or_default();
-                total.sum() / f64::from(total.count)
-            }
-            Self::Min(values) | Self::Max(values) => values.get(key).copied().unwrap_or(f64::NAN),
-            Self::First(values) | Self::Last(values) => values.get(key).map_or(f64::NAN, |timed| timed.value),
+            Self::Rows => copy(rows, into, |rows| f64::from(*rows)),
+            Self::Count(counts) => copy(counts, into, |count| f64::from(*count)),
+            Self::Sum(totals) => copy(totals, into, |total| total.sum()),
+            Self::Avg(totals) => copy(totals, into, |total| total.mean()),
+            Self::Min(values) | Self::Max(values) => copy(values, into, |value| *value),
+            Self::First(values) | Self::Last(values) => copy(values, into, |timed| timed.value),
         }
+    }
+
+    /// Whether a live key without rows has a value all the same: a count of nothing is 0.
+    pub(super) fn counts(&self) -> bool {
+        matches!(self, Self::Rows | Self::Count(_))
     }
 
     /// The part of keys `from..to`: one block of state.
     pub(super) fn part(&self, from: usize, to: usize) -> Self {
-        fn cut<T: Clone>(values: &[T], from: usize, to: usize) -> Vec<T> {
-            values[from.min(values.len())..to.min(values.len())].to_vec()
-        }
         match self {
-            Self::Count(values) => Self::Count(cut(values, from, to)),
-            Self::Sum(values) => Self::Sum(cut(values, from, to)),
-            Self::Avg(values) => Self::Avg(cut(values, from, to)),
-            Self::Min(values) => Self::Min(cut(values, from, to)),
-            Self::Max(values) => Self::Max(cut(values, from, to)),
-            Self::First(values) => Self::First(cut(values, from, to)),
-            Self::Last(values) => Self::Last(cut(values, from, to)),
+            Self::Rows => Self::Rows,
+            Self::Count(values) => Self::Count(values[from..to].to_vec()),
+            Self::Sum(values) => Self::Sum(values[from..to].to_vec()),
+            Self::Avg(values) => Self::Avg(values[from..to].to_vec()),
+            Self::Min(values) => Self::Min(values[from..to].to_vec()),
+            Self::Max(values) => Self::Max(values[from..to].to_vec()),
+            Self::First(values) => Self::First(values[from..to].to_vec()),
+            Self::Last(values) => Self::Last(values[from..to].to_vec()),
         }
     }
 
-    /// Puts a part back at key `from`; `false` where it is of another kind.
-    pub(super) fn put_part(&mut self, from: usize, part: &Self) -> bool {
-        fn paste<T: Copy>(values: &mut [T], from: usize, part: &[T]) {
-            values[from..from + part.len()].copy_from_slice(part);
-        }
-        self.grow(from + part.len());
-        match (self, part) {
-            (Self::Count(values), Self::Count(part)) => paste(values, from, part),
-            (Self::Sum(values), Self::Sum(part)) | (Self::Avg(values), Self::Avg(part)) => paste(values, from, part),
-            (Self::Min(values), Self::Min(part)) | (Self::Max(values), Self::Max(part)) => paste(values, from, part),
-            (Self::First(values), Self::First(part)) | (Self::Last(values), Self::Last(part)) => {
-                paste(values, from, part);
+    /// Puts a part of `count` keys back at key `from`, for which there is room; `false` where it is not such a part.
+    pub(super) fn put_part(&mut self, from: usize, count: usize, part: &Self) -> bool {
+        fn paste<T: Copy>(values: &mut [T], from: usize, count: usize, part: &[T]) -> bool {
+            if part.len() != count {
+                return false;
             }
-            _ => return false,
+            values[from..from + count].copy_from_slice(part);
+            true
         }
-        true
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Count(values) => values.len(),
-            Self::Sum(values) | Self::Avg(values) => values.len(),
-            Self::Min(values) | Self::Max(values) => values.len(),
-            Self::First(values) | Self::Last(values) => values.len(),
+        match (self, part) {
+            (Self::Rows, Self::Rows) => true,
+            (Self::Count(values), Self::Count(part)) => paste(values, from, count, part),
+            (Self::Sum(values), Self::Sum(part)) | (Self::Avg(values), Self::Avg(part)) => {
+                paste(values, from, count, part)
+            }
+            (Self::Min(values), Self::Min(part)) | (Self::Max(values), Self::Max(part)) => {
+                paste(values, from, count, part)
+            }
+            (Self::First(values), Self::First(part)) | (Self::Last(values), Self::Last(part)) => {
+                paste(values, from, count, part)
+            }
+            _ => false,
         }
     }
 }
 
-fn take_timed(held: &mut [Timed], keys: &[u32], values: &[f64], times: &[i64], wins: impl Fn(i64, i64) -> bool) {
-    for ((key, value), time) in keys.iter().zip(values).zip(times) {
-        let held = &mut held[*key as usize];
-        if !value.is_nan() && (held.value.is_nan() || wins(*time, held.time)) {
-            *held = Timed { time: *time, value: *value };
+/// Calls `take(key, row, value)` for every row of the run whose value is not null.
+fn each(run: &Run, values: &[f64], mut take: impl FnMut(usize, usize, f64)) {
+    for (key, row) in run.keys.iter().zip(&run.rows) {
+        let (key, row) = (*key as usize, *row as usize);
+        let value = values[row];
+        if !value.is_nan() {
+            take(key, row, value);
         }
     }
+}
+
+fn copy<T>(held: &[T], into: &mut [f64], value: impl Fn(&T) -> f64) {
+    into.iter_mut().zip(held).for_each(|(into, held)| *into = value(held));
 }

@@ -14,7 +14,8 @@ pub struct ClosedWindow {
     pub live: Vec<bool>,
     /// Accepted rows of each key.
     pub rows: Vec<u32>,
-    /// Values: `columns[c][key]`, NaN for null. Order: the plan's `columns`, then its `carry`.
+    /// Values: `columns[c][key]`, NaN for null. Order: the plan's `columns`, then its `carry`. A live key without rows
+    /// has counts of 0 and NaN for the rest.
     pub columns: Vec<Vec<f64>>,
     /// Keys forgotten at the end of this window: their ids may be given to other keys afterwards.
     pub expired: Vec<KeyId>,

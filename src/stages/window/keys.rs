@@ -1,36 +1,61 @@
-//! Key columns of rows -> dense ids of one partition. Ids of expired keys are given out again.
+//! Key columns of rows -> dense ids of one partition. Ids of expired keys are given out again, the least first.
+
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
-use std::hash::BuildHasher;
 
 use crate::vocab::KeyId;
 
-/// Joins the values of several key columns; a value that holds it is refused.
+/// Joins the values of several key columns; a value that holds it is refused, so that no two keys look alike.
 const SEPARATOR: char = '\u{1f}';
 
-/// Life of one key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct KeyLife {
-    /// Values of the key columns, joined; `None` for an id that is free.
-    pub(super) name: Option<String>,
-    /// Index of the first window that holds an accepted row.
+/// Life of one key, in windows by their index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Life {
+    /// The window from which on the key has a row at every closing; that of its first accepted row.
     pub(super) first_window: i64,
-    /// Index of the last window that holds an accepted row.
+    /// The last closed window with accepted rows of the key; `first_window` until that has closed.
     pub(super) last_window: i64,
+}
+
+impl Life {
+    /// Of an id that is free.
+    const FREE: Self = Self { first_window: i64::MAX, last_window: i64::MAX };
+
+    /// Of a key whose first row stands in this window.
+    pub(super) fn since(window: i64) -> Self {
+        Self { first_window: window, last_window: window }
+    }
 }
 
 /// Keys of one partition by id and by name.
 #[derive(Debug, Default)]
 pub struct Keys {
-    pub(super) lives: Vec<KeyLife>,
-    /// Free ids, the one to give out next last.
-    pub(super) free: Vec<KeyId>,
+    /// Number of key columns.
+    columns: usize,
+    /// Values of the key columns, joined, by id; `None` for an id that is free.
+    names: Vec<Option<Box<str>>>,
+    lives: Vec<Life>,
+    free: BTreeSet<KeyId>,
     ids: HashTable<KeyId>,
     hasher: DefaultHashBuilder,
     scratch: String,
+}
+
+/// What a row's key is called in a partition.
+pub(super) enum Interned {
+    /// It is known.
+    Known(KeyId),
+    /// It was given this id.
+    New(KeyId),
+    /// It is null or holds the separator.
+    NoKey,
+    /// The partition holds as many keys as it may.
+    Full,
 }
 
 /// The key columns of a batch, ready to be read row by row.
@@ -83,81 +108,106 @@ impl<'a> KeyColumns<'a> {
 }
 
 impl Keys {
+    pub(super) fn new(columns: usize) -> Self {
+        Self { columns, ..Self::default() }
+    }
+
     /// Number of ids given out, free ones included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lives.len()
+        self.names.len()
     }
 
     /// Whether no id was ever given out.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lives.is_empty()
+        self.names.is_empty()
     }
 
     /// Number of keys that are not expired.
     #[must_use]
     pub fn live_count(&self) -> usize {
-        self.lives.len() - self.free.len()
+        self.names.len() - self.free.len()
     }
 
     /// Values of a key's columns in the window's order; none for an id that is free.
     pub fn values(&self, key: KeyId) -> impl Iterator<Item = &str> {
-        let name = self.lives.get(key as usize).and_then(|life| life.name.as_deref());
-        name.into_iter().flat_map(|name| name.split(SEPARATOR))
+        let name = self.names.get(key as usize).and_then(Option::as_deref);
+        // A lone column is not joined: whatever it holds is its value.
+        name.into_iter().flat_map(|name| name.splitn(self.columns, SEPARATOR))
     }
 
-    /// The id of a row's key, a new one where it was never seen; `None` where the row has no key or the partition
-    /// already holds `keys_max`.
-    pub(super) fn intern(&mut self, columns: &KeyColumns<'_>, row: usize, window: i64, keys_max: u32) -> Option<KeyId> {
+    pub(super) fn names(&self) -> &[Option<Box<str>>] {
+        &self.names
+    }
+
+    pub(super) fn lives(&self) -> &[Life] {
+        &self.lives
+    }
+
+    pub(super) fn life_mut(&mut self, key: KeyId) -> &mut Life {
+        &mut self.lives[key as usize]
+    }
+
+    /// The id of a row's key, a new one where it is not known: its first row stands in `window`.
+    pub(super) fn intern(&mut self, columns: &KeyColumns<'_>, row: usize, window: i64, keys_max: u32) -> Interned {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let id = columns.text(row, &mut scratch).and_then(|name| self.id_of(name, window, keys_max));
+        let interned = match columns.text(row, &mut scratch) {
+            Some(name) => self.id_of(name, window, keys_max),
+            None => Interned::NoKey,
+        };
         self.scratch = scratch;
-        id
+        interned
     }
 
-    fn id_of(&mut self, name: &str, window: i64, keys_max: u32) -> Option<KeyId> {
+    fn id_of(&mut self, name: &str, window: i64, keys_max: u32) -> Interned {
         let hash = self.hasher.hash_one(name);
-        let same = |id: &KeyId| self.lives[*id as usize].name.as_deref() == Some(name);
+        let same = |id: &KeyId| self.names[*id as usize].as_deref() == Some(name);
         if let Some(id) = self.ids.find(hash, same) {
-            return Some(*id);
+            return Interned::Known(*id);
         }
         if self.live_count() >= keys_max as usize {
-            return None;
+            return Interned::Full;
         }
-        let life = KeyLife { name: Some(name.to_owned()), first_window: window, last_window: window };
-        let id = if let Some(id) = self.free.pop() {
-            self.lives[id as usize] = life;
-            id
-        } else {
-            self.lives.push(life);
-            (self.lives.len() - 1) as KeyId
-        };
-        let (lives, hasher) = (&self.lives, &self.hasher);
-        self.ids.insert_unique(hash, id, |id| hasher.hash_one(lives[*id as usize].name.as_deref().unwrap_or_default()));
-        Some(id)
+        let id = self.free.pop_first().unwrap_or_else(|| {
+            self.names.push(None);
+            self.lives.push(Life::FREE);
+            (self.names.len() - 1) as KeyId
+        });
+        self.names[id as usize] = Some(name.into());
+        self.lives[id as usize] = Life::since(window);
+        self.index(id, hash);
+        Interned::New(id)
+    }
+
+    fn index(&mut self, id: KeyId, hash: u64) {
+        let (names, hasher) = (&self.names, &self.hasher);
+        self.ids.insert_unique(hash, id, |id| hasher.hash_one(names[*id as usize].as_deref().unwrap_or_default()));
     }
 
     /// Forgets a key; its id is free from now on.
     pub(super) fn expire(&mut self, key: KeyId) {
-        let Some(name) = self.lives[key as usize].name.take() else { return };
-        let hash = self.hasher.hash_one(name.as_str());
-        if let Ok(entry) = self.ids.find_entry(hash, |id| *id == key) {
+        let Some(name) = self.names[key as usize].take() else { return };
+        if let Ok(entry) = self.ids.find_entry(self.hasher.hash_one(&*name), |id| *id == key) {
             entry.remove();
         }
-        self.free.push(key);
+        self.lives[key as usize] = Life::FREE;
+        self.free.insert(key);
     }
 
-    /// Keys as they were saved.
-    pub(super) fn of(lives: Vec<KeyLife>, free: Vec<KeyId>) -> Self {
-        let mut keys = Self { lives, free, ..Self::default() };
-        let (lives, hasher) = (&keys.lives, &keys.hasher);
-        for (id, life) in lives.iter().enumerate() {
-            if let Some(name) = &life.name {
-                let rehash = |id: &KeyId| hasher.hash_one(lives[*id as usize].name.as_deref().unwrap_or_default());
-                keys.ids.insert_unique(hasher.hash_one(name.as_str()), id as KeyId, rehash);
+    /// Keys as they were saved, by id; `None` where the two do not fit each other.
+    pub(super) fn of(columns: usize, names: Vec<Option<Box<str>>>, lives: Vec<Life>) -> Option<Self> {
+        if names.len() != lives.len() {
+            return None;
+        }
+        let free = (0..names.len()).filter(|id| names[*id].is_none()).map(|id| id as KeyId).collect();
+        let mut keys = Self { columns, names, lives, free, ..Self::default() };
+        for id in 0..keys.names.len() {
+            if let Some(name) = &keys.names[id] {
+                let hash = keys.hasher.hash_one(&**name);
+                keys.index(id as KeyId, hash);
             }
         }
-        keys
+        Some(keys)
     }
 }

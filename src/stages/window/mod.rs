@@ -3,16 +3,20 @@
 mod accumulator;
 mod closed;
 mod keys;
+mod open;
 mod plan;
+mod readings;
 mod saved;
 mod settings;
+mod total;
 pub mod watermark;
 mod windows;
 
-pub use accumulator::{Function, MAGNITUDE_MAX};
+pub use accumulator::Function;
 pub use closed::ClosedWindow;
 pub use keys::Keys;
 pub use plan::{Aggregate, WindowPlan, WindowPlanError, WindowSettings};
 pub use settings::{AtEnd, Stamps};
+pub use total::MAGNITUDE_MAX;
 pub use watermark::{Advance, Crossing, Watermark};
 pub use windows::{OnClose, Windows};

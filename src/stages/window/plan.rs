@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow::datatypes::{DataType, Schema};
 
 use super::accumulator::Function;
+use super::saved::{KEYS_MAX, OPEN_MAX};
 use super::settings::{AtEnd, Stamps};
 use crate::stages::expression::closest;
 use crate::vocab::{At, PathStep, YamlPath};
@@ -43,7 +44,7 @@ pub struct Aggregate {
     pub name: String,
     /// How rows become one value.
     pub function: Function,
-    /// Index of the row column; `None` for `count(*)`.
+    /// The row column, as an index into the columns that the windows read; `None` for `count(*)`.
     pub column: Option<usize>,
 }
 
@@ -52,6 +53,8 @@ pub struct Aggregate {
 pub struct WindowPlan {
     settings: WindowSettings,
     key_columns: Vec<usize>,
+    /// Row columns that aggregates read, each once.
+    columns: Vec<usize>,
     aggregates: Vec<Aggregate>,
     output_columns: Vec<String>,
 }
@@ -59,6 +62,32 @@ pub struct WindowPlan {
 /// Why a window cannot be computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WindowPlanError {
+    /// A length or limit that must be greater.
+    #[error("{what} is {found}, not at least {least}")]
+    TooSmall {
+        /// What it is.
+        what: &'static str,
+        /// Its value; times in microseconds.
+        found: i64,
+        /// The least there may be.
+        least: i64,
+    },
+    /// Rows may come so late that too many windows are open at once.
+    #[error("{open} windows are open at once: `max_delay` {max_delay} us over a size of {size} us; at most {OPEN_MAX}")]
+    TooManyOpen {
+        /// How many.
+        open: i64,
+        /// The delay, microseconds.
+        max_delay: i64,
+        /// The size, microseconds.
+        size: i64,
+    },
+    /// More keys than the state can number.
+    #[error("{found} keys in a partition; at most {KEYS_MAX}")]
+    TooManyKeys {
+        /// How many were asked for.
+        found: u32,
+    },
     /// No such column after cleaning.
     #[error("unknown column `{name}`")]
     UnknownColumn {
@@ -105,32 +134,31 @@ impl WindowPlan {
     /// Every problem; paths start at `window`.
     pub fn new(settings: WindowSettings, schema: &Schema) -> Result<Self, Vec<At<WindowPlanError>>> {
         let root = YamlPath(vec![PathStep::Key("window".to_owned())]);
-        let mut check = Check { schema, errors: Vec::new() };
+        let mut check = Check { schema, columns: Vec::new(), errors: Vec::new() };
+        check.limits(&root, &settings);
         let keys = settings.key.iter().enumerate().map(|(i, name)| check.key(&root.key("key").index(i), name));
         let key_columns: Vec<usize> = keys.collect::<Vec<_>>().into_iter().flatten().collect();
         let mut aggregates = Vec::new();
         for (name, text) in &settings.columns {
-            aggregates.extend(check.aggregate(&root.key("columns").key(name), name, text));
+            let path = root.key("columns").key(name);
+            check.is_new(&path, name, &settings.key, &aggregates);
+            aggregates.extend(check.aggregate(&path, name, text));
         }
         for (index, name) in settings.carry.iter().enumerate() {
-            let column = check.number(&root.key("carry").index(index), name);
+            let path = root.key("carry").index(index);
+            check.is_new(&path, name, &settings.key, &aggregates);
+            let column = check.number(&path, name);
             aggregates.extend(column.map(|column| Aggregate {
                 name: name.clone(),
                 function: Function::Last,
                 column: Some(column),
             }));
         }
-        let output_columns: Vec<String> = aggregates.iter().map(|aggregate| aggregate.name.clone()).collect();
-        for (index, name) in output_columns.iter().enumerate() {
-            if output_columns[..index].contains(name) || settings.key.contains(name) {
-                check.refuse(&root.key("columns"), WindowPlanError::RepeatedColumn { name: name.clone() }, None);
-            }
+        if !check.errors.is_empty() {
+            return Err(check.errors);
         }
-        if check.errors.is_empty() {
-            Ok(Self { settings, key_columns, aggregates, output_columns })
-        } else {
-            Err(check.errors)
-        }
+        let output_columns = aggregates.iter().map(|aggregate| aggregate.name.clone()).collect();
+        Ok(Self { settings, key_columns, columns: check.columns, aggregates, output_columns })
     }
 
     /// Length of a window, microseconds.
@@ -182,7 +210,8 @@ impl WindowPlan {
     /// A text that changes whenever saved windows would mean something else.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        format!("{:?} {:?} {:?}", self.settings.key, self.settings.size, self.aggregates)
+        let WindowSettings { size, key, columns, carry, .. } = &self.settings;
+        format!("{size} {} {key:?} {columns:?} {carry:?}", self.stamp_shift())
     }
 
     pub(super) fn settings(&self) -> &WindowSettings {
@@ -193,6 +222,11 @@ impl WindowPlan {
         &self.key_columns
     }
 
+    /// Indices of the row columns that aggregates read.
+    pub(super) fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
     pub(super) fn aggregates(&self) -> &[Aggregate] {
         &self.aggregates
     }
@@ -200,12 +234,53 @@ impl WindowPlan {
 
 struct Check<'a> {
     schema: &'a Schema,
+    /// Row columns that aggregates read so far.
+    columns: Vec<usize>,
     errors: Vec<At<WindowPlanError>>,
 }
 
 impl Check<'_> {
     fn refuse(&mut self, path: &YamlPath, error: WindowPlanError, hint: Option<String>) {
         self.errors.push(At { path: path.clone(), error, hint });
+    }
+
+    fn limits(&mut self, root: &YamlPath, settings: &WindowSettings) {
+        let at_least = [
+            ("size", "the window's size", settings.size, 1),
+            ("size", "`max_delay`", settings.max_delay, 0),
+            ("size", "`interval`", settings.interval, 0),
+            ("size", "`expire_after`", settings.expire_after, 1),
+            ("key", "the number of key columns", settings.key.len() as i64, 1),
+        ];
+        for (key, what, found, least) in at_least {
+            if found < least {
+                self.refuse(&root.key(key), WindowPlanError::TooSmall { what, found, least }, None);
+            }
+        }
+        // Those that end after the watermark and begin before the newest reading, and one that closes next.
+        let open = settings.max_delay / settings.size.max(1) + 3;
+        if open > OPEN_MAX {
+            let (max_delay, size) = (settings.max_delay, settings.size);
+            let hint = "make the windows longer, or `event_time.max_delay` shorter".to_owned();
+            self.refuse(&root.key("size"), WindowPlanError::TooManyOpen { open, max_delay, size }, Some(hint));
+        }
+        if settings.keys_max > KEYS_MAX {
+            self.refuse(&root.key("key"), WindowPlanError::TooManyKeys { found: settings.keys_max }, None);
+        }
+    }
+
+    fn is_new(&mut self, path: &YamlPath, name: &str, key: &[String], before: &[Aggregate]) {
+        if key.iter().any(|known| known == name) || before.iter().any(|known| known.name == name) {
+            self.refuse(path, WindowPlanError::RepeatedColumn { name: name.to_owned() }, None);
+        }
+    }
+
+    /// The place of a row column among those that aggregates read.
+    fn read(&mut self, index: usize) -> usize {
+        self.columns.iter().position(|known| *known == index).unwrap_or_else(|| {
+            self.columns.push(index);
+            self.columns.len() - 1
+        })
     }
 
     fn find(&mut self, path: &YamlPath, name: &str) -> Option<(usize, DataType)> {
@@ -230,7 +305,7 @@ impl Check<'_> {
     fn number(&mut self, path: &YamlPath, name: &str) -> Option<usize> {
         let (index, found) = self.find(path, name)?;
         if matches!(found, DataType::Float64 | DataType::Int64) {
-            return Some(index);
+            return Some(self.read(index));
         }
         self.refuse(path, WindowPlanError::NotNumeric { name: name.to_owned(), found: found.to_string() }, None);
         None
@@ -246,7 +321,10 @@ impl Check<'_> {
         };
         let column = match (function, column) {
             (Function::Count, "*") => None,
-            // Counting values works for columns of any type, but only numbers reach the accumulators.
+            (Function::Count, column) => {
+                let (index, _) = self.find(path, column)?;
+                Some(self.read(index))
+            }
             (_, column) => Some(self.number(path, column)?),
         };
         Some(Aggregate { name: name.to_owned(), function, column })

@@ -1,7 +1,8 @@
 //! Event times of decoded rows, before cleaning -> which rows are late, and where windows close.
 //!
 //! The watermark is the largest event time seen, less `max_delay`. It advances row by row: a row is judged by the rows
-//! before it, put into its window, and only then moves the watermark. So batch boundaries change nothing.
+//! before it, put into its window, and only then moves the watermark. So batch boundaries change nothing. What the
+//! wall clock or the end of the input decide is a flush: it closes windows and leaves the watermark where it is.
 
 use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
@@ -88,23 +89,24 @@ impl Watermark {
 
     /// Judges the rows of a batch in order, and advances.
     pub fn advance(&mut self, rows: &Rows) -> Advance {
+        let Grid { size, stamp_shift, max_delay } = self.plan;
         let mut advance = Advance { late: Vec::with_capacity(rows.times.len()), crossings: Vec::new() };
         let mut newest = self.state.newest.map_or(i64::MIN, |time| time.0);
-        let mut closed_until = self.closed_until(newest);
+        let mut closed_until = self.closed_until();
         for (time, origin) in rows.times.iter().zip(&rows.origin) {
-            advance.late.push(self.window_end(*time) <= closed_until);
+            // Its window ends at or before `closed_until`, itself the end of a window, where the reading lies before.
+            advance.late.push(time.saturating_sub(stamp_shift) < closed_until);
             if *time <= newest {
                 continue;
             }
             newest = *time;
-            let watermark = newest.saturating_sub(self.plan.max_delay);
+            let watermark = newest.saturating_sub(max_delay);
             // The division is needed only where the watermark may have reached the next window's end.
-            if watermark >= closed_until.saturating_add(self.plan.size) || closed_until == i64::MIN {
-                let until = self.closed_until(newest);
+            if closed_until == i64::MIN || watermark >= closed_until.saturating_add(size) {
+                let until = floor(watermark, size);
                 if until > closed_until {
                     closed_until = until;
-                    let watermark = EventTime(until);
-                    advance.crossings.push(Crossing { after_origin: *origin, watermark });
+                    advance.crossings.push(Crossing { after_origin: *origin, watermark: EventTime(until) });
                 }
             }
         }
@@ -119,8 +121,16 @@ impl Watermark {
     /// when windows are now closed; `None` where there is nothing to close.
     pub fn flush(&mut self) -> Option<EventTime> {
         let newest = self.state.newest?.0;
-        let until = self.window_end(newest);
-        if until <= self.closed_until(newest) {
+        let size = self.plan.size;
+        self.flush_to(EventTime(floor(newest.saturating_sub(self.plan.stamp_shift), size).saturating_add(size)))
+    }
+
+    /// Takes a decision to close every window that ends at or before `until`, although the watermark may not have
+    /// passed it: rows for them are late from now on. The largest event time seen stays what it is. Returns up to when
+    /// windows are now closed; `None` where they are already.
+    pub fn flush_to(&mut self, until: EventTime) -> Option<EventTime> {
+        let until = floor(until.0, self.plan.size);
+        if until <= self.closed_until() {
             return None;
         }
         self.state.flushed_until = Some(EventTime(until));
@@ -134,20 +144,12 @@ impl Watermark {
         self.state.newest
     }
 
-    /// The end of the last window that is closed once `newest` was seen.
-    fn closed_until(&self, newest: i64) -> i64 {
+    /// The end of the last window that is closed.
+    fn closed_until(&self) -> i64 {
         let flushed = self.state.flushed_until.map_or(i64::MIN, |time| time.0);
-        if newest == i64::MIN {
-            return flushed;
-        }
-        let watermark = newest.saturating_sub(self.plan.max_delay);
-        watermark.div_euclid(self.plan.size).saturating_mul(self.plan.size).max(flushed)
-    }
-
-    /// The end of the window that holds a reading of this time.
-    fn window_end(&self, time: i64) -> i64 {
-        let index = time.saturating_sub(self.plan.stamp_shift).div_euclid(self.plan.size);
-        index.saturating_add(1).saturating_mul(self.plan.size)
+        self.state
+            .newest
+            .map_or(flushed, |newest| floor(newest.0.saturating_sub(self.plan.max_delay), self.plan.size).max(flushed))
     }
 
     /// Writes the state.
@@ -167,4 +169,9 @@ impl Watermark {
         }
         Ok(())
     }
+}
+
+/// The last end of a window at or before `time`.
+fn floor(time: i64, size: i64) -> i64 {
+    time.div_euclid(size).saturating_mul(size)
 }

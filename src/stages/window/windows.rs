@@ -1,22 +1,16 @@
 //! Cleaned rows of one partition -> closed windows, exactly where the watermark crosses their ends.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
-
-use super::accumulator::{Accumulator, MAGNITUDE_MAX};
-use super::keys::{KeyColumns, Keys};
+use super::accumulator::Run;
+use super::keys::{Interned, Keys, Life};
+use super::open::OpenWindow;
+use super::readings::Readings;
 use super::{ClosedWindow, Crossing, WindowPlan};
 use crate::stages::rows::{Reason, RejectStage, Rejected, Rows};
 use crate::vocab::{EventTime, KeyId};
-
-/// How far apart open windows may lie, in windows: the state numbers them modulo this.
-pub(super) const SPREAD_MAX: i64 = 1 << 16;
-
-/// Keys of one block of state.
-pub(super) const BLOCK_KEYS: usize = 1024;
 
 /// Takes a closed window with the keys as they were in it.
 pub type OnClose<'a> = dyn FnMut(&Keys, &ClosedWindow) + 'a;
@@ -26,49 +20,59 @@ pub type OnClose<'a> = dyn FnMut(&Keys, &ClosedWindow) + 'a;
 pub struct Windows {
     pub(super) plan: Arc<WindowPlan>,
     pub(super) keys: Keys,
+    /// Windows with rows, by index; those between them exist only once they close.
     pub(super) open: BTreeMap<i64, OpenWindow>,
     /// Windows with an index below this are closed.
     pub(super) closed: i64,
-    /// Blocks of keys whose lives changed since the last snapshot.
-    pub(super) keys_changed: Vec<bool>,
-    /// Block numbers of closed windows that the saved state still holds.
-    pub(super) to_delete: Vec<u32>,
-    pub(super) meta_changed: bool,
+    /// Whether some key has a row in the window after the last closed one, whatever comes.
+    pub(super) any_live: bool,
+    pub(super) dirty: super::saved::Dirty,
+    runs: Runs,
 }
 
-/// A window that still takes rows.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct OpenWindow {
-    /// Accepted rows by key.
-    pub(super) rows: Vec<u32>,
-    /// One per aggregate of the plan.
-    pub(super) columns: Vec<Accumulator>,
-    /// Blocks of keys that changed since the last snapshot.
-    pub(super) changed: Vec<bool>,
-    /// Blocks of keys that the saved state holds.
-    pub(super) saved: Vec<bool>,
+/// Rows of one stretch of a batch, by window. The memory is kept between stretches.
+#[derive(Debug, Default)]
+struct Runs {
+    runs: Vec<(i64, Run)>,
+    used: usize,
 }
 
-/// Rows of one batch on their way into windows.
-struct Run {
-    keys: Vec<KeyId>,
-    /// Indices of the rows in the batch.
-    rows: Vec<usize>,
-    times: Vec<i64>,
+impl Runs {
+    /// The place of a window's run.
+    fn of(&mut self, index: i64) -> usize {
+        if let Some(place) = self.runs[..self.used].iter().position(|(window, _)| *window == index) {
+            return place;
+        }
+        if self.used == self.runs.len() {
+            self.runs.push((index, Run::default()));
+        }
+        self.runs[self.used].0 = index;
+        self.used += 1;
+        self.used - 1
+    }
+
+    fn clear(&mut self) {
+        for (_, run) in &mut self.runs[..self.used] {
+            run.keys.clear();
+            run.rows.clear();
+        }
+        self.used = 0;
+    }
 }
 
 impl Windows {
     /// A partition without rows.
     #[must_use]
     pub fn new(plan: Arc<WindowPlan>) -> Self {
+        let keys = Keys::new(plan.key_columns().len());
         Self {
             plan,
-            keys: Keys::default(),
+            keys,
             open: BTreeMap::new(),
             closed: i64::MIN,
-            keys_changed: Vec::new(),
-            to_delete: Vec::new(),
-            meta_changed: false,
+            any_live: false,
+            dirty: super::saved::Dirty::default(),
+            runs: Runs::default(),
         }
     }
 
@@ -78,20 +82,22 @@ impl Windows {
         &self.keys
     }
 
-    /// Puts rows into their windows and closes windows at the crossings, in row order. `on_close` is called at each
-    /// closing; ids that expire there may be given out again right after it. Returns the rows that were refused.
+    /// Puts rows into their windows and closes windows at the crossings, in row order. `rows` are those that cleaning
+    /// left of the rows that the watermark judged in time; a crossing holds also where its row is gone. `on_close` is
+    /// called at each closing; ids that expire there may be given out again right after it. Returns the rows that were
+    /// refused, in row order; all others are accepted.
     pub fn push(&mut self, rows: &Rows, crossings: &[Crossing], on_close: &mut OnClose<'_>) -> Vec<Rejected> {
-        let values: Vec<Vec<f64>> =
-            self.plan.aggregates().iter().map(|a| numbers(a.column.map(|c| rows.batch.column(c)), rows)).collect();
+        let plan = Arc::clone(&self.plan);
+        let readings = Readings::new(&plan, rows);
         let mut refused = Vec::new();
         let mut from = 0;
         for crossing in crossings {
             let to = from + rows.origin[from..].partition_point(|origin| *origin <= crossing.after_origin);
-            self.take(rows, from..to, &values, &mut refused);
+            self.take(&readings, from..to, &mut refused);
             self.close_until(crossing.watermark, on_close);
             from = to;
         }
-        self.take(rows, from..rows.origin.len(), &values, &mut refused);
+        self.take(&readings, from..rows.origin.len(), &mut refused);
         refused
     }
 
@@ -103,181 +109,126 @@ impl Windows {
         }
         if target > self.closed {
             self.closed = target;
-            self.meta_changed = true;
+            self.dirty.closed = true;
         }
     }
 
-    /// The next window with anything to say: the first open one, or the one after the last closed while keys live.
+    /// The next window with anything to say: the one after the last closed while a key lives, else the first with
+    /// rows. So a jump of event time costs at most `expire_after` of empty windows.
     fn next_to_close(&self) -> Option<i64> {
-        let first_open = self.open.keys().next().copied();
-        if self.keys.live_count() > 0 && self.closed != i64::MIN {
-            return Some(first_open.map_or(self.closed, |open| open.min(self.closed)));
-        }
-        first_open
+        if self.any_live { Some(self.closed) } else { self.open.keys().next().copied() }
     }
 
     fn close(&mut self, index: i64, on_close: &mut OnClose<'_>) {
         let open = self.open.remove(&index);
         if let Some(open) = &open {
-            let saved = open.saved.iter().enumerate().filter(|(_, saved)| **saved);
-            self.to_delete.extend(saved.map(|(block, _)| block_number(index, block)));
+            self.dirty.closed_window(index, open);
+            for (key, _) in open.rows.iter().enumerate().filter(|(_, rows)| **rows > 0) {
+                self.keys.life_mut(key as KeyId).last_window = index;
+                self.dirty.life(key as KeyId);
+            }
         }
         let window = self.closed_window(index, open.as_ref());
         on_close(&self.keys, &window);
         for key in &window.expired {
-            self.keys.expire(*key);
-            mark(&mut self.keys_changed, *key);
+            self.expire(*key);
         }
-        self.closed = self.closed.max(index + 1);
-        self.meta_changed = true;
+        self.any_live = window.live.iter().filter(|live| **live).count() > window.expired.len();
+        self.closed = index + 1;
+        self.dirty.closed = true;
+    }
+
+    /// Forgets a key. One that has rows in a later window, already there because rows come out of order, is a new key
+    /// of the same id and name from that window on: whether it is must not depend on the order of rows.
+    fn expire(&mut self, key: KeyId) {
+        self.dirty.life(key);
+        match self.open.iter().find(|(_, window)| window.rows_of(key) > 0) {
+            Some((index, _)) => *self.keys.life_mut(key) = Life::since(*index),
+            None => {
+                self.keys.expire(key);
+                self.dirty.name(key);
+            }
+        }
     }
 
     fn closed_window(&self, index: i64, open: Option<&OpenWindow>) -> ClosedWindow {
-        let (size, count) = (self.plan.size(), self.keys.len());
-        let live = |life: &super::keys::KeyLife| life.name.is_some() && life.first_window <= index;
-        let expire_after = self.plan.settings().expire_after;
-        let expired = |life: &super::keys::KeyLife| {
-            life.name.is_some() && (index - life.last_window).saturating_mul(size) >= expire_after
-        };
-        let column = |accumulator: usize| {
-            let value = |key| open.map_or(f64::NAN, |open| open.columns[accumulator].value(key));
-            (0..count).map(value).collect()
-        };
+        let (size, lives) = (self.plan.size(), self.keys.lives());
+        let live: Vec<bool> = lives.iter().map(|life| life.first_window <= index).collect();
+        let mut rows: Vec<u32> = open.map(|open| open.rows.clone()).unwrap_or_default();
+        rows.resize(lives.len(), 0);
+        let nothing = OpenWindow::new(&self.plan);
+        let columns = (0..self.plan.aggregates().len()).map(|place| open.unwrap_or(&nothing).column(place, &live));
+        let empty_for = |life: &Life| index.saturating_sub(life.last_window).saturating_mul(size);
+        let expired =
+            |key: &KeyId| live[*key as usize] && empty_for(&lives[*key as usize]) >= self.plan.settings().expire_after;
         ClosedWindow {
-            start: EventTime(index * size),
-            end: EventTime((index + 1) * size),
-            live: self.keys.lives.iter().map(live).collect(),
-            rows: (0..count).map(|key| open.and_then(|open| open.rows.get(key)).copied().unwrap_or(0)).collect(),
-            columns: (0..self.plan.aggregates().len()).map(column).collect(),
-            expired: self.ids().filter(|key| expired(&self.keys.lives[*key as usize])).collect(),
+            start: EventTime(index.saturating_mul(size)),
+            end: EventTime(index.saturating_add(1).saturating_mul(size)),
+            rows,
+            columns: columns.collect(),
+            expired: (0..lives.len() as KeyId).filter(expired).collect(),
+            live,
         }
     }
 
-    fn ids(&self) -> impl Iterator<Item = KeyId> + use<> {
-        0..self.keys.len() as KeyId
-    }
-
-    /// Puts rows `range` into their windows, a run of rows of one window at a time.
-    fn take(&mut self, rows: &Rows, range: std::ops::Range<usize>, values: &[Vec<f64>], refused: &mut Vec<Rejected>) {
-        let columns = KeyColumns::new(self.plan.key_indices().to_vec().iter().map(|c| rows.batch.column(*c)));
-        let shift = self.plan.stamp_shift();
-        let mut run = Run { keys: Vec::new(), rows: Vec::new(), times: Vec::new() };
-        let mut current = i64::MIN;
+    /// Puts rows `range` into their windows. Between two crossings only the order of rows within a window counts.
+    fn take(&mut self, readings: &Readings<'_>, range: Range<usize>, refused: &mut Vec<Rejected>) {
+        let (size, shift) = (self.plan.size(), self.plan.stamp_shift());
+        let mut runs = std::mem::take(&mut self.runs);
+        // The window of the row before, by its bounds: neighbouring rows mostly share it.
+        let (mut index, mut start, mut end, mut place) = (0, 0, 0, 0);
         for row in range {
-            let index = rows.times[row].saturating_sub(shift).div_euclid(self.plan.size());
-            if index != current {
-                self.add(current, &mut run, values);
-                current = index;
+            let time = readings.rows.times[row].saturating_sub(shift);
+            if time < start || time >= end {
+                index = time.div_euclid(size);
+                start = index.saturating_mul(size);
+                end = start.saturating_add(size);
+                place = runs.of(index);
             }
-            match self.admit(&columns, row, index, values) {
+            match self.admit(readings, row, index) {
                 Ok(key) => {
-                    run.keys.push(key);
-                    run.rows.push(row);
-                    run.times.push(rows.times[row]);
+                    runs.runs[place].1.keys.push(key);
+                    runs.runs[place].1.rows.push(row as u32);
                 }
                 Err((reason, detail)) => {
-                    let origin = rows.origin[row];
+                    let origin = readings.rows.origin[row];
                     refused.push(Rejected { origin, stage: RejectStage::Clean, reason, detail });
                 }
             }
         }
-        self.add(current, &mut run, values);
+        for (window, run) in runs.runs[..runs.used].iter().filter(|(_, run)| !run.keys.is_empty()) {
+            let open = self.open.entry(*window).or_insert_with(|| OpenWindow::new(&self.plan));
+            open.add(&self.plan, run, readings, self.keys.len());
+        }
+        runs.clear();
+        self.runs = runs;
     }
 
     /// The key of a row that may enter window `index`, or why it may not.
-    fn admit(
-        &mut self,
-        columns: &KeyColumns<'_>,
-        row: usize,
-        index: i64,
-        values: &[Vec<f64>],
-    ) -> Result<KeyId, (Reason, String)> {
-        let first = self.open.keys().next().copied().unwrap_or(index);
-        if (index - first).abs() >= SPREAD_MAX {
-            return Err((Reason::FutureTimestamp, format!("more than {SPREAD_MAX} windows from the oldest open one")));
-        }
-        for (aggregate, values) in self.plan.aggregates().iter().zip(values) {
-            if aggregate.function.sums() && values[row].abs() > MAGNITUDE_MAX {
-                let detail = format!("{} = {} is beyond 2^62", aggregate.name, values[row]);
-                return Err((Reason::Unrepresentable, detail));
-            }
+    fn admit(&mut self, readings: &Readings<'_>, row: usize, index: i64) -> Result<KeyId, (Reason, String)> {
+        if let Some((aggregate, value)) = readings.too_large(row, &self.plan) {
+            let detail = format!("`{}` cannot add up {value:e}: it is beyond 2^62", aggregate.name);
+            return Err((Reason::Unrepresentable, detail));
         }
         let keys_max = self.plan.settings().keys_max;
-        let key = self.keys.intern(columns, row, index, keys_max).ok_or_else(|| {
-            (Reason::BadKey, format!("the key is null, holds U+001F, or is one more than `keys.max` {keys_max}"))
-        })?;
-        let life = &mut self.keys.lives[key as usize];
-        if index < life.first_window || index > life.last_window || self.keys_changed.len() * BLOCK_KEYS <= key as usize
-        {
-            life.first_window = life.first_window.min(index);
-            life.last_window = life.last_window.max(index);
-            mark(&mut self.keys_changed, key);
-        }
-        Ok(key)
-    }
-
-    /// Adds a run of rows to window `index`, column by column, and empties it.
-    fn add(&mut self, index: i64, run: &mut Run, values: &[Vec<f64>]) {
-        if run.keys.is_empty() {
-            return;
-        }
-        let key_count = self.keys.len();
-        let plan = &self.plan;
-        let window = self.open.entry(index).or_insert_with(|| OpenWindow {
-            rows: Vec::new(),
-            columns: plan.aggregates().iter().map(|aggregate| Accumulator::new(aggregate.function)).collect(),
-            changed: Vec::new(),
-            saved: Vec::new(),
-        });
-        window.rows.resize(key_count, 0);
-        for key in &run.keys {
-            window.rows[*key as usize] += 1;
-            mark(&mut window.changed, *key);
-        }
-        let mut picked = Vec::with_capacity(run.rows.len());
-        for (accumulator, values) in window.columns.iter_mut().zip(values) {
-            accumulator.grow(key_count);
-            picked.clear();
-            picked.extend(run.rows.iter().map(|row| values[*row]));
-            accumulator.take(&run.keys, &picked, &run.times);
-        }
-        run.keys.clear();
-        run.rows.clear();
-        run.times.clear();
-    }
-}
-
-/// Marks the block of a key.
-fn mark(blocks: &mut Vec<bool>, key: KeyId) {
-    let block = key as usize / BLOCK_KEYS;
-    if blocks.len() <= block {
-        blocks.resize(block + 1, false);
-    }
-    blocks[block] = true;
-}
-
-/// Number of a block of an open window: windows modulo [`SPREAD_MAX`], then the block of keys.
-pub(super) fn block_number(index: i64, block: usize) -> u32 {
-    // Both halves fit 16 bits: the remainder by definition, blocks because ids fit 26 bits (see `KEYS_LIMIT`).
-    ((index.rem_euclid(SPREAD_MAX) as u32) << 16) | block as u32
-}
-
-/// A column as numbers, NaN for null; ones for `count(*)`. Minus zero becomes zero: which of the two is the least
-/// must not depend on the order of rows.
-fn numbers(column: Option<&ArrayRef>, rows: &Rows) -> Vec<f64> {
-    let Some(column) = column else { return vec![1.0; rows.origin.len()] };
-    let valid = |row: usize| column.is_valid(row);
-    match column.data_type() {
-        DataType::Int64 => {
-            let values = column.as_primitive::<Int64Type>().values();
-            values.iter().enumerate().map(|(row, value)| if valid(row) { *value as f64 } else { f64::NAN }).collect()
-        }
-        _ => {
-            let values = column.as_primitive::<Float64Type>().values();
-            if column.null_count() == 0 {
-                return values.iter().map(|value| value + 0.0).collect();
+        match self.keys.intern(&readings.keys, row, index, keys_max) {
+            Interned::Known(key) => {
+                // The first row to come need not be the first in event time.
+                if index < self.keys.lives()[key as usize].first_window {
+                    *self.keys.life_mut(key) = Life::since(index);
+                    self.dirty.life(key);
+                }
+                Ok(key)
             }
-            values.iter().enumerate().map(|(row, value)| if valid(row) { value + 0.0 } else { f64::NAN }).collect()
+            Interned::New(key) => {
+                self.dirty.life(key);
+                self.dirty.name(key);
+                Ok(key)
+            }
+            Interned::NoKey => Err((Reason::BadKey, "a key column is null or holds U+001F".to_owned())),
+            Interned::Full => {
+                Err((Reason::BadKey, format!("one key more than `keys.max`: the partition has {keys_max}")))
+            }
         }
     }
 }
