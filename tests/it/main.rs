@@ -7,6 +7,8 @@ mod commit_protocol;
 mod conformance;
 mod conformance_flaws;
 mod docs;
+mod features;
+mod features_properties;
 mod file_source;
 #[cfg(feature = "kafka")]
 mod kafka_embedded;
@@ -29,3 +31,7 @@ mod predictor_checks;
 mod simulate;
 mod tidy;
 mod validate;
+mod window;
+mod window_plan;
+mod window_properties;
+mod window_support;

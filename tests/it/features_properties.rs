@@ -1,0 +1,1 @@
+//! Features: lags, differences, calendar, profile.
