@@ -1,8 +1,7 @@
 # make demo    build and run the demo: simulated loops, first alert, score table
 # make test    everything the tests need, then the tests
 # make check   lint and test: what CI runs
-# make bench   rows/s of each stage and of the whole path beside raw librdkafka
-.PHONY: demo test lint check bench audit
+.PHONY: demo test lint check audit
 .DEFAULT_GOAL := check
 
 DENY_VERSION := 0.20.2
@@ -32,8 +31,3 @@ audit:
 	$(CARGO) deny check advisories
 
 check: lint test
-
-bench:
-	@scripts/apt.sh
-	@scripts/kafka.sh jars >/dev/null
-	scripts/bench.sh

@@ -1,7 +1,6 @@
 //! Counters, gauges and histograms of a pipeline, in a registry of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arterial_connectors::ledger::CommitOutcome;
@@ -14,7 +13,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{BatchReport, Health};
-use crate::stages::predict::ScoreTotal;
 use crate::state::Accounting;
 
 /// Seconds: from a commit of nothing on loopback to one that the coordinator holds up.
@@ -60,14 +58,6 @@ pub struct Metrics {
     commit_seconds: Histogram,
     state_bytes: Counter,
     dispositions: Vec<(Disposition, ByPartition)>,
-    mean_absolute_error: Family<ScoreLabel, Gauge<f64, AtomicU64>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ScoreLabel {
-    predictor: String,
-    model: String,
-    horizon_seconds: i64,
 }
 
 /// Reads one term of the accounting identity.
@@ -105,12 +95,6 @@ impl Default for Metrics {
             alerts: registered(&mut registry, "alert_changes", "Alert changes", Family::default()),
             commits: registered(&mut registry, "ledger_commits", "Commits by outcome", Family::default()),
             state_bytes: registered(&mut registry, "ledger_state_bytes", "State written", Counter::default()),
-            mean_absolute_error: registered(
-                &mut registry,
-                "predict_mean_absolute_error",
-                "Error of the forecasts scored by this process, in the target's unit",
-                Family::default(),
-            ),
             commit_seconds,
             dispositions,
             registry,
@@ -206,15 +190,5 @@ impl WorkerMetrics {
         for (value, family) in &self.metrics.dispositions {
             family.get_or_create(&label).set(i64::try_from(value(accounting)).unwrap_or(i64::MAX));
         }
-    }
-
-    /// Prequential error so far.
-    pub fn score(&self, score: &ScoreTotal) {
-        let label = ScoreLabel {
-            predictor: score.predictor.clone(),
-            model: score.model.clone(),
-            horizon_seconds: score.horizon_micros / crate::vocab::MICROS_PER_SECOND,
-        };
-        self.metrics.mean_absolute_error.get_or_create(&label).set(score.sums.mae().unwrap_or(f64::NAN));
     }
 }

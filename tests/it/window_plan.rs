@@ -27,7 +27,7 @@ fn all_problems_of_a_window_are_reported_at_once_with_their_places() {
         problems(WindowSettings { columns, key, carry, ..settings() }),
         [
             "window.key[2]: column `speed` is Float64; keys are text or whole numbers | ",
-            "window.key[3]: unknown column `zone` | did you mean `lane`?",
+            "window.key[3]: unknown column `zone` | ",
             "window.columns.a: unknown column `sped` | did you mean `speed`?",
             "window.columns.b: column `sensor` is Utf8; windows aggregate numbers | ",
             &format!("window.columns.c: `median(speed)` is not an aggregate | {aggregates}"),
