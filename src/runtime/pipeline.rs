@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arterial_connectors::ledger::{Ledger, LedgerError};
 use arterial_connectors::source::{Source, SourceError, Until};
@@ -56,6 +56,9 @@ pub struct Pipeline {
     connect: Arc<dyn Connect>,
     options: RunOptions,
 }
+
+/// Pause between two tries to open an end whose far side does not answer.
+const OPEN_PAUSE: Duration = Duration::from_millis(500);
 
 type WorkerEnd = (String, Result<WorkerSummary, PipelineError>);
 
@@ -146,11 +149,21 @@ fn run_worker(
             Ok(counts) => break counts,
             Err(error) if error.transient() && !stop.load(Ordering::Relaxed) => {
                 tracing::warn!(%error, hint = error.hint(), "waiting for the source");
+                thread::sleep(OPEN_PAUSE);
             }
             Err(error) => return Err(error.into()),
         }
     };
-    let ledger = connect.ledger(slot, &counts)?;
+    let ledger = loop {
+        match connect.ledger(slot, &counts) {
+            Ok(ledger) => break ledger,
+            Err(error) if error.transient() && !stop.load(Ordering::Relaxed) => {
+                tracing::warn!(%error, hint = error.hint(), "waiting for the ledger");
+                thread::sleep(OPEN_PAUSE);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
     let metrics = options.metrics.worker(slot);
     let parts = WorkerParts { source, ledger, clock: options.clock, stop, metrics, until: options.until };
     Worker::new(plan, parts).run()
