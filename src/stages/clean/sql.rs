@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 
-use super::clause::{only_select, refuse_other_clauses};
+use super::clause::{check_shape, only_select};
 use super::cleaner::{CleanError, Working};
 use super::plan::{Scope, Step, Stepped, needed_columns};
 use crate::stages::expression::{Expression, SqlError, SqlProblem, SqlText, Wanted, check_column};
@@ -51,9 +51,9 @@ pub(super) fn plan_sql(scope: &mut Scope<'_>, path: &YamlPath, text: &str) -> St
 
 fn compile(scope: &Scope<'_>, text: &str) -> Result<Sql, SqlError> {
     let sql = SqlText::read(text)?;
+    check_shape(&sql)?;
     let statements = sql.statements()?;
-    let (query, select) = only_select(&statements)?;
-    refuse_other_clauses(&sql, query, select)?;
+    let select = only_select(&sql, &statements)?;
     let schema: &Schema = scope.schema;
     let filter = match &select.selection {
         Some(condition) => Some(Expression::from_ast(condition, schema, Wanted::Boolean, scope.sandbox)?),
@@ -63,7 +63,8 @@ fn compile(scope: &Scope<'_>, text: &str) -> Result<Sql, SqlError> {
     let mut fields: Vec<FieldRef> = Vec::new();
     let mut names = BTreeSet::new();
     for selected in selected_columns(select, schema)? {
-        let expression = Expression::from_ast(&selected.expr, schema, Wanted::Column, scope.sandbox)?;
+        let expression = Expression::from_ast(&selected.expr, schema, Wanted::Column, scope.sandbox)
+            .map_err(|error| error.or_at(selected.place))?;
         if !names.insert(selected.name.clone()) {
             return Err(SqlError::at(selected.place, SqlProblem::Repeated { name: selected.name }));
         }

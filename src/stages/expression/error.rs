@@ -25,6 +25,16 @@ impl SqlError {
         Self { line: location.line.max(1), column: location.column.max(1), problem, hint: None }
     }
 
+    /// The same at another location, where its own is unknown: literals have none, and no expression inside a statement
+    /// stands at the statement's start.
+    #[must_use]
+    pub fn or_at(self, location: Location) -> Self {
+        if (self.line, self.column) == (1, 1) {
+            return Self { line: location.line.max(1), column: location.column.max(1), ..self };
+        }
+        self
+    }
+
     /// The same with advice.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -132,16 +132,20 @@ fn shortened(text: &str) -> String {
 
 /// What DataFusion says, without the names of its layers.
 pub(super) fn message_of(error: &DataFusionError) -> String {
+    const LAYERS: [&str; 8] = [
+        "Arrow error: ",
+        "Error during planning: ",
+        "Execution error: ",
+        "Schema error: ",
+        "Cast error: ",
+        "Compute error: ",
+        "Arithmetic overflow: ",
+        "Invalid argument error: ",
+    ];
     let message = error.find_root().strip_backtrace();
-    for layer in ["Arrow error: ", "Error during planning: ", "Execution error: ", "Schema error: "] {
-        if let Some(rest) = message.strip_prefix(layer) {
-            return message_without_category(rest);
-        }
+    let mut rest = message.as_str();
+    while let Some(inner) = LAYERS.iter().find_map(|layer| rest.strip_prefix(layer)) {
+        rest = inner;
     }
-    message
-}
-
-fn message_without_category(message: &str) -> String {
-    let kinds = ["Cast error: ", "Compute error: ", "Arithmetic overflow: ", "Invalid argument error: "];
-    kinds.iter().find_map(|kind| message.strip_prefix(kind)).unwrap_or(message).to_owned()
+    rest.to_owned()
 }

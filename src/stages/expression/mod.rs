@@ -23,4 +23,4 @@ pub use suggest::closest;
 pub use text::forecast_column;
 
 pub(in crate::stages) use refuse::{TABLE, check_column};
-pub(in crate::stages) use text::SqlText;
+pub(in crate::stages) use text::{SqlText, keyword_of};

@@ -7,7 +7,6 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::sql::sqlparser::ast::{Expr, Function, Ident, Query, Spanned, Value, Visit, Visitor};
 
 use super::sandbox::Lookup;
-use super::text::DEPTH_MAX;
 use super::{Sandbox, SqlError, SqlProblem, closest};
 
 /// The table that a cleaning statement reads; column names may be qualified with it.
@@ -18,7 +17,7 @@ pub(in crate::stages) const TABLE: &str = "rows";
 /// # Errors
 /// [`SqlError`] with the place of the first problem.
 pub(super) fn check_expression(expr: &Expr, schema: &Schema, sandbox: &Sandbox) -> Result<(), SqlError> {
-    let mut checker = Checker { schema, sandbox, depth: 0 };
+    let mut checker = Checker { schema, sandbox };
     match expr.visit(&mut checker) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
@@ -28,7 +27,6 @@ pub(super) fn check_expression(expr: &Expr, schema: &Schema, sandbox: &Sandbox) 
 struct Checker<'a> {
     schema: &'a Schema,
     sandbox: &'a Sandbox,
-    depth: usize,
 }
 
 impl Visitor for Checker<'_> {
@@ -39,19 +37,10 @@ impl Visitor for Checker<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<SqlError> {
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return ControlFlow::Break(SqlError::at(expr.span().start, SqlProblem::TooDeep));
-        }
         match self.check(expr) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
-    }
-
-    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<SqlError> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
     }
 }
 

@@ -1,7 +1,9 @@
 //! SQL text -> tokens within limits, with forecasts (`speed.15m`) as single column names. The limits stand before any
 //! parsing: DataFusion's planner recurses over the tree, and a sum of 2,000 terms aborts the process (issue 22229).
 
-use datafusion::sql::sqlparser::ast::{Expr, Statement};
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Expr, Statement, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -16,6 +18,22 @@ pub(super) const TOKENS_MAX: usize = 2_000;
 /// Deepest nesting, counting each operator of a chain such as `a + b + c`. An unoptimised build plans and evaluates
 /// twice this depth on a thread of 2 MiB (tested).
 pub(super) const DEPTH_MAX: usize = 128;
+
+/// Stack of the parser: 25 kB per level was the most seen, in an unoptimised build, and a level takes a token at least.
+/// The system gives memory only to the part that is used.
+const PARSER_STACK_BYTES: usize = TOKENS_MAX * 32 * 1024;
+
+/// Types that hold other types.
+const NESTED_TYPES: [Keyword; 8] = [
+    Keyword::ARRAY,
+    Keyword::LOWCARDINALITY,
+    Keyword::MAP,
+    Keyword::NULLABLE,
+    Keyword::STRUCT,
+    Keyword::TABLE,
+    Keyword::TUPLE,
+    Keyword::UNION,
+];
 
 /// Unit suffixes of durations and their microseconds, longest first.
 const UNITS: [(&str, i64); 5] =
@@ -33,17 +51,18 @@ pub fn forecast_column(predictor: &str, horizon_micros: i64) -> String {
     format!("{predictor}.{horizon_micros}us")
 }
 
-/// Tokens of one SQL text.
-pub(in crate::stages) struct SqlText {
+/// One SQL text and its tokens.
+pub(in crate::stages) struct SqlText<'a> {
+    text: &'a str,
     tokens: Vec<TokenWithSpan>,
 }
 
-impl SqlText {
+impl<'a> SqlText<'a> {
     /// Reads the text into tokens.
     ///
     /// # Errors
     /// [`SqlError`] where the text is over a limit or no sequence of tokens.
-    pub(in crate::stages) fn read(text: &str) -> Result<Self, SqlError> {
+    pub(in crate::stages) fn read(text: &'a str) -> Result<Self, SqlError> {
         let start = Location { line: 1, column: 1 };
         if text.len() > SQL_BYTES_MAX {
             return Err(SqlError::at(start, SqlProblem::TooLong { bytes: text.len() }));
@@ -56,18 +75,24 @@ impl SqlText {
             let problem = SqlProblem::TooManyTokens { tokens: words.by_ref().count() };
             return Err(SqlError::at(first_over.span.start, problem));
         }
-        Ok(Self { tokens: join_forecasts(&tokens) })
+        refuse_nested_types(&tokens)?;
+        Ok(Self { text, tokens: join_forecasts(&tokens) })
+    }
+
+    /// The beginning of the text, for messages.
+    pub(in crate::stages) fn excerpt(&self) -> String {
+        self.text.trim_start().chars().take(80).collect()
+    }
+
+    /// The tokens without whitespace and comments.
+    pub(in crate::stages) fn words(&self) -> impl Iterator<Item = &TokenWithSpan> {
+        self.tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_)))
     }
 
     /// Where a keyword first stands; the text's start where it does not.
     pub(in crate::stages) fn find(&self, keyword: Keyword) -> Location {
-        let is_keyword = |token: &&TokenWithSpan| matches!(&token.token, Token::Word(word) if word.keyword == keyword);
-        self.tokens.iter().find(is_keyword).map_or(Location { line: 1, column: 1 }, |token| token.span.start)
-    }
-
-    /// Whether a keyword stands in the text.
-    pub(in crate::stages) fn has(&self, keyword: Keyword) -> bool {
-        self.tokens.iter().any(|token| matches!(&token.token, Token::Word(word) if word.keyword == keyword))
+        let found = self.tokens.iter().find(|token| keyword_of(token) == keyword);
+        found.map_or(Location { line: 1, column: 1 }, |token| token.span.start)
     }
 
     /// Parses the whole text as statements.
@@ -75,8 +100,7 @@ impl SqlText {
     /// # Errors
     /// [`SqlError`] where it is not SQL.
     pub(in crate::stages) fn statements(&self) -> Result<Vec<Statement>, SqlError> {
-        let mut parser = Parser::new(&GenericDialect {}).with_tokens_with_locations(self.tokens.clone());
-        parser.parse_statements().map_err(syntax_error)
+        self.parse(|parser| parser.parse_statements().map_err(syntax_error))
     }
 
     /// Parses the whole text as one expression.
@@ -84,14 +108,79 @@ impl SqlText {
     /// # Errors
     /// [`SqlError`] where it is not one.
     pub(in crate::stages) fn expression(&self) -> Result<Expr, SqlError> {
-        let mut parser = Parser::new(&GenericDialect {}).with_tokens_with_locations(self.tokens.clone());
-        let expression = parser.parse_expr().map_err(syntax_error)?;
-        let rest = parser.next_token();
-        if rest.token != Token::EOF {
+        self.parse(|parser| {
+            let expression = parser.parse_expr().map_err(syntax_error)?;
+            let rest = parser.next_token();
+            if rest.token == Token::EOF {
+                return Ok(expression);
+            }
             let message = format!("expected the end of the expression, found `{}`", rest.token);
-            return Err(SqlError::at(rest.span.start, SqlProblem::Syntax { message }));
+            Err(SqlError::at(rest.span.start, SqlProblem::Syntax { message }))
+        })
+    }
+
+    /// The parser limits most of its recursion, not all (`INTERVAL INTERVAL ...`), so it gets a stack that no text of
+    /// [`TOKENS_MAX`] can exhaust; only trees that are shallow leave it.
+    fn parse<T: Visit>(&self, read: impl FnOnce(&mut Parser<'_>) -> Result<T, SqlError>) -> Result<T, SqlError> {
+        stacker::grow(PARSER_STACK_BYTES, || {
+            let mut parser = Parser::new(&GenericDialect {}).with_tokens_with_locations(self.tokens.clone());
+            let tree = read(&mut parser)?;
+            check_depth(&tree)?;
+            Ok(tree)
+        })
+    }
+}
+
+/// The keyword that an unquoted word is.
+pub(in crate::stages) fn keyword_of(token: &TokenWithSpan) -> Keyword {
+    match &token.token {
+        Token::Word(word) => word.keyword,
+        _ => Keyword::NoKeyword,
+    }
+}
+
+/// Refuses the beginnings of nested types and of tables in JSON: a column holds one value, and they nest without a
+/// limit that [`check_depth`] would see.
+fn refuse_nested_types(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let mut words = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).peekable();
+    while let Some(word) = words.next() {
+        let opened = matches!(words.peek().map(|next| &next.token), Some(Token::Lt | Token::LParen));
+        let nested = match keyword_of(word) {
+            Keyword::NESTED => true,
+            keyword => opened && NESTED_TYPES.contains(&keyword),
+        };
+        if nested {
+            let text = word.token.to_string();
+            return Err(SqlError::at(word.span.start, SqlProblem::NotScalar { text }));
         }
-        Ok(expression)
+    }
+    Ok(())
+}
+
+/// Refuses trees that later walks could not recurse through. Even asking sqlparser for the span of an expression
+/// takes 2 kB of stack per level, so this stands before everything else, and cannot tell the place.
+fn check_depth(tree: &impl Visit) -> Result<(), SqlError> {
+    let mut depth = Depth(0);
+    match tree.visit(&mut depth) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(SqlError::at(Location { line: 1, column: 1 }, SqlProblem::TooDeep)),
+    }
+}
+
+/// Levels of expressions around the place of the walk.
+struct Depth(usize);
+
+impl Visitor for Depth {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+        self.0 += 1;
+        if self.0 > DEPTH_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+        self.0 -= 1;
+        ControlFlow::Continue(())
     }
 }
 
