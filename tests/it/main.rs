@@ -1,8 +1,13 @@
 //! The one integration-test binary: a module per area, tests are sentences.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod alert;
 #[cfg(feature = "kafka")]
 mod broker;
+mod clean;
+mod clean_properties;
+mod clean_sql;
+mod clean_support;
 mod commit_protocol;
 mod conformance;
 mod conformance_flaws;

@@ -143,7 +143,9 @@ pub(super) fn message_of(error: &DataFusionError) -> String {
         "Invalid argument error: ",
     ];
     let message = error.find_root().strip_backtrace();
-    let mut rest = message.as_str();
+    // A call with wrong arguments is told as a bug of DataFusion first, and then as what it is.
+    let told = message.find("No function matches").map_or(message.as_str(), |start| &message[start..]);
+    let mut rest = told.lines().next().unwrap_or_default();
     while let Some(inner) = LAYERS.iter().find_map(|layer| rest.strip_prefix(layer)) {
         rest = inner;
     }

@@ -1,0 +1,485 @@
+//! Alerts: conditions, plans, life-cycles against a naive reference, state that comes back as it was.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arterial::stages::alert::{
+    AlertChange, AlertInput, AlertPlan, AlertSettings, AlertState, Alerts, Comparison, RuleInput, Severity,
+};
+use arterial::stages::predict::Forecasts;
+use arterial::stages::window::ClosedWindow;
+use arterial::vocab::{EventTime, Snapshot};
+use proptest::prelude::*;
+
+use crate::predict_support::MemoryState;
+
+const MINUTE: i64 = 60_000_000;
+
+fn input() -> AlertInput {
+    AlertInput {
+        key: vec!["segment_id".to_owned()],
+        columns: vec!["speed_kmh".to_owned(), "free_flow_kmh".to_owned()],
+        predictors: vec![("speed".to_owned(), vec![15 * MINUTE, 60 * MINUTE])],
+    }
+}
+
+/// Opens below 0.45, clears above 0.60, at once.
+fn settings() -> AlertSettings {
+    AlertSettings {
+        name: "congestion".to_owned(),
+        measure: "speed.15m / free_flow_kmh".to_owned(),
+        when: "< 0.45".to_owned(),
+        clear: Some("> 0.60".to_owned()),
+        for_micros: 0,
+        hold_micros: 0,
+        expire_after_micros: 30 * MINUTE,
+        key: None,
+        severity: BTreeMap::new(),
+        summary: "Slow traffic expected on {segment_id}: {speed.15m} of {free_flow_kmh} km/h".to_owned(),
+    }
+}
+
+fn plan(rules: &[AlertSettings]) -> Arc<AlertPlan> {
+    Arc::new(AlertPlan::new(rules, &input()).unwrap())
+}
+
+/// A window that ended at `minute`: every key's forecast speed is its measure times a free flow of 100.
+fn window(minute: i64, measures: &[Option<f64>]) -> (ClosedWindow, Vec<Forecasts>) {
+    let end = EventTime(minute * MINUTE);
+    let speeds: Vec<f64> = measures.iter().map(|measure| measure.map_or(f64::NAN, |measure| measure * 100.0)).collect();
+    let keys = measures.len();
+    let closed = ClosedWindow {
+        start: end.plus(-MINUTE),
+        end,
+        live: vec![true; keys],
+        rows: vec![1; keys],
+        columns: vec![speeds.clone(), vec![100.0; keys]],
+        expired: Vec::new(),
+    };
+    let nothing = vec![vec![f64::NAN; keys]; 2];
+    let forecasts = Forecasts {
+        end,
+        predictor: 0,
+        model: vec![speeds, vec![f64::NAN; keys]],
+        persistence: nothing.clone(),
+        profile: nothing,
+        version: vec![0, 0],
+    };
+    (closed, vec![forecasts])
+}
+
+fn evaluate(alerts: &mut Alerts, minute: i64, measures: &[Option<f64>]) -> Vec<AlertChange> {
+    let (window, forecasts) = window(minute, measures);
+    alerts.evaluate(&RuleInput { window: &window, forecasts: &forecasts }).unwrap()
+}
+
+/// The story of one key: `minute state seq` of each change.
+fn story(settings: AlertSettings, measures: &[Option<f64>]) -> Vec<String> {
+    let mut alerts = Alerts::new(plan(&[settings]));
+    let mut told = Vec::new();
+    for (minute, measure) in measures.iter().enumerate() {
+        for change in evaluate(&mut alerts, minute as i64, &[*measure]) {
+            assert_eq!(change.at, EventTime(minute as i64 * MINUTE));
+            told.push(format!("{minute} {} {}", change.state.name(), change.seq));
+        }
+    }
+    told
+}
+
+#[test]
+fn comparison_reads_four_operators_and_a_finite_number_and_nothing_else() {
+    let holds = |text: &str, value| Comparison::parse(text).unwrap().holds(value);
+    assert!(holds("< 0.45", 0.44) && !holds("< 0.45", 0.45));
+    assert!(holds("<=0.45", 0.45) && !holds("<=0.45", 0.46));
+    assert!(holds("> -1e3", -999.0) && !holds("> -1e3", -1000.0));
+    assert!(holds(" >= 2 ", 2.0) && !holds(" >= 2 ", 1.9));
+    assert!(!holds("< 1", f64::NAN) && !holds(">= 1", f64::NAN));
+    for text in ["", "0.45", "= 1", "== 1", "<> 1", "< ", "< a", "< inf", "< nan", "< 1 OR > 2", "<< 1", "0.4 >"] {
+        assert_eq!(Comparison::parse(text).unwrap_err().text, text, "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn negation_holds_for_exactly_the_other_numbers(op in 0_usize..4, limit in -3_i32..4, value in -3_i32..4) {
+        let condition = Comparison::parse(&format!("{} {limit}", ["<", "<=", ">", ">="][op])).unwrap();
+        prop_assert_ne!(condition.holds(f64::from(value)), condition.negation().holds(f64::from(value)));
+        prop_assert!(!condition.overlaps(condition.negation()));
+    }
+
+    #[test]
+    fn comparisons_overlap_where_some_number_meets_both(
+        ops in (0_usize..4, 0_usize..4), limits in (-3_i32..4, -3_i32..4),
+    ) {
+        let parse = |op: usize, limit: i32| Comparison::parse(&format!("{} {limit}", ["<", "<=", ">", ">="][op])).unwrap();
+        let (a, b) = (parse(ops.0, limits.0), parse(ops.1, limits.1));
+        let halves = (-20..=20).map(|half| f64::from(half) / 2.0);
+        prop_assert_eq!(a.overlaps(b), halves.clone().any(|value| a.holds(value) && b.holds(value)));
+        prop_assert_eq!(a.implies(b), halves.clone().all(|value| !a.holds(value) || b.holds(value)));
+    }
+}
+
+#[test]
+fn alert_opens_with_the_first_true_measure_and_clears_only_beyond_its_other_limit() {
+    let measures = [0.5, 0.4, 0.5, 0.44, 0.6, 0.61, 0.5, 0.449].map(Some);
+    assert_eq!(story(settings(), &measures), ["1 opened 0", "5 cleared 1", "7 opened 0"]);
+}
+
+#[test]
+fn alert_opens_at_the_first_window_end_at_or_after_its_first_true_end_plus_for() {
+    let rule = AlertSettings { for_micros: 3 * MINUTE, ..settings() };
+    assert_eq!(story(rule.clone(), &[0.4; 5].map(Some)), ["3 opened 0"]);
+    let rule_between_ends = AlertSettings { for_micros: 3 * MINUTE - 1, ..settings() };
+    assert_eq!(story(rule_between_ends, &[0.4; 5].map(Some)), ["3 opened 0"]);
+    let interrupted = [0.4, 0.4, 0.5, 0.4, 0.4, 0.4, 0.4].map(Some);
+    assert_eq!(story(rule, &interrupted), ["6 opened 0"]);
+}
+
+#[test]
+fn null_measure_neither_holds_nor_clears_nor_resets() {
+    let rule = AlertSettings { for_micros: 3 * MINUTE, ..settings() };
+    // Null at minute 3, when the alert would open: it opens with the next measure that holds.
+    assert_eq!(story(rule.clone(), &[Some(0.4), None, None, None, Some(0.4)]), ["4 opened 0"]);
+    assert_eq!(story(rule, &[Some(0.4), None, None, None, Some(0.5), Some(0.4)]), Vec::<String>::new());
+    assert_eq!(story(settings(), &[Some(0.4), None, None, Some(0.7)]), ["0 opened 0", "3 cleared 1"]);
+}
+
+#[test]
+fn alert_stays_open_at_least_hold() {
+    let rule = AlertSettings { hold_micros: 3 * MINUTE, ..settings() };
+    let measures = [0.4, 0.7, 0.7, 0.7, 0.7].map(Some);
+    assert_eq!(story(rule.clone(), &measures), ["0 opened 0", "3 cleared 1"]);
+    // The clearing must still hold when the time is over.
+    assert_eq!(story(rule, &[0.4, 0.7, 0.7, 0.5, 0.7].map(Some)), ["0 opened 0", "4 cleared 1"]);
+}
+
+#[test]
+fn open_alert_expires_once_its_measure_is_null_for_expire_after() {
+    let rule = AlertSettings { expire_after_micros: 2 * MINUTE, ..settings() };
+    let gone = [Some(0.4), None, None, None, None, Some(0.4)];
+    assert_eq!(story(rule.clone(), &gone), ["0 opened 0", "3 expired 1", "5 opened 0"]);
+    let interrupted = [Some(0.4), None, None, Some(0.5), None, None];
+    assert_eq!(story(rule, &interrupted), ["0 opened 0"]);
+}
+
+#[test]
+fn what_is_pending_is_forgotten_when_the_measure_is_null_for_expire_after() {
+    let rule = AlertSettings { for_micros: 4 * MINUTE, expire_after_micros: 2 * MINUTE, ..settings() };
+    let measures = [Some(0.4), None, None, None, Some(0.4), Some(0.4)];
+    assert_eq!(story(rule, &measures), Vec::<String>::new());
+}
+
+#[test]
+fn severity_is_the_worst_that_holds_and_a_change_of_it_is_an_update() {
+    let severity = [(Severity::Minor, "< 0.45"), (Severity::Moderate, "< 0.35"), (Severity::Severe, "< 0.20")];
+    let rule = AlertSettings {
+        severity: severity.iter().map(|(severity, text)| (*severity, (*text).to_owned())).collect(),
+        ..settings()
+    };
+    let mut alerts = Alerts::new(plan(&[rule]));
+    let mut told = Vec::new();
+    for (minute, measure) in [0.3, 0.3, 0.1, 0.44, 0.5, 0.7].into_iter().enumerate() {
+        for change in evaluate(&mut alerts, minute as i64, &[Some(measure)]) {
+            assert_eq!((change.opened_at, change.value), (EventTime(0), Some(measure * 100.0 / 100.0)));
+            told.push((minute, change.state, change.severity, change.seq, change.threshold));
+        }
+    }
+    assert_eq!(
+        told,
+        [
+            (0, AlertState::Opened, Some(Severity::Moderate), 0, 0.45),
+            (2, AlertState::Updated, Some(Severity::Severe), 1, 0.20),
+            (3, AlertState::Updated, Some(Severity::Minor), 2, 0.45),
+            // At 0.5 no severity holds: the alert keeps the one it had.
+            (5, AlertState::Cleared, Some(Severity::Minor), 3, 0.60),
+        ]
+    );
+}
+
+#[test]
+fn forgotten_key_expires_first_and_its_id_starts_afresh() {
+    let rule = AlertSettings { for_micros: MINUTE, ..settings() };
+    let mut alerts = Alerts::new(plan(&[rule]));
+    evaluate(&mut alerts, 0, &[Some(0.4), Some(0.4), Some(0.4)]);
+    evaluate(&mut alerts, 1, &[Some(0.4), Some(0.4), Some(0.5)]);
+    let (mut closed, forecasts) = window(2, &[Some(0.7), Some(0.4), Some(0.4)]);
+    closed.expired = vec![1];
+    closed.live[1] = false;
+    let changes = alerts.evaluate(&RuleInput { window: &closed, forecasts: &forecasts }).unwrap();
+    let told: Vec<_> = changes.iter().map(|change| (change.key, change.state, change.seq, change.value)).collect();
+    assert_eq!(told, [(0, AlertState::Cleared, 1, Some(0.7)), (1, AlertState::Expired, 1, None)]);
+    // Another sensor has the id now: its own first true end counts.
+    assert_eq!(evaluate(&mut alerts, 3, &[None, Some(0.4), None]), []);
+    assert_eq!(evaluate(&mut alerts, 4, &[None, Some(0.4), None])[0].opened_at, EventTime(4 * MINUTE));
+}
+
+#[test]
+fn key_that_is_not_live_is_left_alone() {
+    let mut alerts = Alerts::new(plan(&[settings()]));
+    let (mut closed, forecasts) = window(0, &[Some(0.1), Some(0.1)]);
+    closed.live = vec![false, true];
+    let changes = alerts.evaluate(&RuleInput { window: &closed, forecasts: &forecasts }).unwrap();
+    assert_eq!(changes.iter().map(|change| change.key).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn changes_come_by_rule_and_then_by_key() {
+    let other = AlertSettings {
+        name: "slow".to_owned(),
+        measure: "speed_kmh".to_owned(),
+        when: "< 90".to_owned(),
+        clear: None,
+        ..settings()
+    };
+    let mut alerts = Alerts::new(plan(&[settings(), other]));
+    let changes = evaluate(&mut alerts, 0, &[Some(0.3), Some(0.8), Some(0.4)]);
+    let order: Vec<_> = changes.iter().map(|change| (change.rule, change.key)).collect();
+    assert_eq!(order, [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]);
+    // Without `clear` an alert clears where `when` no longer holds.
+    let cleared = evaluate(&mut alerts, 1, &[Some(0.9), None, None]);
+    assert_eq!((cleared[1].state, cleared[1].threshold), (AlertState::Cleared, 90.0));
+}
+
+#[test]
+fn measure_without_forecast_or_divided_by_zero_is_null() {
+    let mut alerts = Alerts::new(plan(&[settings()]));
+    let (closed, _) = window(0, &[Some(0.1)]);
+    assert_eq!(alerts.evaluate(&RuleInput { window: &closed, forecasts: &[] }).unwrap(), []);
+    let (mut zero, forecasts) = window(1, &[Some(0.1), Some(-0.1)]);
+    zero.columns[1] = vec![0.0, 0.0];
+    assert_eq!(alerts.evaluate(&RuleInput { window: &zero, forecasts: &forecasts }).unwrap(), []);
+}
+
+#[test]
+fn comparison_inside_a_measure_takes_nan_for_null() {
+    let rule = AlertSettings {
+        measure: "CASE WHEN speed_kmh > 50 THEN 1 ELSE 0 END".to_owned(),
+        when: "> 0.5".to_owned(),
+        clear: None,
+        ..settings()
+    };
+    let mut alerts = Alerts::new(plan(&[rule]));
+    let changes = evaluate(&mut alerts, 0, &[None, Some(0.6)]);
+    assert_eq!(changes.iter().map(|change| change.key).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn horizon_may_be_written_in_any_unit_and_the_forecasts_read_are_told() {
+    let rule = AlertSettings { measure: "least(speed.60m, speed.900s) / free_flow_kmh".to_owned(), ..settings() };
+    let own = AlertSettings { measure: "\"speed.1h\"".to_owned(), name: "b".to_owned(), ..settings() };
+    let plan = plan(&[rule, own]);
+    assert_eq!(plan.rules()[0].forecasts_read(), [(0, 0), (0, 1)]);
+    assert_eq!(plan.rules()[1].forecasts_read(), [(0, 1)]);
+    assert_eq!(plan.forecasts_read(), [(0, 0), (0, 1)]);
+    let (closed, forecasts) = window(0, &[Some(0.3)]);
+    let input = RuleInput { window: &closed, forecasts: &forecasts };
+    let changes = Alerts::new(plan).evaluate(&input).unwrap();
+    assert_eq!((changes.len(), changes[0].value), (1, Some(0.3)));
+}
+
+#[test]
+fn summary_names_key_columns_forecasts_and_measure_with_two_decimals() {
+    let rule = AlertSettings {
+        summary: "{{{segment_id}}}: {measure}, {speed.15m} of {free_flow_kmh}, then {speed.1h}".to_owned(),
+        ..settings()
+    };
+    let plan = plan(&[rule]);
+    let (mut closed, forecasts) = window(0, &[Some(0.4), Some(0.30678)]);
+    closed.columns[1] = vec![100.0, 120.0];
+    let input = RuleInput { window: &closed, forecasts: &forecasts };
+    let changes = Alerts::new(Arc::clone(&plan)).evaluate(&input).unwrap();
+    let line = plan.summary(&changes[1], &["S7"], &input);
+    assert_eq!(line, "{S7}: 0.26, 30.68 of 120, then unknown");
+}
+
+#[test]
+fn every_problem_of_every_rule_is_reported_at_once_with_its_place() {
+    let bad = AlertSettings {
+        measure: "speed.20m / free_flow".to_owned(),
+        when: "below 0.45".to_owned(),
+        for_micros: -1,
+        key: Some(vec!["sensor_id".to_owned()]),
+        summary: "Slow on {segmnt_id}".to_owned(),
+        ..settings()
+    };
+    let crossed = AlertSettings {
+        name: "crossed".to_owned(),
+        clear: Some("> 0.40".to_owned()),
+        severity: [(Severity::Minor, "< 0.2".to_owned()), (Severity::Severe, "< 0.4".to_owned())].into(),
+        summary: "Slow on {segment_id".to_owned(),
+        ..settings()
+    };
+    let errors = AlertPlan::new(&[bad, crossed], &input()).unwrap_err();
+    let told: Vec<String> = errors.iter().map(|at| format!("{at}; {}", at.hint.as_deref().unwrap_or("-"))).collect();
+    assert_eq!(
+        told,
+        [
+            "alerts.congestion.measure: line 1, column 1: unknown column `speed.20m`; did you mean `speed.15m`?",
+            "alerts.congestion.when: `below 0.45` is not a comparison; write `<`, `<=`, `>` or `>=` and a number; -",
+            "alerts.congestion.for: -1 us is below zero; -",
+            "alerts.congestion.key: alert key (sensor_id) differs from the window's key (segment_id); leave it out",
+            "alerts.congestion.summary: unknown placeholder `{segmnt_id}`; did you mean `{segment_id}`?",
+            "alerts.crossed.clear: clear `> 0.4` and when `< 0.45` hold for the same values; clear within `>= 0.45`",
+            "alerts.crossed.severity: severity Severe `< 0.4` does not imply Minor `< 0.2`; -",
+            "alerts.crossed.summary: brace at character 9 has no other half; write `{{` or `}}` for a brace",
+        ]
+    );
+}
+
+#[test]
+fn measure_is_held_to_the_same_rules_as_cleaning_sql() {
+    let told = |measure: &str| {
+        let rule = AlertSettings { measure: measure.to_owned(), ..settings() };
+        AlertPlan::new(&[rule], &input()).unwrap_err()[0].to_string()
+    };
+    let wanted = [
+        ("now()", "`now` does not give the same result on every replay"),
+        ("avg(speed_kmh)", "`avg` is a function over several rows"),
+        ("(SELECT 1)", "a subquery is not allowed"),
+        ("speed_kmh speed_kmh", "line 1, column 11: expected the end of the expression, found `speed_kmh`"),
+        ("speed_kmh > 1", "the result is Boolean, not a number"),
+        ("speed .15m", "line 1, column"),
+        ("speed.15mph", "line 1, column"),
+        ("", "line 1, column 1"),
+    ];
+    for (measure, wanted) in wanted {
+        let found = told(measure);
+        assert!(found.contains(wanted), "{measure}: {found}");
+    }
+}
+
+/// One key's alert, written down as the rule is told to a person.
+#[derive(Default)]
+struct Naive {
+    history: Vec<(i64, Option<f64>)>,
+    open: Option<(i64, u32, Option<Severity>)>,
+    /// Minutes at or before which nothing counts any more.
+    reset_at: i64,
+}
+
+struct Times {
+    pending: i64,
+    hold: i64,
+    expire: i64,
+}
+
+impl Naive {
+    fn step(
+        &mut self,
+        minute: i64,
+        measure: Option<f64>,
+        times: &Times,
+    ) -> Option<(AlertState, u32, Option<Severity>)> {
+        self.history.push((minute, measure));
+        let nulls = self.history.iter().rev().take_while(|(_, value)| value.is_none()).map(|(at, _)| *at);
+        let null_since = nulls.filter(|at| *at > self.reset_at).last();
+        if null_since.is_some_and(|since| minute - since >= times.expire) {
+            // A fresh start, unless nothing was pending or open.
+            let open = self.open.take();
+            if open.is_some() || self.first_true().is_some() {
+                self.reset_at = minute;
+            }
+            return open.map(|(_, seq, severity)| (AlertState::Expired, seq + 1, severity));
+        }
+        let value = measure?;
+        let severity = if value < 0.2 { Some(Severity::Severe) } else { (value < 0.45).then_some(Severity::Minor) };
+        if let Some((opened, seq, before)) = self.open {
+            if value > 0.6 && minute - opened >= times.hold {
+                self.open = None;
+                self.reset_at = minute;
+                return Some((AlertState::Cleared, seq + 1, before));
+            }
+            if severity.is_some() && severity != before {
+                self.open = Some((opened, seq + 1, severity));
+                return Some((AlertState::Updated, seq + 1, severity));
+            }
+            return None;
+        }
+        if self.first_true().is_some_and(|first| minute - first >= times.pending) {
+            self.open = Some((minute, 0, severity));
+            return Some((AlertState::Opened, 0, severity));
+        }
+        None
+    }
+
+    /// The first of the true measures at the end of the history, nulls left out.
+    fn first_true(&self) -> Option<i64> {
+        let known = self.history.iter().rev().filter(|(at, value)| *at > self.reset_at && value.is_some());
+        known.take_while(|(_, value)| value.is_some_and(|value| value < 0.45)).last().map(|(at, _)| *at)
+    }
+}
+
+fn any_measure() -> impl Strategy<Value = Option<f64>> {
+    prop_oneof![
+        3 => Just(Some(0.1)),
+        4 => Just(Some(0.4)),
+        1 => Just(Some(0.45)),
+        2 => Just(Some(0.5)),
+        2 => Just(Some(0.7)),
+        4 => Just(None),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn life_of_every_alert_is_that_of_the_naive_reference(
+        windows in prop::collection::vec(prop::collection::vec(any_measure(), 3), 1..60),
+        (pending, hold, expire) in (0_i64..5, 0_i64..5, 0_i64..6),
+        restarts in prop::collection::vec(0_usize..60, 0..4),
+    ) {
+        let rule = AlertSettings {
+            for_micros: pending * MINUTE,
+            hold_micros: hold * MINUTE,
+            expire_after_micros: expire * MINUTE,
+            severity: [(Severity::Minor, "< 0.45".to_owned()), (Severity::Severe, "< 0.2".to_owned())].into(),
+            ..settings()
+        };
+        let plan = plan(&[rule]);
+        let mut alerts = Alerts::new(Arc::clone(&plan));
+        let mut naive: Vec<Naive> = (0..3).map(|_| Naive { reset_at: -1, ..Naive::default() }).collect();
+        let mut store = MemoryState::default();
+        for (minute, measures) in windows.iter().enumerate() {
+            let changes = evaluate(&mut alerts, minute as i64, measures);
+            let mut found = changes.iter().map(|change| (change.key, change.state, change.seq, change.severity));
+            for (key, reference) in naive.iter_mut().enumerate() {
+                let times = Times { pending, hold, expire };
+                if let Some((state, seq, severity)) = reference.step(minute as i64, measures[key], &times) {
+                    prop_assert_eq!(found.next(), Some((key as u32, state, seq, severity)), "minute {}", minute);
+                }
+            }
+            prop_assert_eq!(found.next(), None, "minute {}", minute);
+            if restarts.contains(&minute) {
+                alerts.snapshot(Snapshot::Changed, &mut store);
+                let mut full = MemoryState::default();
+                alerts.snapshot(Snapshot::Full, &mut full);
+                prop_assert_eq!(&store.blocks, &full.blocks);
+                alerts = Alerts::restore(Arc::clone(&plan), &store).unwrap();
+                let mut again = MemoryState::default();
+                alerts.snapshot(Snapshot::Full, &mut again);
+                prop_assert_eq!(&again.blocks, &full.blocks);
+            }
+        }
+    }
+}
+
+#[test]
+fn commit_writes_only_blocks_of_keys_that_changed_and_deletes_those_that_are_idle() {
+    let mut alerts = Alerts::new(plan(&[settings()]));
+    let mut measures = vec![Some(0.9); 3_000];
+    measures[10] = Some(0.1);
+    measures[2_500] = Some(0.1);
+    let mut store = MemoryState::default();
+    evaluate(&mut alerts, 0, &measures);
+    alerts.snapshot(Snapshot::Changed, &mut store);
+    assert_eq!(store.blocks.len(), 2);
+    evaluate(&mut alerts, 1, &measures);
+    let mut nothing = MemoryState::default();
+    alerts.snapshot(Snapshot::Changed, &mut nothing);
+    assert_eq!(nothing, MemoryState::default());
+    measures[10] = Some(0.9);
+    evaluate(&mut alerts, 2, &measures);
+    alerts.snapshot(Snapshot::Changed, &mut store);
+    assert_eq!(store.blocks.len(), 1);
+}
