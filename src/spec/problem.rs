@@ -41,9 +41,13 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+/// Most problems that are printed: nobody reads more, and a generated file may have one per line.
+const SHOWN_MAX: usize = 100;
+
 /// All mistakes found in one pipeline file, in the order in which they stand there.
 ///
-/// `Display` gives each as `file:line:column: message`, the line with carets below it, and `help: hint`.
+/// `Display` gives each as `file:line:column: message`, the line with carets below it, and `help: hint`; no more than a
+/// hundred, and how many more there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecErrors {
     file: String,
@@ -89,13 +93,16 @@ impl SpecErrors {
 
 impl fmt::Display for SpecErrors {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
+        for (index, problem) in self.problems.iter().take(SHOWN_MAX).enumerate() {
             if index > 0 {
                 formatter.write_str("\n\n")?;
             }
             formatter.write_str(&render::problem_text(&self.file, &self.text, problem))?;
         }
-        Ok(())
+        match self.problems.len().saturating_sub(SHOWN_MAX) {
+            0 => Ok(()),
+            more => write!(formatter, "\n\nand {more} more problems"),
+        }
     }
 }
 

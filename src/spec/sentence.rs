@@ -190,11 +190,13 @@ fn keys(entries: &[tree::Entry]) -> String {
 fn not_a_choice(node: Option<&Node>, found: String, choices: Vec<String>) -> Fault {
     match node.map(|node| &node.value) {
         Some(Value::Text(word)) => Fault::NotAChoice { found, word: word.clone(), choices },
-        _ => Fault::WrongType {
-            due: "a word".to_owned(),
-            found,
-            hint: Some(format!("choices: {}", suggest::list(choices.iter().map(String::as_str)))),
-        },
+        found_node => {
+            let listed = suggest::list(choices.iter().map(String::as_str));
+            // YAML takes the bare word for nothing at all.
+            let bare_null = found_node == Some(&Value::Null) && choices.iter().any(|choice| choice == "null");
+            let advice = if bare_null { "write \"null\" in quotes; " } else { "" };
+            Fault::WrongType { due: "a word".to_owned(), found, hint: Some(format!("{advice}choices: {listed}")) }
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use crate::vocab::{PathStep, YamlPath};
 pub(super) const BYTES_MAX: usize = 1_048_576;
 /// Deepest nesting. The format itself needs 9 levels.
 pub(super) const DEPTH_MAX: usize = 64;
-/// Most keys and values, those that aliases stand for included.
-pub(super) const NODES_MAX: usize = 200_000;
+/// Most keys and values, those that aliases stand for included: a table of thousands of rows written in place.
+pub(super) const NODES_MAX: usize = 50_000;
 /// Most values that aliases may stand for, all together: generous for reuse, nothing for an alias bomb.
 pub(super) const ALIASED_NODES_MAX: usize = 2_000;
 
