@@ -5,6 +5,7 @@ use std::error::Error;
 use std::path::Path;
 
 use super::check::check;
+use super::lines::Lines;
 use super::model::PipelineSpec;
 use super::problem::{Place, Problem, SpecErrors};
 use super::registry::Registry;
@@ -60,10 +61,8 @@ impl PipelineFile {
         let valid = error.utf8_error().valid_up_to();
         let byte = error.as_bytes().get(valid).copied().unwrap_or_default();
         let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-        let before = &text[..valid];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Self::unparsed(name, text, &TreeError::NotUtf8 { byte }, Place { start: valid, end: valid, line, column })
+        let at = Lines::of(&text).place(valid, valid);
+        Self::unparsed(name, text, &TreeError::NotUtf8 { byte }, at)
     }
 
     fn unparsed(name: String, text: String, error: &TreeError, at: Place) -> Self {

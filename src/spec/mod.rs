@@ -13,6 +13,7 @@ mod assemble;
 pub mod check;
 pub mod file;
 pub mod json_schema;
+mod lines;
 pub mod model;
 mod part;
 pub mod plan;

@@ -2,6 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use super::lines::Lines;
 use super::problem::{Place, Problem};
 
 /// `file:line:column: message`, the snippet, `help: hint`; no line break at the end.
@@ -21,8 +22,7 @@ pub(super) fn problem_text(file: &str, text: &str, problem: &Problem) -> String 
 
 /// The line of a place with carets below its part of it. `None` where there is no text to show.
 fn snippet(text: &str, at: Place) -> Option<String> {
-    let line_start = text.get(..at.start)?.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = text[line_start..].lines().next().unwrap_or_default();
+    let (line_start, line) = Lines::of(text).line(at.line);
     if line.trim().is_empty() {
         return None;
     }

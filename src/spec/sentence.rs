@@ -9,6 +9,8 @@ use super::suggest;
 use super::tree::{self, Node, Value};
 use crate::vocab::YamlPath;
 
+const DURATION_HINT: &str = "write a whole number and a unit: 250ms, 90s, 5m, 12h, 60d";
+
 /// One thing wrong with one value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -97,12 +99,26 @@ pub(super) fn faults(schema: &Json, error: &ValidationError<'_>, node: Option<&N
             let allowed = property_names(parent_schema(schema, error));
             unexpected.iter().map(|key| Fault::UnknownKey { key: key.clone(), allowed: allowed.clone() }).collect()
         }
+        // How the validator refuses keys where no key at all is allowed.
+        ValidationErrorKind::FalseSchema => {
+            let entries = node.map(Node::entries).unwrap_or_default();
+            entries.iter().map(|entry| Fault::UnknownKey { key: entry.key.clone(), allowed: Vec::new() }).collect()
+        }
         ValidationErrorKind::Required { property } => {
             let key = property.as_str().unwrap_or_default().to_owned();
             let about = description(parent_schema(schema, error), &key);
             vec![Fault::MissingKey { key, about }]
         }
-        ValidationErrorKind::Type { kind } => vec![wrong_type(kind, node, found)],
+        ValidationErrorKind::Type { kind } => {
+            // Only durations have a pattern; quotes alone would not make one of a number.
+            let duration = parent_schema(schema, error).is_some_and(|due| due.get("pattern").is_some());
+            vec![match node.map(|node| &node.value) {
+                Some(Value::Number(..)) if duration => {
+                    Fault::WrongType { due: "a duration".to_owned(), found, hint: Some(DURATION_HINT.to_owned()) }
+                }
+                _ => wrong_type(kind, node, found),
+            }]
+        }
         ValidationErrorKind::OneOfNotValid { .. } => vec![no_variant(schema, error, node, found)],
         ValidationErrorKind::Enum { options } => {
             let choices =
@@ -110,10 +126,9 @@ pub(super) fn faults(schema: &Json, error: &ValidationError<'_>, node: Option<&N
             vec![not_a_choice(node, found, choices)]
         }
         ValidationErrorKind::Constant { expected_value } => other(format!("expected {expected_value}, found {found}")),
-        ValidationErrorKind::Pattern { .. } => vec![Fault::Other {
-            message: format!("{found} is not a duration"),
-            hint: Some("write a whole number and a unit: 250ms, 90s, 5m, 12h, 60d".to_owned()),
-        }],
+        ValidationErrorKind::Pattern { .. } => {
+            vec![Fault::Other { message: format!("{found} is not a duration"), hint: Some(DURATION_HINT.to_owned()) }]
+        }
         ValidationErrorKind::Minimum { limit } => other(format!("expected at least {limit}, found {found}")),
         ValidationErrorKind::Maximum { limit } => other(format!("expected at most {limit}, found {found}")),
         ValidationErrorKind::ExclusiveMinimum { limit } => other(format!("expected more than {limit}, found {found}")),

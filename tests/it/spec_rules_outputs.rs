@@ -14,7 +14,10 @@ fn window_key_without_the_partition_key_is_refused_with_the_reason() {
 
 #[test]
 fn window_key_names_a_column_once() {
-    let text = spoilt(&[("  key: [sensor_id]\n  carry", "  key: [sensor_id, «sensor_id]\n  carry"), ("    key: [sensor_id]\n", "")]);
+    let text = spoilt(&[
+        ("  key: [sensor_id]\n  carry", "  key: [sensor_id, «sensor_id]\n  carry"),
+        ("    key: [sensor_id]\n", ""),
+    ]);
     only_problem(&text, "key column `sensor_id` stands twice", "remove one");
 }
 
@@ -61,7 +64,10 @@ fn keys_outlive_their_first_window() {
 
 #[test]
 fn features_are_of_window_columns_and_stand_once() {
-    let text = spoilt(&[("- lags: { column: speed_kmh", "- lags: { column: «sped_kmh"), ("  - differences: { column: speed_kmh, count: 5 }\n", "")]);
+    let text = spoilt(&[
+        ("- lags: { column: speed_kmh", "- lags: { column: «sped_kmh"),
+        ("  - differences: { column: speed_kmh, count: 5 }\n", ""),
+    ]);
     only_problem(&text, "`sped_kmh` is not a column of the window", "did you mean `speed_kmh`?");
     let message = "`lags` of `speed_kmh` stands twice: its columns would have the same names";
     refused("  - differences", "  - «lags: { column: speed_kmh, count: 2 }\n  - differences", message, "remove one");
@@ -81,7 +87,12 @@ fn differences_need_enough_lags_before_them() {
 #[test]
 fn target_is_a_computed_column_of_the_window() {
     let message = "`speed` is not a column of the window";
-    refused("target: speed_kmh", "target: «speed", message, "did you mean `speed_kmh`? window columns: speed_kmh, readings");
+    refused(
+        "target: speed_kmh",
+        "target: «speed",
+        message,
+        "did you mean `speed_kmh`? window columns: speed_kmh, readings",
+    );
     let message = "`free_flow_kmh` is not a column of the window";
     refused("target: speed_kmh", "target: «free_flow_kmh", message, "window columns");
 }
@@ -104,7 +115,8 @@ fn limits_of_a_forecast_leave_room() {
 
 #[test]
 fn predictor_without_features_is_refused() {
-    let features = "features:\n  - lags: { column: speed_kmh, count: 6 }\n  - differences: { column: speed_kmh, count: 5 }\n";
+    let features =
+        "features:\n  - lags: { column: speed_kmh, count: 6 }\n  - differences: { column: speed_kmh, count: 5 }\n";
     let text = spoilt(&[(features, ""), ("  speed: {", "  «speed: {")]);
     only_problem(&text, "predictor `speed` has no features to predict from", "add `features:`");
 }
@@ -127,7 +139,10 @@ fn alert_clears_on_the_healthy_side_only() {
     let message = "`clear` 0.3 lies on the alarming side of `when` 0.45";
     refused("clear: \"> 0.60\"", "clear: «\"> 0.30\"", message, "at or above 0.45");
     assert_eq!(problems(&spoilt(&[("clear: \"> 0.60\"", "clear: \">= 0.45\"")])), []);
-    let above = [("severity: { minor: \"< 0.45\", severe: \"< 0.2\" }", "severity: {}"), ("when: \"< 0.45\"", "when: \"> 90\"")];
+    let above = [
+        ("severity: { minor: \"< 0.45\", severe: \"< 0.2\" }", "severity: {}"),
+        ("when: \"< 0.45\"", "when: \"> 90\""),
+    ];
     let text = spoilt(&[above[0], above[1], ("clear: \"> 0.60\"", "clear: «\"< 95\"")]);
     only_problem(&text, "`clear` 95 lies on the alarming side of `when` 90", "at or below 90");
 }
@@ -214,7 +229,8 @@ fn cloud_events_are_for_alerts() {
 #[test]
 fn output_that_nothing_makes_is_refused() {
     let predict = "predict:\n  speed: { target: speed_kmh, horizons: [15m, 30m], minimum: 0, maximum: 200, model: { online_linear: {} } }\n";
-    let text = spoilt(&[(predict, ""), ("  late: {", "  scores: { from: «scores, kafka: { topic: scores.v1 } }\n  late: {")]);
+    let text =
+        spoilt(&[(predict, ""), ("  late: {", "  scores: { from: «scores, kafka: { topic: scores.v1 } }\n  late: {")]);
     only_problem(&text, "nothing makes `scores`: there is no `predict:`", "remove the sink");
 }
 

@@ -52,7 +52,12 @@ fn wrong_types_say_what_was_expected_and_what_was_found() {
         ("workers: 2", "workers: «many", "expected a whole number, found text `many`", ""),
         ("workers: 2", "workers: «2.5", "expected a whole number, found number 2.5", ""),
         ("horizons: [15m, 30m]", "horizons: «15m", "expected a list, found text `15m`", "write a list"),
-        ("measure: speed.15m / free_flow_kmh", "measure: «7", "expected text, found number 7", "put it in quotes: \"7\""),
+        (
+            "measure: speed.15m / free_flow_kmh",
+            "measure: «7",
+            "expected text, found number 7",
+            "put it in quotes: \"7\"",
+        ),
         ("measure: speed.15m / free_flow_kmh", "measure: «true", "expected text, found `true`", "quotes: \"true\""),
         ("minimum: 0,", "«minimum: [0],", "expected a number, found a list", ""),
         ("online_linear: {}", "«online_linear:", "expected a mapping, found nothing", "write `{}`"),
@@ -105,7 +110,7 @@ fn durations_need_a_number_and_a_unit() {
         let written = if wrong == "5" { "\"5\"" } else { wrong };
         refused("size: 5m", &format!("size: «{written}"), &format!("text `{wrong}` is not a duration"), hint);
     }
-    refused("size: 5m", "size: «5", "expected text, found number 5", "");
+    refused("size: 5m", "size: «5", "expected a duration, found number 5", hint);
 }
 
 #[test]
@@ -203,9 +208,14 @@ fn schema_describes_every_key() {
     let mut all = Vec::new();
     objects(&pipeline_schema(), &mut all);
     for properties in all.iter().filter_map(|object| object.get("properties")?.as_object()) {
+        // A key that is itself called `properties` is no such mapping.
+        if !properties.values().all(Value::is_object) {
+            continue;
+        }
         for (key, property) in properties {
             // The one key of a step is described by the step and by what it refers to.
-            let described = property.get("description").is_some() || property.get("$ref").is_some() || properties.len() == 1;
+            let described =
+                property.get("description").is_some() || property.get("$ref").is_some() || properties.len() == 1;
             assert!(described, "`{key}` has no description");
         }
     }

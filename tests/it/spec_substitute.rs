@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::spec_support::{GOOD, only_problem, refused, spoilt};
 
 fn read(text: &str, environment: &[(&str, &str)]) -> Result<PipelineSpec, Vec<Problem>> {
-    let lookup = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let lookup =
+        |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     let file = PipelineFile::parse("pipeline.yaml", text, &lookup, &Registry::default());
     file.finish().map_err(|errors| errors.problems().to_vec())
 }
@@ -64,10 +65,8 @@ fn substituted_text_becomes_the_number_that_is_due() {
 
 #[test]
 fn substituted_text_that_is_no_number_is_a_wrong_type() {
-    let text = spoilt(&[
-        ("vars: { city: aarhus }", "vars: { city: aarhus, n: three }"),
-        ("workers: 2", "workers: «\"${n}\""),
-    ]);
+    let text =
+        spoilt(&[("vars: { city: aarhus }", "vars: { city: aarhus, n: three }"), ("workers: 2", "workers: «\"${n}\"")]);
     only_problem(&text, "expected a whole number, found text `three`", "");
 }
 

@@ -18,7 +18,9 @@ pub struct Span {
 const UNITS: [(&str, i64); 5] =
     [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000)];
 
-/// What a pipeline file may hold. Nine digits of days would not fit 64 bits of microseconds, eight do.
+/// Most digits of a span: nine digits of days would not fit 64 bits of microseconds, eight do.
+const SPAN_DIGITS_MAX: usize = 8;
+/// The same for editors and the schema check.
 const SPAN_PATTERN: &str = "^[0-9]{1,8}(ms|s|m|h|d)$";
 
 /// Why a text is not a length of time.
@@ -50,6 +52,9 @@ impl Span {
         let error = || SpanError { text: text.to_owned() };
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
+        if digits > SPAN_DIGITS_MAX {
+            return Err(error());
+        }
         let number: i64 = number.parse().map_err(|_| error())?;
         let (_, micros) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
         number.checked_mul(*micros).map(|micros| Self { micros }).ok_or_else(error)

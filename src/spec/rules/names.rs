@@ -32,5 +32,6 @@ fn advice(name: &str) -> String {
         "names have up to {} lower-case letters, digits, `_` and `-`, a letter or digit first",
         syntax::NAME_CHARS_MAX
     );
-    if syntax::is_name(repaired) { format!("{rule}: `{repaired}`") } else { rule }
+    // Of a name in other letters nothing recognisable would be left.
+    if name.is_ascii() && syntax::is_name(repaired) { format!("{rule}: `{repaired}`") } else { rule }
 }

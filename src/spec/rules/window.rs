@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Check;
-use crate::spec::model::{DifferencesSpec, LagsSpec, Span};
+use crate::spec::model::{DifferencesSpec, Span};
 use crate::spec::part::Part;
 use crate::spec::{suggest, syntax};
 
@@ -92,7 +92,7 @@ fn check_expiry(check: &mut Check<'_>, window: &Part<'_>) {
 
 fn check_features(check: &mut Check<'_>) {
     let known = check.window_columns();
-    let mut lags: Vec<LagsSpec> = Vec::new();
+    let mut lags: Vec<(&str, Option<u32>)> = Vec::new();
     let mut seen: BTreeSet<(&str, Option<&str>)> = BTreeSet::new();
     for step in check.file.get("features").items() {
         let Some((kind, settings)) = step.variant() else { continue };
@@ -104,16 +104,16 @@ fn check_features(check: &mut Check<'_>) {
             check.push(settings.key_problem(message, "remove one of the two"));
         }
         match kind {
-            "lags" => lags.extend(settings.read::<LagsSpec>()),
+            "lags" => lags.extend(column.text().map(|name| (name, settings.get("count").read()))),
             "differences" => check_differences(check, &settings, &lags),
             _ => {}
         }
     }
 }
 
-fn check_differences(check: &mut Check<'_>, settings: &Part<'_>, lags: &[LagsSpec]) {
+fn check_differences(check: &mut Check<'_>, settings: &Part<'_>, lags: &[(&str, Option<u32>)]) {
     let Some(differences) = settings.read::<DifferencesSpec>() else { return };
-    match lags.iter().find(|lag| lag.column == differences.column) {
+    match lags.iter().find(|(column, _)| *column == differences.column) {
         None => {
             let message = format!("`differences` of `{}` needs `lags` of it before", differences.column);
             let hint = format!(
@@ -123,12 +123,12 @@ fn check_differences(check: &mut Check<'_>, settings: &Part<'_>, lags: &[LagsSpe
             );
             check.push(settings.key_problem(message, hint));
         }
-        Some(lag) if lag.count <= differences.count => {
+        Some((_, Some(count))) if *count <= differences.count => {
             let message = format!(
                 "{} differences need {} lags, there are {}",
                 differences.count,
                 u64::from(differences.count) + 1,
-                lag.count
+                count
             );
             check.push(settings.get("count").problem(message, "lower `count`, or add lags"));
         }

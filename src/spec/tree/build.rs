@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
+use super::super::lines::Lines;
 use super::super::problem::{Place, Problem};
 use super::{Entry, Node, TreeError, Value, scalar};
 use crate::vocab::{PathStep, YamlPath};
@@ -63,6 +64,7 @@ type Fatal = (TreeError, Place);
 
 struct Builder<'a> {
     text: &'a str,
+    lines: Lines<'a>,
     /// Byte offset of every character, and the length: the parser counts characters.
     offsets: Vec<usize>,
     open: Vec<Open>,
@@ -77,6 +79,7 @@ impl<'a> Builder<'a> {
     fn new(text: &'a str) -> Self {
         Self {
             text,
+            lines: Lines::of(text),
             offsets: Vec::new(),
             open: Vec::new(),
             anchors: HashMap::new(),
@@ -92,7 +95,7 @@ impl<'a> Builder<'a> {
             return Err((TreeError::TooLong { bytes: self.text.len() }, Place::START));
         }
         self.offsets = self.text.char_indices().map(|(offset, _)| offset).chain([self.text.len()]).collect();
-        check_characters(self.text)?;
+        self.check_characters()?;
         let mut root = None;
         for event in Parser::new_from_str(self.text) {
             let (event, span) = event.map_err(|error| self.syntax_error(&error))?;
@@ -262,16 +265,31 @@ impl<'a> Builder<'a> {
 
     fn place(&self, span: Span) -> Place {
         let byte = |index: usize| self.offsets.get(index).copied().unwrap_or(self.text.len());
-        Place {
-            start: byte(span.start.index()),
-            end: byte(span.end.index()),
-            line: span.start.line(),
-            column: span.start.col() + 1,
+        self.lines.place(byte(span.start.index()), byte(span.end.index()))
+    }
+
+    /// YAML's printable characters; the parser takes some of the others for the end of the text.
+    fn check_characters(&self) -> Result<(), Fatal> {
+        let printable = |character: char| match character {
+            '\t' | '\n' | '\r' | '\u{85}' => true,
+            '\u{feff}' | '\u{fffe}' | '\u{ffff}' => false,
+            other => !other.is_control(),
+        };
+        match self.text.char_indices().find(|(_, character)| !printable(*character)) {
+            Some((start, character)) => {
+                let at = self.lines.place(start, start + character.len_utf8());
+                Err((TreeError::Character { character }, at))
+            }
+            None => Ok(()),
         }
     }
 
     fn syntax_error(&self, error: &ScanError) -> Fatal {
         let at = self.place(Span::empty(*error.marker()));
+        // The parser's own limit on brackets: it looks further ahead than we count.
+        if error.info().contains("recursion limit") {
+            return (TreeError::TooDeep, at);
+        }
         // A tab stops the parser at the tab, or where the token before it began.
         let near = self.text.get(at.start..).unwrap_or_default();
         let tab = self.text[..at.start].ends_with('\t')
@@ -294,25 +312,6 @@ impl<'a> Builder<'a> {
 
 fn problem(error: &TreeError, path: YamlPath, at: Place) -> Problem {
     Problem { path, at, message: error.to_string(), hint: error.hint().map(str::to_owned) }
-}
-
-/// YAML's printable characters; the parser takes some of the others for the end of the text.
-fn check_characters(text: &str) -> Result<(), Fatal> {
-    let (mut line, mut column) = (1, 1);
-    for (start, character) in text.char_indices() {
-        let printable = match character {
-            '\t' | '\n' | '\r' | '\u{85}' => true,
-            '\u{feff}' => start == 0,
-            '\u{fffe}' | '\u{ffff}' => false,
-            other => !other.is_control(),
-        };
-        if !printable {
-            let end = start + character.len_utf8();
-            return Err((TreeError::Character { character }, Place { start, end, line, column }));
-        }
-        (line, column) = if character == '\n' { (line + 1, 1) } else { (line, column + 1) };
-    }
-    Ok(())
 }
 
 /// Nodes in a value, itself included.
