@@ -59,7 +59,7 @@ fn shown(values: &[f64]) -> Vec<String> {
 }
 
 pub(crate) fn lags(fill: Fill, age: bool) -> FeatureSettings {
-    FeatureSettings::Lags { column: "speed".to_owned(), count: 3, fill, age }
+    FeatureSettings::Lags { column: "speed".to_owned(), count: 3, fill, age, keep: None }
 }
 
 pub(crate) fn profile(period: Period, at: At, min_values: u32) -> FeatureSettings {
@@ -259,11 +259,11 @@ fn all_problems_of_features_are_reported_at_once_with_their_places() {
     let speed = || "speed".to_owned();
     let settings = [
         FeatureSettings::Differences { column: speed(), count: 1 },
-        FeatureSettings::Lags { column: "sped".to_owned(), count: 3, fill: Fill::None, age: false },
-        FeatureSettings::Lags { column: speed(), count: 0, fill: Fill::None, age: false },
-        FeatureSettings::Lags { column: speed(), count: 2, fill: Fill::None, age: false },
+        FeatureSettings::Lags { column: "sped".to_owned(), count: 3, fill: Fill::None, age: false, keep: None },
+        FeatureSettings::Lags { column: speed(), count: 0, fill: Fill::None, age: false, keep: None },
+        FeatureSettings::Lags { column: speed(), count: 2, fill: Fill::None, age: false, keep: None },
         FeatureSettings::Differences { column: speed(), count: 2 },
-        FeatureSettings::Deviation { column: speed(), harmonics: 1 },
+        FeatureSettings::Deviation { column: speed(), harmonics: 1, repeats: true },
         FeatureSettings::Missing { column: speed() },
         FeatureSettings::Missing { column: speed() },
         FeatureSettings::Profile {

@@ -25,7 +25,7 @@ fn everything() -> Arc<FeaturesPlan> {
         FeatureSettings::TimeOfDay { at: At::Target, harmonics: 2, zone },
         FeatureSettings::DayOfWeek { at: At::Now, zone },
         profile(Period::Week, At::Target, 2),
-        FeatureSettings::Deviation { column: speed(), harmonics: 1 },
+        FeatureSettings::Deviation { column: speed(), harmonics: 1, repeats: true },
         FeatureSettings::Missing { column: speed() },
     ])
 }

@@ -10,7 +10,7 @@ use arterial::stages::predict::online::recursive_least_squares::{
     GROWTH_MAX, ModelMut, Outcome, UpdateRule, start_covariance, triangle, update,
 };
 use arterial::stages::predict::online::{LinearPredictor, OnlineLinear, OnlineLinearError, OnlineLinearParams};
-use arterial::stages::predict::{Loss, OnlineLinearSettings, OnlinePredictor};
+use arterial::stages::predict::{Loss, OnlineLinearSettings, OnlinePredictor, Start};
 use arterial::vocab::{EventTime, Snapshot};
 use linfa::Dataset;
 use linfa::traits::{Fit, FitWith, Predict};
@@ -26,7 +26,17 @@ fn params(settings: &OnlineLinearSettings, history: usize) -> OnlineLinearParams
 }
 
 fn linear(loss: Loss) -> OnlineLinearSettings {
-    OnlineLinearSettings { forgetting: 0.999, loss, scale: 10.0, initial_covariance: 1.0, ridge: 0.01, bias: true }
+    OnlineLinearSettings {
+        forgetting: 0.999,
+        loss,
+        scale: 10.0,
+        initial_covariance: 1.0,
+        ridge: 0.01,
+        bias: true,
+        start: Start::LeastSquares,
+        huber_delta: 1.686,
+        trace_max: None,
+    }
 }
 
 /// Every model, each with two horizons that read the same three columns.
@@ -255,7 +265,13 @@ fn contributions_add_up_for_every_model() {
 fn ten_million_updates_with_poor_excitation_stay_bounded_and_accurate() {
     const WIDTH: usize = 4;
     for loss in [Loss::Squared, Loss::Huber] {
-        let rule = UpdateRule { forgetting: 0.999, loss, initial_covariance: 1.0 };
+        let rule = UpdateRule {
+            forgetting: 0.999,
+            loss,
+            initial_covariance: 1.0,
+            huber_delta: 1.686,
+            trace_max: f64::INFINITY,
+        };
         let (mut weights, mut covariance) = ([0.0; WIDTH], [0.0; triangle(WIDTH)]);
         let (mut deviation, mut numbers) = (0.0, Numbers(99));
         start_covariance(&mut covariance, WIDTH, 1.0);
@@ -283,7 +299,13 @@ fn ten_million_updates_with_poor_excitation_stay_bounded_and_accurate() {
 fn bound_of_the_covariance_is_inactive_in_ordinary_operation() {
     // Against plain recursive least squares without any bound, in the textbook's form.
     const WIDTH: usize = 3;
-    let rule = UpdateRule { forgetting: 0.999, loss: Loss::Squared, initial_covariance: 1.0 };
+    let rule = UpdateRule {
+        forgetting: 0.999,
+        loss: Loss::Squared,
+        initial_covariance: 1.0,
+        huber_delta: 3.0,
+        trace_max: f64::INFINITY,
+    };
     let (mut weights, mut covariance) = ([0.0; WIDTH], [0.0; triangle(WIDTH)]);
     let (mut deviation, mut numbers) = (0.0, Numbers(5));
     start_covariance(&mut covariance, WIDTH, 1.0);
@@ -365,7 +387,13 @@ fn warm_start_is_where_recursive_least_squares_without_forgetting_arrives() {
     let ridge = 0.25;
     let settings = OnlineLinearSettings { ridge, forgetting: 1.0, ..linear(Loss::Squared) };
     let ours = params(&settings, 1).fit_with(None, &data).unwrap();
-    let rule = UpdateRule { forgetting: 1.0, loss: Loss::Squared, initial_covariance: 1.0 / ridge };
+    let rule = UpdateRule {
+        forgetting: 1.0,
+        loss: Loss::Squared,
+        initial_covariance: 1.0 / ridge,
+        huber_delta: 3.0,
+        trace_max: f64::INFINITY,
+    };
     let width = FEATURES + 1;
     let (mut weights, mut covariance, mut deviation) = (vec![0.0; width], vec![0.0; triangle(width)], 0.0);
     start_covariance(&mut covariance, width, 1.0 / ridge);
