@@ -28,6 +28,7 @@ mod predict_plan;
 mod predict_state;
 mod predict_support;
 mod predictor_checks;
+mod predictor_choices;
 mod simulate;
 mod tidy;
 mod validate;
