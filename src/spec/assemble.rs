@@ -245,9 +245,13 @@ fn window_settings(spec: &PipelineSpec, source: &SourceSpec) -> WindowSettings {
 
 fn feature_settings(feature: &FeatureSpec) -> FeatureSettings {
     match feature {
-        FeatureSpec::Lags(lags) => {
-            FeatureSettings::Lags { column: lags.column.clone(), count: lags.count, fill: lags.fill, age: lags.age }
-        }
+        FeatureSpec::Lags(lags) => FeatureSettings::Lags {
+            column: lags.column.clone(),
+            count: lags.count,
+            fill: lags.fill,
+            age: lags.age,
+            keep: lags.keep.clone(),
+        },
         FeatureSpec::Differences(differences) => {
             FeatureSettings::Differences { column: differences.column.clone(), count: differences.count }
         }
@@ -265,9 +269,11 @@ fn feature_settings(feature: &FeatureSpec) -> FeatureSettings {
             memory: profile.memory,
             zone: zone(profile.timezone.as_ref()),
         },
-        FeatureSpec::Deviation(deviation) => {
-            FeatureSettings::Deviation { column: deviation.column.clone(), harmonics: deviation.harmonics }
-        }
+        FeatureSpec::Deviation(deviation) => FeatureSettings::Deviation {
+            column: deviation.column.clone(),
+            harmonics: deviation.harmonics,
+            repeats: deviation.repeats,
+        },
         FeatureSpec::Missing(missing) => FeatureSettings::Missing { column: missing.column.clone() },
     }
 }
@@ -307,11 +313,17 @@ fn predictor_settings(name: &str, predict: &PredictSpec) -> PredictorSettings {
             initial_covariance: linear.initial_covariance,
             ridge: linear.ridge,
             bias: linear.bias,
+            start: linear.start,
+            huber_delta: linear.huber_delta,
+            trace_max: linear.trace_max,
         }),
         profile: ProfileSettings {
             period: baselines.period,
             slot_micros: baselines.slot.micros,
             zone: zone(baselines.timezone.as_ref()),
+            smooth: baselines.smooth,
+            memory: baselines.memory,
+            min_values: baselines.min_values,
         },
         minimum: predict.minimum,
         maximum: predict.maximum,

@@ -59,7 +59,7 @@ fn shown(values: &[f64]) -> Vec<String> {
 }
 
 pub(crate) fn lags(fill: Fill, age: bool) -> FeatureSettings {
-    FeatureSettings::Lags { column: "speed".to_owned(), count: 3, fill, age }
+    FeatureSettings::Lags { column: "speed".to_owned(), count: 3, fill, age, keep: None }
 }
 
 pub(crate) fn profile(period: Period, at: At, min_values: u32) -> FeatureSettings {
@@ -255,17 +255,59 @@ fn one_closed_window_changes_few_blocks_of_a_long_profile() {
 }
 
 #[test]
+fn lags_that_are_not_kept_are_no_columns_but_differences_know_them() {
+    let speed = || "speed".to_owned();
+    let settings = [
+        FeatureSettings::Lags { column: speed(), count: 4, fill: Fill::Last, age: false, keep: Some(vec![0, 3]) },
+        FeatureSettings::Differences { column: speed(), count: 2 },
+    ];
+    let mut features = Features::new(plan(&settings));
+    let matrices: Vec<_> =
+        (0..4).map(|step| features.update(&window(MONDAY + step * HOUR, &[f64::from(1 << step)]))).collect();
+    let names: Vec<&str> = matrices[0].columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["speed.lag0", "speed.lag3", "speed.difference0", "speed.difference1"]);
+    assert_eq!(matrices[0].row(0), [1.0, 1.0, 0.0, 0.0]);
+    assert_eq!(matrices[3].row(0), [8.0, 1.0, 4.0, 2.0]);
+}
+
+#[test]
+fn deviation_without_repeats_has_no_column_and_no_state_of_them() {
+    let deviation = FeatureSettings::Deviation { column: "speed".to_owned(), harmonics: 1, repeats: false };
+    let mut features = Features::new(plan(&[lags(Fill::Last, false), profile(Period::Day, At::Target, 1), deviation]));
+    let matrix = features.update(&window(MONDAY, &[50.0]));
+    assert!(matrix.columns.iter().all(|column| column.name != "speed.deviation_held"));
+    let mut state = MemoryState::default();
+    features.snapshot(Snapshot::Full, &mut state);
+    assert!(state.blocks.keys().all(|(step, _)| !step.starts_with("repeats")), "{:?}", state.blocks.keys());
+}
+
+#[test]
 fn all_problems_of_features_are_reported_at_once_with_their_places() {
     let speed = || "speed".to_owned();
     let settings = [
         FeatureSettings::Differences { column: speed(), count: 1 },
-        FeatureSettings::Lags { column: "sped".to_owned(), count: 3, fill: Fill::None, age: false },
-        FeatureSettings::Lags { column: speed(), count: 0, fill: Fill::None, age: false },
-        FeatureSettings::Lags { column: speed(), count: 2, fill: Fill::None, age: false },
+        FeatureSettings::Lags { column: "sped".to_owned(), count: 3, fill: Fill::None, age: false, keep: None },
+        FeatureSettings::Lags { column: speed(), count: 0, fill: Fill::None, age: false, keep: None },
+        FeatureSettings::Lags { column: speed(), count: 2, fill: Fill::None, age: false, keep: None },
         FeatureSettings::Differences { column: speed(), count: 2 },
-        FeatureSettings::Deviation { column: speed(), harmonics: 1 },
+        FeatureSettings::Deviation { column: speed(), harmonics: 1, repeats: true },
         FeatureSettings::Missing { column: speed() },
         FeatureSettings::Missing { column: speed() },
+        FeatureSettings::Lags {
+            column: "flow".to_owned(),
+            count: 3,
+            fill: Fill::None,
+            age: false,
+            keep: Some(vec![0, 3]),
+        },
+        FeatureSettings::Lags {
+            column: "flow".to_owned(),
+            count: 3,
+            fill: Fill::None,
+            age: false,
+            keep: Some(vec![1, 1]),
+        },
+        FeatureSettings::Lags { column: "flow".to_owned(), count: 3, fill: Fill::None, age: false, keep: Some(vec![]) },
         FeatureSettings::Profile {
             column: speed(),
             period: Period::Day,
@@ -288,7 +330,10 @@ fn all_problems_of_features_are_reported_at_once_with_their_places() {
             "features[4].differences: 2 differences of `speed` need 3 lags of it before, found 2",
             "features[5].deviation: the deviation of `speed` needs `lags` and a `profile` of it before",
             "features[7].missing: feature `speed.missing` is made twice",
-            "features[8].profile: slot of 25200 s does not divide a day",
+            "features[8].lags: lag 3 is not among the 3 lags of `flow`, which are 0 to 2",
+            "features[9].lags: feature `flow.lag1` is made twice",
+            "features[10].lags: count is 0",
+            "features[11].profile: slot of 25200 s does not divide a day",
         ]
     );
     assert_eq!(errors[1].hint.as_deref(), Some("did you mean `speed`?"));

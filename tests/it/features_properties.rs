@@ -25,7 +25,7 @@ fn everything() -> Arc<FeaturesPlan> {
         FeatureSettings::TimeOfDay { at: At::Target, harmonics: 2, zone },
         FeatureSettings::DayOfWeek { at: At::Now, zone },
         profile(Period::Week, At::Target, 2),
-        FeatureSettings::Deviation { column: speed(), harmonics: 1 },
+        FeatureSettings::Deviation { column: speed(), harmonics: 1, repeats: true },
         FeatureSettings::Missing { column: speed() },
     ])
 }
@@ -107,6 +107,50 @@ fn reference(windows: &[ClosedWindow], key: usize) -> Vec<f64> {
     plain.chain((0..3).map(|place| lag(&carried, place))).chain([age, ahead(1), ahead(3)]).collect()
 }
 
+/// Weighted mean with a bounded weight, as the recurrence says it: (weight, mean).
+fn faded(pairs: impl Iterator<Item = (f64, f64)>, memory: f64) -> (f64, f64) {
+    pairs.fold((0.0, 0.0), |(weight, mean), (share, value)| {
+        let weight = f64::min(weight + share, memory);
+        (weight, mean + share * (value - mean) / weight)
+    })
+}
+
+/// The workweek profile of a life at a time, with one smoothing neighbour and a memory of 2.
+fn workweek(life: &[ClosedWindow], key: usize, end: i64) -> f64 {
+    let class = |(day, hour): (u32, u32)| (day >= 5, hour);
+    let entries = |same: &dyn Fn(i64) -> bool| {
+        let mut entries = Vec::new();
+        for window in life.iter().filter(|window| !window.columns[0][key].is_nan()) {
+            for (step, share) in [(-1, 0.5), (0, 1.0), (1, 0.5)] {
+                if same(window.end.0 + step * HOUR) {
+                    entries.push((share, window.columns[0][key]));
+                }
+            }
+        }
+        entries
+    };
+    let of_class = faded(entries(&|at| class(slot(at)) == class(slot(end))).into_iter(), 2.0);
+    let of_day = faded(entries(&|at| slot(at).1 == slot(end).1).into_iter(), 14.0);
+    let of_all = mean(life, key, 1, |_| true).unwrap_or(f64::NAN);
+    [of_class, of_day].iter().find(|(weight, _)| *weight >= 2.0).map_or(of_all, |(_, mean)| *mean)
+}
+
+/// Profile, deviation by the target's time of day (one and three windows ahead), and the held deviation.
+fn deviation(windows: &[ClosedWindow], key: usize) -> Vec<f64> {
+    let life = life(windows, key);
+    let end = windows.last().unwrap().end.0;
+    let readings: Vec<f64> = life.iter().map(|window| window.columns[0][key]).filter(|value| !value.is_nan()).collect();
+    let gap = readings.last().copied().unwrap_or(f64::NAN) - workweek(life, key, end);
+    let mut wanted: Vec<f64> = [1, 3].iter().map(|steps| workweek(life, key, end + steps * HOUR)).collect();
+    for steps in [1, 3] {
+        let turn = (end + steps * HOUR).rem_euclid(24 * HOUR) as f64 / (24 * HOUR) as f64 * std::f64::consts::TAU;
+        wanted.extend([1.0, 2.0].iter().flat_map(|cycles| [gap * (cycles * turn).sin(), gap * (cycles * turn).cos()]));
+    }
+    let held = readings.windows(2).rev().take_while(|pair| pair[0] == pair[1]).count() as f64;
+    wanted.push(gap * held / (held + 3.0));
+    wanted
+}
+
 fn close(left: f64, right: f64) -> bool {
     (left.is_nan() && right.is_nan()) || (left - right).abs() < 1e-9
 }
@@ -124,6 +168,33 @@ proptest! {
             for key in 0..KEYS {
                 let found = [plain.row(key as u32), rest.row(key as u32)].concat();
                 let wanted = reference(&windows[..count], key);
+                let equal = found.iter().zip(&wanted).all(|(found, wanted)| close(*found, *wanted));
+                prop_assert!(equal, "window {count}, key {key}: {found:?}, not {wanted:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn deviation_is_how_far_the_last_reading_is_from_a_faded_smoothed_workweek(windows in windows(80)) {
+        let column = "speed".to_owned();
+        let profile = FeatureSettings::Profile {
+            column: column.clone(),
+            period: Period::Workweek,
+            slot: None,
+            at: At::Target,
+            min_values: 2,
+            smooth: 1,
+            memory: Some(2),
+            zone: chrono_tz::UTC,
+        };
+        let deviation_of = FeatureSettings::Deviation { column, harmonics: 2, repeats: true };
+        let mut features = Features::new(plan(&[lags(Fill::Last, false), profile, deviation_of]));
+        for count in 1..=windows.len() {
+            let matrix = features.update(&windows[count - 1]);
+            for key in 0..KEYS {
+                // The lags have their own test.
+                let (found, wanted) = (&matrix.row(key as u32)[3..], deviation(&windows[..count], key));
+                prop_assert_eq!(found.len(), wanted.len());
                 let equal = found.iter().zip(&wanted).all(|(found, wanted)| close(*found, *wanted));
                 prop_assert!(equal, "window {count}, key {key}: {found:?}, not {wanted:?}");
             }

@@ -33,6 +33,7 @@ mod predict_plan;
 mod predict_state;
 mod predict_support;
 mod predictor_checks;
+mod predictor_choices;
 mod simulate;
 mod spec_reports;
 mod spec_rules;

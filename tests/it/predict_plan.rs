@@ -49,7 +49,7 @@ fn plan_reports_every_problem_with_its_place_and_a_hint() {
         "predict.speed.baselines.slot: slot of 2100 s does not divide a day | ",
         "predict.flow.target: target `free_flow` is carried along, not measured: it gives no labels | name a column under `window.columns`",
         "predict.speed.model.online_linear.forgetting: forgetting 1.5 lies outside 0 (exclusive) to 1 | ",
-        "predict.speed.min_history: a model that starts at persistence needs the target's own last value among its features | add `lags` of the target to `features`, or give `min_history`",
+        "predict.speed.min_history: a model that starts at persistence needs the target's own last value among its features | add `lags` of the target to `features`, or give `min_history` and `start: least_squares`",
     ];
     assert_eq!(shown, expected);
     assert!(matches!(problems[8].error, PredictError::CarriedTarget { .. }));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arterial::stages::features::{FeatureColumn, FeatureMatrix, Period};
 use arterial::stages::predict::{
     Loss, ModelSettings, OnlineLinearSettings, Predict, PredictInput, PredictPlan, PredictorSettings, ProfileSettings,
-    ScoreBy,
+    ScoreBy, Start,
 };
 use arterial::stages::window::ClosedWindow;
 use arterial::vocab::{EventTime, StateReader, StateWriter, YamlPath};
@@ -68,6 +68,9 @@ pub(crate) fn city_model() -> OnlineLinearSettings {
         initial_covariance: 1.0,
         ridge: 1.0,
         bias: true,
+        start: Start::LeastSquares,
+        huber_delta: 3.0,
+        trace_max: None,
     }
 }
 
@@ -81,7 +84,14 @@ pub(crate) fn settings(horizon_steps: &[i64], model: OnlineLinearSettings) -> Pr
         features: None,
         min_history_micros: 0,
         model: ModelSettings::OnlineLinear(model),
-        profile: ProfileSettings { period: Period::Day, slot_micros: 1_800_000_000, zone: chrono_tz::UTC },
+        profile: ProfileSettings {
+            period: Period::Day,
+            slot_micros: 1_800_000_000,
+            zone: chrono_tz::UTC,
+            smooth: 0,
+            memory: None,
+            min_values: 1,
+        },
         minimum: None,
         maximum: None,
         score_from: None,

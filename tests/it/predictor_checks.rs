@@ -10,7 +10,7 @@ use arterial::stages::predict::online::recursive_least_squares::{
     GROWTH_MAX, ModelMut, Outcome, UpdateRule, start_covariance, triangle, update,
 };
 use arterial::stages::predict::online::{LinearPredictor, OnlineLinear, OnlineLinearError, OnlineLinearParams};
-use arterial::stages::predict::{Loss, OnlineLinearSettings, OnlinePredictor};
+use arterial::stages::predict::{Loss, OnlineLinearSettings, OnlinePredictor, Start};
 use arterial::vocab::{EventTime, Snapshot};
 use linfa::Dataset;
 use linfa::traits::{Fit, FitWith, Predict};
@@ -19,14 +19,24 @@ use ndarray::{Array1, Array2, s};
 
 use crate::predict_support::{MemoryState, Numbers, bits};
 
-const FEATURES: usize = 3;
+pub(crate) const FEATURES: usize = 3;
 
-fn params(settings: &OnlineLinearSettings, history: usize) -> OnlineLinearParams {
+pub(crate) fn params(settings: &OnlineLinearSettings, history: usize) -> OnlineLinearParams {
     OnlineLinearParams::new(settings, vec![settings.scale; FEATURES], Some(0), history).unwrap()
 }
 
-fn linear(loss: Loss) -> OnlineLinearSettings {
-    OnlineLinearSettings { forgetting: 0.999, loss, scale: 10.0, initial_covariance: 1.0, ridge: 0.01, bias: true }
+pub(crate) fn linear(loss: Loss) -> OnlineLinearSettings {
+    OnlineLinearSettings {
+        forgetting: 0.999,
+        loss,
+        scale: 10.0,
+        initial_covariance: 1.0,
+        ridge: 0.01,
+        bias: true,
+        start: Start::LeastSquares,
+        huber_delta: 1.686,
+        trace_max: None,
+    }
 }
 
 /// Every model, each with two horizons that read the same three columns.
@@ -58,7 +68,7 @@ fn matrix(step: i64, rows: &[[f64; FEATURES]]) -> FeatureMatrix {
 }
 
 /// Seeded rows and labels: label = 0.6 a + 0.3 b - 0.2 c + 5 + noise.
-fn sample(keys: usize, step: i64, noise: f64) -> (FeatureMatrix, Vec<f64>) {
+pub(crate) fn sample(keys: usize, step: i64, noise: f64) -> (FeatureMatrix, Vec<f64>) {
     let mut numbers = Numbers(step as u64 * 104_729 + 17);
     let rows: Vec<[f64; FEATURES]> =
         (0..keys).map(|_| [0; FEATURES].map(|_| 10.0 + 10.0 * numbers.uniform())).collect();
@@ -67,14 +77,14 @@ fn sample(keys: usize, step: i64, noise: f64) -> (FeatureMatrix, Vec<f64>) {
     (matrix(step, &rows), labels)
 }
 
-fn learn(model: &mut dyn OnlinePredictor, features: &FeatureMatrix, labels: &[f64]) {
+pub(crate) fn learn(model: &mut dyn OnlinePredictor, features: &FeatureMatrix, labels: &[f64]) {
     model.grow(features.rows);
     for horizon in 0..2 {
         model.learn_many(horizon, features, labels);
     }
 }
 
-fn forecasts(model: &dyn OnlinePredictor, features: &FeatureMatrix) -> Vec<Vec<f64>> {
+pub(crate) fn forecasts(model: &dyn OnlinePredictor, features: &FeatureMatrix) -> Vec<Vec<f64>> {
     let mut all = vec![vec![f64::NAN; features.rows]; 2];
     for (horizon, forecasts) in all.iter_mut().enumerate() {
         model.predict_many(horizon, features, forecasts);
@@ -82,7 +92,7 @@ fn forecasts(model: &dyn OnlinePredictor, features: &FeatureMatrix) -> Vec<Vec<f
     all
 }
 
-fn state(model: &mut dyn OnlinePredictor) -> MemoryState {
+pub(crate) fn state(model: &mut dyn OnlinePredictor) -> MemoryState {
     let mut state = MemoryState::default();
     model.snapshot(Snapshot::Full, &mut state);
     state
@@ -255,7 +265,13 @@ fn contributions_add_up_for_every_model() {
 fn ten_million_updates_with_poor_excitation_stay_bounded_and_accurate() {
     const WIDTH: usize = 4;
     for loss in [Loss::Squared, Loss::Huber] {
-        let rule = UpdateRule { forgetting: 0.999, loss, initial_covariance: 1.0 };
+        let rule = UpdateRule {
+            forgetting: 0.999,
+            loss,
+            initial_covariance: 1.0,
+            huber_delta: 1.686,
+            trace_max: f64::INFINITY,
+        };
         let (mut weights, mut covariance) = ([0.0; WIDTH], [0.0; triangle(WIDTH)]);
         let (mut deviation, mut numbers) = (0.0, Numbers(99));
         start_covariance(&mut covariance, WIDTH, 1.0);
@@ -283,7 +299,13 @@ fn ten_million_updates_with_poor_excitation_stay_bounded_and_accurate() {
 fn bound_of_the_covariance_is_inactive_in_ordinary_operation() {
     // Against plain recursive least squares without any bound, in the textbook's form.
     const WIDTH: usize = 3;
-    let rule = UpdateRule { forgetting: 0.999, loss: Loss::Squared, initial_covariance: 1.0 };
+    let rule = UpdateRule {
+        forgetting: 0.999,
+        loss: Loss::Squared,
+        initial_covariance: 1.0,
+        huber_delta: 3.0,
+        trace_max: f64::INFINITY,
+    };
     let (mut weights, mut covariance) = ([0.0; WIDTH], [0.0; triangle(WIDTH)]);
     let (mut deviation, mut numbers) = (0.0, Numbers(5));
     start_covariance(&mut covariance, WIDTH, 1.0);
@@ -365,7 +387,13 @@ fn warm_start_is_where_recursive_least_squares_without_forgetting_arrives() {
     let ridge = 0.25;
     let settings = OnlineLinearSettings { ridge, forgetting: 1.0, ..linear(Loss::Squared) };
     let ours = params(&settings, 1).fit_with(None, &data).unwrap();
-    let rule = UpdateRule { forgetting: 1.0, loss: Loss::Squared, initial_covariance: 1.0 / ridge };
+    let rule = UpdateRule {
+        forgetting: 1.0,
+        loss: Loss::Squared,
+        initial_covariance: 1.0 / ridge,
+        huber_delta: 3.0,
+        trace_max: f64::INFINITY,
+    };
     let width = FEATURES + 1;
     let (mut weights, mut covariance, mut deviation) = (vec![0.0; width], vec![0.0; triangle(width)], 0.0);
     start_covariance(&mut covariance, width, 1.0 / ridge);
@@ -437,6 +465,11 @@ fn settings_out_of_range_are_refused_by_name() {
     assert_eq!(with(|settings| settings.forgetting = 0.0), "forgetting 0 lies outside 0 (exclusive) to 1");
     assert_eq!(with(|settings| settings.scale = f64::NAN), "scale NaN is not a positive number");
     assert_eq!(with(|settings| settings.initial_covariance = -1.0), "initial_covariance -1 is not a positive number");
+    assert_eq!(with(|settings| settings.huber_delta = 0.0), "huber_delta 0 is not a positive number");
+    assert_eq!(with(|settings| settings.trace_max = Some(0.0)), "trace_max 0 is not a positive number");
+    assert!(
+        refused(&OnlineLinearSettings { start: Start::Persistence, ..good.clone() }, 2, None, 9).contains("last value")
+    );
     assert_eq!(with(|settings| settings.ridge = -0.5), "ridge -0.5 is not a number from 0 up");
     assert!(refused(&good, 64, Some(0), 0).contains("65 features"));
     assert!(refused(&good, 2, None, 0).contains("persistence"));

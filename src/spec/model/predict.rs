@@ -1,6 +1,6 @@
 //! `predict:` entries.
 
-pub use crate::stages::predict::{Loss, ScoreBy};
+pub use crate::stages::predict::{Loss, ScoreBy, Start};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,8 @@ pub struct PredictSpec {
     pub horizons: Vec<Span>,
     /// Feature columns to use; all unless given. `speed_kmh.*` stands for every column made from `speed_kmh`.
     pub features: Option<Vec<String>>,
-    /// Complete history to gather before the model starts, in event time; `0s` starts it at persistence at once.
+    /// Complete history before the model starts or, with `start: persistence`, before it learns; in event time. `0s`
+    /// starts it at persistence and learns at once.
     #[serde(default)]
     pub min_history: Span,
     /// The model.
@@ -53,6 +54,12 @@ pub struct OnlineLinearSpec {
     pub forgetting: f64,
     /// Loss on the residual.
     pub loss: Loss,
+    /// With `loss: huber`, where it turns from squared to absolute: in running mean absolute residuals, of which normal
+    /// residuals have 1.25 per standard deviation.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub huber_delta: f64,
+    /// What the model is until it has seen `min_history`.
+    pub start: Start,
     /// The target, and the features made of values of window columns (`lag`, `difference`, `profile`), are divided by
     /// this, so that the start below is of their size.
     #[schemars(extend("exclusiveMinimum" = 0))]
@@ -61,6 +68,10 @@ pub struct OnlineLinearSpec {
     /// weights.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub initial_covariance: f64,
+    /// While the sum of the diagonal of `P` is above this, for scaled features, nothing is forgotten; no such bound
+    /// unless given. A bound per feature holds in any case.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub trace_max: Option<f64>,
     /// Penalty on the square of the warm start's weights, for scaled features.
     #[schemars(range(min = 0))]
     pub ridge: f64,
@@ -70,7 +81,17 @@ pub struct OnlineLinearSpec {
 
 impl Default for OnlineLinearSpec {
     fn default() -> Self {
-        Self { forgetting: 0.9995, loss: Loss::Squared, scale: 1.0, initial_covariance: 1.0, ridge: 1.0, bias: true }
+        Self {
+            forgetting: 0.9995,
+            loss: Loss::Squared,
+            huber_delta: 3.0,
+            start: Start::LeastSquares,
+            scale: 1.0,
+            initial_covariance: 1.0,
+            trace_max: None,
+            ridge: 1.0,
+            bias: true,
+        }
     }
 }
 
@@ -84,10 +105,17 @@ pub struct BaselinesSpec {
     pub slot: Span,
     /// IANA zone whose day and week it is; UTC unless given.
     pub timezone: Option<String>,
+    /// Neighbouring slots on either side that a value enters too, with falling weight.
+    pub smooth: u32,
+    /// Largest weight, in values, of what a slot has seen: with it old values fade. Nothing fades unless given.
+    #[schemars(range(min = 1))]
+    pub memory: Option<u32>,
+    /// A slot with fewer values than this falls back to the time of day, then to the overall mean.
+    pub min_values: u32,
 }
 
 impl Default for BaselinesSpec {
     fn default() -> Self {
-        Self { period: Period::Day, slot: Span::seconds(1800), timezone: None }
+        Self { period: Period::Day, slot: Span::seconds(1800), timezone: None, smooth: 0, memory: None, min_values: 1 }
     }
 }

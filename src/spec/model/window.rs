@@ -94,6 +94,9 @@ pub struct LagsSpec {
     /// Adds `<column>.age`: windows since the last value, at most 255, divided by 255.
     #[serde(default)]
     pub age: bool,
+    /// Which lags are columns, counted from 0; all unless given.
+    #[schemars(extend("minItems" = 1))]
+    pub keep: Option<Vec<u32>>,
 }
 
 /// Differences of neighbouring lags.
@@ -182,6 +185,14 @@ pub struct DeviationSpec {
     /// Pairs of sine and cosine, with 1, 2, ... cycles per day.
     #[serde(default = "default_harmonics")]
     pub harmonics: u32,
+    /// Adds `<column>.deviation_held`: the deviation times `r / (r + 3)`, with `r` the readings in a row that equalled
+    /// the one before.
+    #[serde(default = "default_repeats")]
+    pub repeats: bool,
+}
+
+fn default_repeats() -> bool {
+    true
 }
 
 fn default_harmonics() -> u32 {

@@ -75,10 +75,13 @@ impl Features {
     fn fill(&self, part: &Part, window: &ClosedWindow, mut target: Target<'_>) -> usize {
         let time = |ahead: u32| EventTime(window.end.0 + i64::from(ahead) * self.plan.window_micros);
         match part {
-            Part::Lags(lags) => {
-                let lags = &self.lags[*lags];
-                target.each_row(|key, row| row.copy_from_slice(lags.of(key)), lags.count())
-            }
+            Part::Lags { lags, kept } => target.each_row(
+                |key, row| {
+                    let lags = self.lags[*lags].of(key);
+                    row.iter_mut().zip(kept).for_each(|(value, lag)| *value = lags[*lag]);
+                },
+                kept.len(),
+            ),
             Part::Age(lags) => target.each_row(|key, row| row[0] = self.lags[*lags].age(key), 1),
             Part::Differences { lags, count } => target.each_row(
                 |key, row| {

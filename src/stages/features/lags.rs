@@ -62,11 +62,6 @@ impl Lags {
         self.changed.resize(keys.div_ceil(BLOCK_KEYS), false);
     }
 
-    /// How many lags each key has.
-    pub(super) fn count(&self) -> usize {
-        self.count
-    }
-
     /// A key's lags, newest first.
     pub(super) fn of(&self, key: usize) -> &[f64] {
         &self.values[key * self.count..(key + 1) * self.count]

@@ -24,6 +24,8 @@ pub enum FeatureSettings {
         fill: Fill,
         /// Whether the age of the last value is a column too.
         age: bool,
+        /// Which lags are columns, all where `None`.
+        keep: Option<Vec<u32>>,
     },
     /// Differences of neighbouring lags.
     Differences {
@@ -73,6 +75,8 @@ pub enum FeatureSettings {
         column: String,
         /// Pairs of sine and cosine.
         harmonics: u32,
+        /// Whether a column tells how long the reading has held.
+        repeats: bool,
     },
     /// 1 where the column is null.
     Missing {
@@ -116,8 +120,8 @@ pub(super) struct LagsPlan {
 /// How a group of neighbouring columns of the matrix is filled.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Part {
-    /// All lags of this plan.
-    Lags(usize),
+    /// These lags of this plan.
+    Lags { lags: usize, kept: Vec<usize> },
     /// The age of this plan's last value.
     Age(usize),
     /// So many differences of this plan's lags.
@@ -148,6 +152,16 @@ pub enum FeaturesPlanError {
     /// Nothing to compute.
     #[error("count is 0")]
     NoColumns,
+    /// A column of a lag that is not kept in memory.
+    #[error("lag {lag} is not among the {count} lags of `{column}`, which are 0 to {}", .count - 1)]
+    KeptLag {
+        /// The column.
+        column: String,
+        /// The lag asked for.
+        lag: u32,
+        /// Lags there are.
+        count: u32,
+    },
     /// Differences without the lags they are of.
     #[error("{wanted} differences of `{column}` need {} lags of it before, found {found}", .wanted + 1)]
     TooFewLags {
@@ -257,7 +271,9 @@ type Refused = (FeaturesPlanError, Option<String>);
 impl Builder<'_> {
     fn add(&mut self, settings: &FeatureSettings) -> Result<(), Refused> {
         match settings {
-            FeatureSettings::Lags { column, count, fill, age } => self.lags(column, *count, *fill, *age),
+            FeatureSettings::Lags { column, count, fill, age, keep } => {
+                self.lags(column, *count, *fill, *age, keep.as_deref())
+            }
             FeatureSettings::Differences { column, count } => self.differences(column, *count),
             FeatureSettings::TimeOfDay { at, harmonics, zone } => {
                 self.each(
@@ -309,7 +325,7 @@ impl Builder<'_> {
                 );
                 Ok(())
             }
-            FeatureSettings::Deviation { column, harmonics } => self.deviation(column, *harmonics),
+            FeatureSettings::Deviation { column, harmonics, repeats } => self.deviation(column, *harmonics, *repeats),
             FeatureSettings::Missing { column } => {
                 let index = self.column(column)?;
                 self.push(Part::Missing(index), [format!("{column}.missing")], None);
@@ -318,14 +334,19 @@ impl Builder<'_> {
         }
     }
 
-    fn lags(&mut self, column: &str, count: u32, fill: Fill, age: bool) -> Result<(), Refused> {
+    fn lags(&mut self, column: &str, count: u32, fill: Fill, age: bool, keep: Option<&[u32]>) -> Result<(), Refused> {
         let index = self.column(column)?;
-        if count == 0 {
+        if count == 0 || keep.is_some_and(<[u32]>::is_empty) {
             return Err((FeaturesPlanError::NoColumns, Some("give at least 1".to_owned())));
+        }
+        let kept: Vec<u32> = keep.map_or_else(|| (0..count).collect(), <[u32]>::to_vec);
+        if let Some(&lag) = kept.iter().find(|lag| **lag >= count) {
+            return Err((FeaturesPlanError::KeptLag { column: column.to_owned(), lag, count }, None));
         }
         let plan = self.lags.len();
         self.lags.push(LagsPlan { column: index, name: column.to_owned(), count: count as usize, fill });
-        self.push(Part::Lags(plan), (0..count).map(|lag| format!("{column}.lag{lag}")), None);
+        let part = Part::Lags { lags: plan, kept: kept.iter().map(|lag| *lag as usize).collect() };
+        self.push(part, kept.iter().map(|lag| format!("{column}.lag{lag}")), None);
         if age {
             self.push(Part::Age(plan), [format!("{column}.age")], None);
         }
@@ -345,15 +366,13 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn deviation(&mut self, column: &str, harmonics: u32) -> Result<(), Refused> {
+    fn deviation(&mut self, column: &str, harmonics: u32, repeats: bool) -> Result<(), Refused> {
         let index = self.column(column)?;
         let lags = self.lags.iter().position(|lags| lags.column == index);
         let profile = self.profiles.iter().position(|(column, _)| *column == index);
         let (Some(lags), Some(profile)) = (lags, profile) else {
             return Err((FeaturesPlanError::NoProfile { column: column.to_owned() }, None));
         };
-        let repeats = self.repeats.len();
-        self.repeats.push(index);
         self.each(
             When::Target,
             |ahead| Part::Deviation { lags, profile, ahead, harmonics },
@@ -364,7 +383,11 @@ impl Builder<'_> {
                 }
             },
         );
-        self.push(Part::HeldDeviation { lags, profile, repeats }, [format!("{column}.deviation_held")], None);
+        if repeats {
+            let repeats = self.repeats.len();
+            self.repeats.push(index);
+            self.push(Part::HeldDeviation { lags, profile, repeats }, [format!("{column}.deviation_held")], None);
+        }
         Ok(())
     }
 

@@ -30,5 +30,5 @@ pub use explain::{Contribution, Explanation};
 pub use forecast::{Forecasts, ScoreRow};
 pub use plan::{Horizon, PredictInput, PredictPlan};
 pub use predictor::{OnlinePredictor, Predictor};
-pub use settings::{Loss, ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings, ScoreBy};
+pub use settings::{Loss, ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings, ScoreBy, Start};
 pub use stage::{Predict, Step};

@@ -15,9 +15,6 @@ use crate::vocab::{At, EventTime, YamlPath};
 /// Most pairs that a model gathers before it starts: nine weeks of five-minute windows.
 const HISTORY_MAX: i64 = 20_000;
 
-/// Values that a slot of the profile baseline needs before it is believed.
-const PROFILE_VALUES_MIN: u32 = 3;
-
 /// What the stages before offer.
 #[derive(Debug, Clone, Copy)]
 pub struct PredictInput<'a> {
@@ -271,13 +268,13 @@ fn plan_limits(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Lim
 }
 
 fn plan_profile(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> ProfilePlan {
-    let ProfileSettings { period, slot_micros, zone } = settings.profile;
+    let ProfileSettings { period, slot_micros, zone, smooth, memory, min_values } = settings.profile;
     if slot_micros <= 0 || DAY_MICROS % slot_micros != 0 {
         let path = settings.path.key("baselines").key("slot");
         problems.push(At { path, error: PredictError::Slot { slot_s: seconds(slot_micros) }, hint: None });
     }
     let step = format!("predict.{}.profile", settings.name);
-    ProfilePlan { step, period, slot_micros, min_values: PROFILE_VALUES_MIN, smooth: 0, memory: None, zone }
+    ProfilePlan { step, period, slot_micros, min_values, smooth, memory, zone }
 }
 
 /// Selected columns that serve at least one horizon, ascending.
@@ -325,7 +322,7 @@ fn model_problem(path: &YamlPath, error: OnlineLinearError) -> Problem {
         OnlineLinearError::NotPositive { name, .. } => (model.key(*name), None),
         OnlineLinearError::Ridge(_) => (model.key("ridge"), None),
         OnlineLinearError::NoPersistence => {
-            let hint = "add `lags` of the target to `features`, or give `min_history`";
+            let hint = "add `lags` of the target to `features`, or give `min_history` and `start: least_squares`";
             (path.key("min_history"), Some(hint.to_owned()))
         }
         _ => (path.key("features"), None),

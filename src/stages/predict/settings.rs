@@ -14,8 +14,19 @@ pub enum Loss {
     /// Squared error: the mean.
     #[default]
     Squared,
-    /// Huber's: squared near zero, absolute beyond 1.345 robust standard deviations of the residual.
+    /// Huber's: squared near zero, absolute beyond `huber_delta` running mean absolute residuals.
     Huber,
+}
+
+/// What a model is until it has seen its `min_history`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// Silent; then least squares on what it has seen.
+    #[default]
+    LeastSquares,
+    /// Persistence, which goes on learning from there; what came before is not learned.
+    Persistence,
 }
 
 /// Which time of a forecast decides whether `score_from` lets it count.
@@ -42,7 +53,7 @@ pub struct PredictorSettings {
     pub horizons_micros: Vec<i64>,
     /// Names of feature columns, or prefixes that end in `*`; all columns where `None`.
     pub features: Option<Vec<String>>,
-    /// Complete history to gather before the model starts; 0 starts it at persistence at once.
+    /// Complete history before the model starts or, from persistence, learns; 0 starts it at persistence at once.
     pub min_history_micros: i64,
     /// The model.
     pub model: ModelSettings,
@@ -80,6 +91,12 @@ pub struct OnlineLinearSettings {
     pub ridge: f64,
     /// Whether the model adds a constant feature, as its last weight.
     pub bias: bool,
+    /// What the model is until it has seen its history.
+    pub start: Start,
+    /// Where Huber's loss turns absolute, in running mean absolute residuals.
+    pub huber_delta: f64,
+    /// Sum of the diagonal of `P`, for scaled features, above which nothing is forgotten.
+    pub trace_max: Option<f64>,
 }
 
 /// The seasonal profile baseline.
@@ -91,4 +108,10 @@ pub struct ProfileSettings {
     pub slot_micros: i64,
     /// Zone whose day and week it is.
     pub zone: Tz,
+    /// Neighbouring slots on either side that a value enters.
+    pub smooth: u32,
+    /// Largest weight of what a slot has seen.
+    pub memory: Option<u32>,
+    /// Fewest values for a slot to be believed.
+    pub min_values: u32,
 }

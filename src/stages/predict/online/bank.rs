@@ -29,6 +29,8 @@ pub struct Bank {
     pub means: Vec<f64>,
     /// Sum of the weights of the rows in `means`.
     pub memory: Vec<f64>,
+    /// Complete rows that passed before learning began.
+    pub passed: Vec<u32>,
 }
 
 impl Bank {
@@ -56,6 +58,7 @@ impl Bank {
         self.refused.resize(keys, 0);
         self.means.resize(keys * width, 0.0);
         self.memory.resize(keys, 0.0);
+        self.passed.resize(keys, 0);
         for key in old..keys {
             self.reset(params, key);
         }
@@ -72,6 +75,7 @@ impl Bank {
         self.refused[key] = 0;
         self.means[key * width..(key + 1) * width].fill(0.0);
         self.memory[key] = 0.0;
+        self.passed[key] = 0;
     }
 
     /// The models of some keys, as a bank of their own.
@@ -86,7 +90,8 @@ impl Bank {
             learned: self.learned[keys.clone()].to_vec(),
             refused: self.refused[keys.clone()].to_vec(),
             means: self.means[wide].to_vec(),
-            memory: self.memory[keys].to_vec(),
+            memory: self.memory[keys.clone()].to_vec(),
+            passed: self.passed[keys].to_vec(),
         }
     }
 
@@ -96,7 +101,8 @@ impl Bank {
         let shaped = part.weights.len() == keys * width
             && part.covariance.len() == keys * triangle(width)
             && part.means.len() == keys * width
-            && [part.deviation.len(), part.learned.len(), part.refused.len(), part.memory.len()] == [keys; 4];
+            && [part.deviation.len(), part.learned.len(), part.refused.len()] == [keys; 3]
+            && [part.memory.len(), part.passed.len()] == [keys; 2];
         if shaped {
             self.started.extend_from_slice(&part.started);
             self.weights.extend_from_slice(&part.weights);
@@ -106,6 +112,7 @@ impl Bank {
             self.refused.extend_from_slice(&part.refused);
             self.means.extend_from_slice(&part.means);
             self.memory.extend_from_slice(&part.memory);
+            self.passed.extend_from_slice(&part.passed);
         }
         shaped
     }
@@ -130,6 +137,13 @@ impl Bank {
         }
         let value = forecast(self.weights(key, features.len()), features);
         if value.is_finite() { value } else { f64::NAN }
+    }
+
+    /// Lets one more row of a started model pass unlearned; false once enough have passed.
+    pub fn pass(&mut self, params: &OnlineLinearParams, key: usize) -> bool {
+        let waits = self.passed[key] < params.learn_after();
+        self.passed[key] += u32::from(waits);
+        waits
     }
 
     /// Moves a started model by one pair; every number must be finite.

@@ -51,7 +51,8 @@ where
 
     /// Learns the dataset's rows in order; rows with a value that is not finite are passed over. Records are in their
     /// own units: (rows x features), without the bias. Without a model, and with `history` above 0, the dataset is the
-    /// first history and the start is solved by linfa-linear; with `history` 0 the model starts at persistence.
+    /// first history and the start is solved by linfa-linear; with `history` 0 the model starts at persistence and
+    /// lets `learn_after` rows pass.
     ///
     /// # Errors
     /// [`OnlineLinearError::Columns`] where the dataset has another number of columns.
@@ -91,7 +92,9 @@ where
             return Ok(fitted);
         }
         for pair in pairs.chunks_exact(width + 1) {
-            fitted.bank.learn(self, 0, &pair[..width], pair[width]);
+            if !fitted.bank.pass(self, 0) {
+                fitted.bank.learn(self, 0, &pair[..width], pair[width]);
+            }
         }
         Ok(fitted)
     }

@@ -39,7 +39,7 @@ impl LinearPredictor {
     #[must_use]
     pub fn new(step: &str, horizons: Vec<HorizonModel>) -> Self {
         let numbers: usize =
-            horizons.iter().map(|model| 2 * model.params.width() + triangle(model.params.width()) + 4).sum();
+            horizons.iter().map(|model| 2 * model.params.width() + triangle(model.params.width()) + 5).sum();
         let complete = horizons.iter().map(|model| model.params.history()).max().unwrap_or(0);
         let widths = horizons.iter().map(|model| model.params.width() + 1).collect();
         Self {
@@ -194,6 +194,10 @@ impl OnlinePredictor for LinearPredictor {
                 continue;
             }
             let scaled_target = target / params.target_scale();
+            if bank.started[key] && bank.pass(params, key) {
+                self.blocks.mark(key);
+                continue;
+            }
             if bank.started[key] {
                 let outcome = bank.learn(params, key, scaled, scaled_target);
                 self.versions[horizon] += u64::from(outcome == Outcome::Learned);

@@ -1,7 +1,7 @@
 //! Settings of a linear model -> checked parameters: what it divides by, what it starts with. No data.
 
 use super::recursive_least_squares::{UpdateRule, WIDTH_MAX};
-use crate::stages::predict::settings::OnlineLinearSettings;
+use crate::stages::predict::settings::{OnlineLinearSettings, Start};
 
 /// Why a linear model cannot be built or fitted.
 #[derive(Debug, thiserror::Error)]
@@ -58,12 +58,13 @@ pub struct OnlineLinearParams {
     bias: bool,
     persistence: Option<usize>,
     history: usize,
+    learn_after: u32,
 }
 
 impl OnlineLinearParams {
     /// Checks the settings for a model of the features that `feature_scales` lists (what each is divided by).
-    /// `persistence` is the feature that holds the target's newest value; a model that gathers no `history` (complete
-    /// rows) first starts with weight 1 on it.
+    /// `persistence` is the feature that holds the target's newest value; a model without `history` (complete rows)
+    /// starts with weight 1 on it. `start` says whether the history is gathered and solved, or passes at persistence.
     ///
     /// # Errors
     /// [`OnlineLinearError`] names the setting; correct it in the pipeline file.
@@ -76,7 +77,13 @@ impl OnlineLinearParams {
         if !(settings.forgetting > 0.0 && settings.forgetting <= 1.0) {
             return Err(OnlineLinearError::Forgetting(settings.forgetting));
         }
-        for (name, value) in [("scale", settings.scale), ("initial_covariance", settings.initial_covariance)] {
+        let positive = [
+            ("scale", settings.scale),
+            ("initial_covariance", settings.initial_covariance),
+            ("huber_delta", settings.huber_delta),
+            ("trace_max", settings.trace_max.unwrap_or(f64::MAX)),
+        ];
+        for (name, value) in positive {
             if !(value > 0.0 && value.is_finite()) {
                 return Err(OnlineLinearError::NotPositive { name, value });
             }
@@ -88,6 +95,11 @@ impl OnlineLinearParams {
         if width == 0 || width > WIDTH_MAX {
             return Err(OnlineLinearError::Width { width });
         }
+        let (history, learn_after) = match settings.start {
+            Start::LeastSquares => (history, 0),
+            // Histories are far shorter than 2^32 rows.
+            Start::Persistence => (0, u32::try_from(history).unwrap_or(u32::MAX)),
+        };
         if history == 0 && persistence.is_none() {
             return Err(OnlineLinearError::NoPersistence);
         }
@@ -95,9 +107,11 @@ impl OnlineLinearParams {
             forgetting: settings.forgetting,
             loss: settings.loss,
             initial_covariance: settings.initial_covariance,
+            huber_delta: settings.huber_delta,
+            trace_max: settings.trace_max.unwrap_or(f64::INFINITY),
         };
         let (ridge, target_scale, bias) = (settings.ridge, settings.scale, settings.bias);
-        Ok(Self { rule, ridge, target_scale, feature_scales, bias, persistence, history })
+        Ok(Self { rule, ridge, target_scale, feature_scales, bias, persistence, history, learn_after })
     }
 
     /// How models are updated.
@@ -134,6 +148,12 @@ impl OnlineLinearParams {
     #[must_use]
     pub fn history(&self) -> usize {
         self.history
+    }
+
+    /// Complete rows that a model at persistence lets pass before it learns.
+    #[must_use]
+    pub fn learn_after(&self) -> u32 {
+        self.learn_after
     }
 
     /// Writes the scaled features and the bias; false where a value is missing or not finite.

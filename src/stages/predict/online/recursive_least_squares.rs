@@ -5,7 +5,7 @@
 //! Haykin, *Adaptive Filter Theory* (1996), table 13.1: recursive least squares with exponential forgetting, with
 //! `P` kept as a packed upper triangle, so that it is symmetric by construction. Huber, *Robust Estimation of a
 //! Location Parameter* (1964): the loss, applied by weighting the observation, which divides the forgetting factor in
-//! the gain. Salgado, Goodwin and Middleton, *Modified least squares algorithm incorporating exponential resetting
+//! the gain; Trigg, *Monitoring a Forecasting System* (1964): its scale, the smoothed mean absolute residual. Salgado, Goodwin and Middleton, *Modified least squares algorithm incorporating exponential resetting
 //! and forgetting* (1988), for why the covariance must be bounded; our bound is per feature, in the manner of the
 //! vector forgetting of Saelid and Foss (1983): see [`GROWTH_MAX`].
 
@@ -29,25 +29,19 @@ const MAGNITUDE_MAX: f64 = 1e9;
 /// Largest magnitude of a weight: far beyond any use, far below where a forecast overflows.
 const WEIGHT_MAX: f64 = 1e18;
 
-/// Huber's constant: 95 % efficiency where residuals are normal.
-const HUBER: f64 = 1.345;
-
-/// Mean absolute value of a normal variable times this is its standard deviation: sqrt(pi / 2).
-const DEVIATION_TO_SIGMA: f64 = 1.253_314_137_315_5;
-
 /// Weight of the newest residual in the running scale once there are many: a memory of 500 labels.
 const DEVIATION_RATE: f64 = 0.002;
 
 /// A residual counts in the running scale as at most this many times the scale, so that no single one can switch the
 /// robust loss off.
-const DEVIATION_CLIP: f64 = 10.0;
+const DEVIATION_CLIP: f64 = 12.5;
 
-/// Least scale of a residual, for a target of order one: a series that was constant for long must still be able to
-/// learn that it moves.
-const SIGMA_MIN: f64 = 1e-3;
+/// Least residual where Huber's loss turns absolute, for a target of order one: a series that was constant for long
+/// must still be able to learn that it moves.
+const LIMIT_MIN: f64 = 0.05;
 
 /// Labels after which the running scale is trusted; until then every loss is squared.
-const ROBUST_AFTER: u64 = 30;
+const ROBUST_AFTER: u64 = 100;
 
 /// How models are updated.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +52,10 @@ pub struct UpdateRule {
     pub loss: Loss,
     /// Diagonal of `P` at the start, for features of order one.
     pub initial_covariance: f64,
+    /// Where Huber's loss turns absolute, in running mean absolute residuals.
+    pub huber_delta: f64,
+    /// Trace of `P` above which a step forgets nothing; infinite for none.
+    pub trace_max: f64,
 }
 
 /// One model's numbers, wherever they lie.
@@ -145,7 +143,7 @@ fn step<const N: usize>(
     for i in 0..width {
         residual -= weights[i] * x[i];
     }
-    let mut den = forgetting / observation_weight(rule.loss, *model.deviation, model.learned, residual);
+    let mut den = forgetting / observation_weight(rule, *model.deviation, model.learned, residual);
     for i in 0..width {
         den += x[i] * px[i];
     }
@@ -167,16 +165,21 @@ fn step<const N: usize>(
     Outcome::Learned
 }
 
-/// The forgetting factor of this step. Where a feature has reached its bound the others are forgotten here and now,
+/// The forgetting factor of this step: 1 above the bound on the trace. Where a feature has reached its bound the others are forgotten here and now,
 /// and the step itself forgets nothing.
 #[inline(always)]
 fn forget(width: usize, rule: &UpdateRule, covariance: &mut [f64]) -> f64 {
     let limit = GROWTH_MAX * rule.initial_covariance;
     let mut diagonal = 0;
     let mut bounded = false;
+    let mut trace = 0.0;
     for row in 0..width {
+        trace += covariance[diagonal];
         bounded |= covariance[diagonal] > limit;
         diagonal += width - row;
+    }
+    if trace > rule.trace_max {
+        return 1.0;
     }
     if bounded {
         forget_by_feature(width, rule.forgetting, limit, covariance);
@@ -255,18 +258,13 @@ fn shrink(width: usize, covariance: &mut [f64], px: &[f64], den: f64, forgetting
     sound
 }
 
-/// Standard deviation of residuals, robustly: from their mean absolute value.
-fn sigma(deviation: f64) -> f64 {
-    (deviation * DEVIATION_TO_SIGMA).max(SIGMA_MIN)
-}
-
 /// Weight of an observation with this residual.
 #[inline(always)]
-fn observation_weight(loss: Loss, deviation: f64, learned: u64, residual: f64) -> f64 {
-    match loss {
+fn observation_weight(rule: &UpdateRule, deviation: f64, learned: u64, residual: f64) -> f64 {
+    match rule.loss {
         Loss::Squared => 1.0,
         Loss::Huber if learned < ROBUST_AFTER => 1.0,
-        Loss::Huber => (HUBER * sigma(deviation) / residual.abs()).min(1.0),
+        Loss::Huber => ((rule.huber_delta * deviation).max(LIMIT_MIN) / residual.abs()).min(1.0),
     }
 }
 
@@ -274,7 +272,7 @@ fn observation_weight(loss: Loss, deviation: f64, learned: u64, residual: f64) -
 #[inline(always)]
 fn observe_residual(deviation: &mut f64, learned: u64, residual: f64) {
     let rate = (1.0 / (learned as f64 + 1.0)).max(DEVIATION_RATE);
-    let size =
-        if learned < ROBUST_AFTER { residual.abs() } else { residual.abs().min(DEVIATION_CLIP * sigma(*deviation)) };
+    let most = if learned < ROBUST_AFTER { f64::INFINITY } else { (DEVIATION_CLIP * *deviation).max(LIMIT_MIN) };
+    let size = residual.abs().min(most);
     *deviation += rate * (size - *deviation);
 }
