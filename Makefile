@@ -1,7 +1,8 @@
 # make demo    build and run the demo: simulated loops, first alert, score table
 # make test    everything the tests need, then the tests
+# make bench   the city job over a real Kafka broker, stage by stage, beside raw librdkafka; writes target/bench.json
 # make check   lint and test: what CI runs
-.PHONY: demo test lint check audit
+.PHONY: demo test bench lint check audit
 .DEFAULT_GOAL := check
 
 DENY_VERSION := 0.20.2
@@ -16,6 +17,11 @@ test:
 	@scripts/apt.sh
 	@scripts/kafka.sh jars >/dev/null
 	$(CARGO) test --locked --workspace
+
+bench:
+	@scripts/apt.sh
+	@scripts/kafka.sh jars >/dev/null
+	$(CARGO) bench --locked --bench city_job
 
 lint:
 	@scripts/apt.sh

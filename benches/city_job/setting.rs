@@ -1,0 +1,93 @@
+//! A broker, the city's topic on it, and `pipelines/city-job.yaml` under another name for each run.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use arterial::spec::{PipelineFile, PipelinePlan, Registry};
+use arterial_connectors::kafka::{Brokers, CreateTopic, KafkaConnection, KafkaWriter, Properties, ensure_topic};
+
+use crate::generator::write_city;
+
+/// Partitions of the city's topic.
+pub(crate) const PARTITIONS: i32 = 8;
+
+/// Where the benchmark runs.
+pub(crate) struct Setting {
+    pub(crate) brokers: String,
+    pub(crate) topic: String,
+    pub(crate) rounds: usize,
+    pub(crate) repeats: usize,
+    pub(crate) rows: u64,
+    pub(crate) malformed: u64,
+}
+
+impl Setting {
+    /// Starts a broker where none is named, and writes the topic.
+    pub(crate) fn open() -> Result<Self> {
+        let rounds = number("ARTERIAL_BENCH_ROUNDS", 1_200)?;
+        let repeats = number("ARTERIAL_BENCH_REPEATS", 3)?;
+        let brokers = match std::env::var("ARTERIAL_TEST_KAFKA") {
+            Ok(brokers) => brokers,
+            Err(_) => start_broker()?,
+        };
+        let topic = format!("city-{}", std::process::id());
+        let connection = KafkaConnection {
+            brokers: Brokers::List(brokers.clone()),
+            client_id: "arterial.bench".to_owned(),
+            properties: Properties::default(),
+        };
+        let create = CreateTopic { partitions: PARTITIONS.unsigned_abs(), replication: None, config: [].into() };
+        ensure_topic(&connection, &topic, Some(&create))?;
+        let written = write_city(&mut KafkaWriter::open(&connection, &topic)?, rounds)?;
+        eprintln!(
+            "{} rows of {} bytes written to `{topic}` on {brokers}",
+            written.rows,
+            written.bytes / written.rows.max(1)
+        );
+        Ok(Self { brokers, topic, rounds, repeats, rows: written.rows, malformed: written.malformed })
+    }
+
+    /// The shipped pipeline, renamed: nothing else differs.
+    pub(crate) fn plan(&self, name: &str) -> Result<Arc<PipelinePlan>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+        let shipped = std::fs::read_to_string(folder.join("city-job.yaml"))?;
+        let topic = &self.topic;
+        let renamed = shipped
+            .replace("pipeline: city-job", &format!("pipeline: {topic}-{name}"))
+            .replace("${topic}.", &format!("${{topic}}.{name}."));
+        let environment = |variable: &str| match variable {
+            "KAFKA_BROKERS" => Some(self.brokers.clone()),
+            "CITY_TOPIC" => Some(topic.clone()),
+            _ => None,
+        };
+        let file = PipelineFile::parse("city-job.yaml", &renamed, &environment, &Registry::standard());
+        Ok(Arc::new(file.plan(&folder, &[].into())?))
+    }
+}
+
+fn number(variable: &str, default: usize) -> Result<usize> {
+    match std::env::var(variable) {
+        Ok(text) => {
+            let number = text.parse().with_context(|| format!("{variable}={text} is not a number"))?;
+            ensure!(number > 0, "{variable} has to be at least 1");
+            Ok(number)
+        }
+        Err(_) => Ok(default),
+    }
+}
+
+/// A broker that ends with this process.
+fn start_broker() -> Result<String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka.sh");
+    let folder = std::env::temp_dir().join(format!("arterial-bench-kafka-{}", std::process::id()));
+    let started = Command::new(script)
+        .arg("start")
+        .arg(&folder)
+        .env("ARTERIAL_KAFKA_PARENT", std::process::id().to_string())
+        .output()
+        .with_context(|| format!("cannot run {script}"))?;
+    ensure!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr).trim());
+    Ok(String::from_utf8_lossy(&started.stdout).trim().to_owned())
+}

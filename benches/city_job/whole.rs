@@ -1,0 +1,166 @@
+//! The whole pipeline as `arterial run` runs it: with the real ledger, or with one that throws everything away, which
+//! shows what the commits cost.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use arterial::runtime::{Connect, Pipeline, RunOptions, RunSummary, Wiring};
+use arterial::spec::PipelinePlan;
+use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
+use arterial_connectors::position::Partition;
+use arterial_connectors::source::{GroupMetadata, SeekTo, Source, SourceError, SourceEvent, Until};
+
+use crate::measure::{Cost, Meter};
+
+type SharedMeter = Arc<Mutex<Meter>>;
+
+/// Where outputs go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outputs {
+    Discarded,
+    Committed,
+}
+
+/// Runs the pipeline over its topic to the end: from the first row read to the last commit.
+pub(crate) fn run(plan: &Arc<PipelinePlan>, outputs: Outputs) -> Result<(Cost, RunSummary)> {
+    let meter = SharedMeter::default();
+    let connect = Arc::new(Metered { wiring: Wiring::new(plan), outputs, meter: Arc::clone(&meter) });
+    let options = RunOptions { until: Until::Latest, ..RunOptions::default() };
+    let pipeline = Pipeline::new(Arc::clone(plan), connect, options);
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let summary = runtime.block_on(pipeline.run(std::future::pending()))?;
+    let cost = with(&meter, |meter| meter.cost()).context("the topic is empty")?;
+    Ok((cost, summary))
+}
+
+fn with<T>(meter: &SharedMeter, act: impl FnOnce(&mut Meter) -> T) -> T {
+    act(&mut meter.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+struct Metered {
+    wiring: Wiring,
+    outputs: Outputs,
+    meter: SharedMeter,
+}
+
+impl Connect for Metered {
+    fn source(&self, slot: &str, until: Until) -> Result<Box<dyn Source>, SourceError> {
+        let inner = self.wiring.source(slot, until)?;
+        Ok(Box::new(MeteredSource { inner, meter: Arc::clone(&self.meter) }))
+    }
+
+    fn ledger(&self, slot: &str, partition_counts: &[u32]) -> Result<Box<dyn Ledger>, LedgerError> {
+        let inner: Box<dyn Ledger> = match self.outputs {
+            Outputs::Discarded => Box::new(NoLedger),
+            Outputs::Committed => self.wiring.ledger(slot, partition_counts)?,
+        };
+        Ok(Box::new(MeteredLedger { inner, meter: Arc::clone(&self.meter) }))
+    }
+}
+
+/// Notes when rows arrive.
+struct MeteredSource {
+    inner: Box<dyn Source>,
+    meter: SharedMeter,
+}
+
+impl Source for MeteredSource {
+    fn poll(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, SourceError> {
+        let event = self.inner.poll(timeout)?;
+        if let Some(SourceEvent::Batch(batch)) = &event {
+            with(&self.meter, |meter| meter.rows(batch.payload.len()));
+        }
+        Ok(event)
+    }
+
+    fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
+        self.inner.seek(partition, to)
+    }
+
+    fn release(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
+        self.inner.release(partitions)
+    }
+
+    fn pause(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
+        self.inner.pause(partitions)
+    }
+
+    fn resume(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
+        self.inner.resume(partitions)
+    }
+
+    fn lag_rows(&self) -> Vec<(Partition, u64)> {
+        self.inner.lag_rows()
+    }
+
+    fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError> {
+        self.inner.partition_counts()
+    }
+
+    fn group_metadata(&self) -> Option<GroupMetadata> {
+        self.inner.group_metadata()
+    }
+
+    fn connected(&self) -> Result<(), String> {
+        self.inner.connected()
+    }
+}
+
+/// Notes when a commit has succeeded.
+struct MeteredLedger {
+    inner: Box<dyn Ledger>,
+    meter: SharedMeter,
+}
+
+impl Ledger for MeteredLedger {
+    fn restore(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, LedgerError> {
+        self.inner.restore(partitions)
+    }
+
+    fn begin(&mut self) -> Result<(), LedgerError> {
+        self.inner.begin()
+    }
+
+    fn append(&mut self, records: &Records) -> Result<(), LedgerError> {
+        self.inner.append(records)
+    }
+
+    fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
+        let outcome = self.inner.commit(commit)?;
+        with(&self.meter, Meter::stop);
+        Ok(outcome)
+    }
+
+    fn abort(&mut self) -> Result<(), LedgerError> {
+        self.inner.abort()
+    }
+}
+
+/// Keeps nothing.
+struct NoLedger;
+
+impl Ledger for NoLedger {
+    fn restore(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, LedgerError> {
+        let fresh = |partition: &Partition| Restored { partition: *partition, next_offset: None, state: Vec::new() };
+        Ok(partitions.iter().map(fresh).collect())
+    }
+
+    fn begin(&mut self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    fn append(&mut self, records: &Records) -> Result<(), LedgerError> {
+        std::hint::black_box(records);
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
+        std::hint::black_box(commit);
+        Ok(CommitOutcome::Committed)
+    }
+
+    fn abort(&mut self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+}
