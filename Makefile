@@ -1,8 +1,9 @@
 # make demo    build and run the demo: simulated loops, first alert, score table
 # make test    everything the tests need, then the tests
 # make bench   the city job over a real Kafka broker, stage by stage, beside raw librdkafka; writes target/bench.json
+# make kill-nine   all of Aarhus, exactly once, while its processes are killed; needs ARTERIAL_DATA
 # make check   lint and test: what CI runs
-.PHONY: demo test bench lint check audit
+.PHONY: demo test bench kill-nine lint check audit
 .DEFAULT_GOAL := check
 
 DENY_VERSION := 0.20.2
@@ -22,6 +23,11 @@ bench:
 	@scripts/apt.sh
 	@scripts/kafka.sh jars >/dev/null
 	$(CARGO) bench --locked --bench city_job
+
+kill-nine:
+	@scripts/apt.sh
+	@scripts/kafka.sh jars >/dev/null
+	$(CARGO) bench --locked --bench kill_nine
 
 lint:
 	@scripts/apt.sh

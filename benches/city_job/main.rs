@@ -11,6 +11,8 @@ mod measure;
 mod raw;
 mod report;
 mod setting;
+#[path = "../support/mod.rs"]
+mod support;
 mod whole;
 
 use anyhow::{Result, ensure};

@@ -1,7 +1,6 @@
 //! A broker, the city's topic on it, and `pipelines/city-job.yaml` under another name for each run.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -9,12 +8,15 @@ use arterial::spec::{PipelineFile, PipelinePlan, Registry};
 use arterial_connectors::kafka::{Brokers, CreateTopic, KafkaConnection, KafkaWriter, Properties, ensure_topic};
 
 use crate::generator::write_city;
+use crate::support::Broker;
 
 /// Partitions of the city's topic.
 pub(crate) const PARTITIONS: i32 = 8;
 
 /// Where the benchmark runs.
 pub(crate) struct Setting {
+    /// Stops when the benchmark is over.
+    _broker: Option<Broker>,
     pub(crate) brokers: String,
     pub(crate) topic: String,
     pub(crate) rounds: usize,
@@ -28,9 +30,13 @@ impl Setting {
     pub(crate) fn open() -> Result<Self> {
         let rounds = number("ARTERIAL_BENCH_ROUNDS", 1_200)?;
         let repeats = number("ARTERIAL_BENCH_REPEATS", 3)?;
-        let brokers = match std::env::var("ARTERIAL_TEST_KAFKA") {
-            Ok(brokers) => brokers,
-            Err(_) => start_broker()?,
+        let (broker, brokers) = match std::env::var("ARTERIAL_TEST_KAFKA") {
+            Ok(brokers) => (None, brokers),
+            Err(_) => {
+                let broker = Broker::start("bench")?;
+                let brokers = broker.address.clone();
+                (Some(broker), brokers)
+            }
         };
         let topic = format!("city-{}", std::process::id());
         let connection = KafkaConnection {
@@ -46,7 +52,7 @@ impl Setting {
             written.rows,
             written.bytes / written.rows.max(1)
         );
-        Ok(Self { brokers, topic, rounds, repeats, rows: written.rows, malformed: written.malformed })
+        Ok(Self { _broker: broker, brokers, topic, rounds, repeats, rows: written.rows, malformed: written.malformed })
     }
 
     /// The shipped pipeline, renamed: nothing else differs.
@@ -76,18 +82,4 @@ fn number(variable: &str, default: usize) -> Result<usize> {
         }
         Err(_) => Ok(default),
     }
-}
-
-/// A broker that ends with this process.
-fn start_broker() -> Result<String> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka.sh");
-    let folder = std::env::temp_dir().join(format!("arterial-bench-kafka-{}", std::process::id()));
-    let started = Command::new(script)
-        .arg("start")
-        .arg(&folder)
-        .env("ARTERIAL_KAFKA_PARENT", std::process::id().to_string())
-        .output()
-        .with_context(|| format!("cannot run {script}"))?;
-    ensure!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr).trim());
-    Ok(String::from_utf8_lossy(&started.stdout).trim().to_owned())
 }
