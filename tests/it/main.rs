@@ -11,6 +11,8 @@ mod clean_support;
 mod commit_protocol;
 mod conformance;
 mod conformance_flaws;
+mod decode_properties;
+mod decode_support;
 mod docs;
 mod features;
 mod features_properties;
