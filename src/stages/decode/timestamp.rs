@@ -8,16 +8,13 @@ use chrono::{LocalResult, NaiveDate, TimeZone};
 use chrono_tz::Tz;
 
 use super::settings::TimestampFormat;
-use crate::vocab::MICROS_PER_SECOND;
+use crate::vocab::{MICROS_PER_SECOND, RFC3339_MICROS};
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// The years that RFC 3339 can write, 0000 to 9999 in UTC, as microseconds since 1970: outputs could not name another.
-const CALENDAR: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
-
 /// Whether outputs can write this time.
 pub(super) fn in_calendar(micros: &i64) -> bool {
-    CALENDAR.contains(micros)
+    RFC3339_MICROS.contains(micros)
 }
 
 /// Reads times; remembers the last day, since neighbouring readings nearly always share it.
