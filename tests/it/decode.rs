@@ -5,6 +5,7 @@ use arterial::stages::rows::Reason;
 use arterial_connectors::payload::{Payload, RawRows};
 
 use crate::decode_support::{assert_accounted, decode, decoder, flat_settings, raw, schema, settings, shown};
+use crate::spec_support::refused;
 
 /// A message with these members after the required ones.
 fn message(members: &str) -> String {
@@ -252,14 +253,18 @@ fn payload_may_nest_as_deep_as_the_limit_and_no_deeper() {
 #[test]
 fn deepest_nesting_that_a_pipeline_may_allow_fits_the_stack() {
     let deep = DecodeSettings { max_depth: 1_000, max_bytes: 1 << 20, ..settings() };
-    let levels = |count: usize| {
-        message(&format!(r#","x":{}{}"#, r#"[{"x":"#.repeat(count), format!("[]{}", "}]".repeat(count))))
-    };
+    let levels = |count: usize| message(&format!(r#","x":{}[]{}"#, r#"[{"x":"#.repeat(count), "}]".repeat(count)));
     // One for the message, two a level, one for the innermost array.
     assert_eq!(decode(deep.clone(), &[levels(499)]).rejected, []);
     for levels in [levels(500), levels(100_000)] {
         assert_eq!(refusal(deep.clone(), levels.as_bytes()).0, "too_deep");
     }
+}
+
+#[test]
+fn pipeline_cannot_allow_deeper_nesting_than_fits_the_stack() {
+    let given = "timezone: Europe/Copenhagen }";
+    refused(given, "timezone: Europe/Copenhagen, max_depth: «1001 }", "expected at most 1000, found number 1001", "");
 }
 
 #[test]

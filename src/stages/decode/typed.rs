@@ -34,7 +34,7 @@ pub(super) fn decode_typed(
     for (index, (column, values)) in plan.columns.iter().zip(&columns).enumerate() {
         let given = rows.column_by_name(&column.path);
         let required = !column.nullable || index == plan.event_time;
-        let nulls = given.and_then(|given| given.logical_nulls());
+        let nulls = given.and_then(Array::logical_nulls);
         for row in (0..rows.num_rows()).filter(|row| values.is_null(*row)) {
             let given = given.filter(|_| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)));
             if (required || given.is_some()) && std::mem::take(&mut keep[row]) {
