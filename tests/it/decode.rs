@@ -93,6 +93,19 @@ fn quotation_of_a_long_message_is_cut_and_whole_characters_stay_whole() {
 }
 
 #[test]
+fn control_characters_must_be_escaped_and_nothing_else_must() {
+    for control in '\0'..='\u{1f}' {
+        for before in ["", r"\n"] {
+            let raw = message(&format!(r#","note":"{before}{control}""#));
+            assert_eq!(refusal(settings(), raw.as_bytes()).0, "malformed", "case {raw:?}");
+            let escaped = message(&format!(r#","note":"{before}\u{:04x}""#, u32::from(control)));
+            assert_eq!(decode(settings(), &[escaped]).rejected, [], "case {raw:?}");
+        }
+    }
+    assert_eq!(decode(settings(), &[message(",\"note\":\"\u{7f}\u{85}\u{2028}/\"")]).rejected, []);
+}
+
+#[test]
 fn bytes_after_the_object_are_trailing_data() {
     let two = message("") + "\n{}";
     let at = message("").len() + 1;

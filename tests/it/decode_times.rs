@@ -169,6 +169,23 @@ fn hour_that_clocks_jumped_over_does_not_exist_and_the_hour_that_came_twice_is_t
 }
 
 #[test]
+fn clocks_that_moved_within_an_hour_split_that_hour() {
+    // St John's moved its clocks at one minute past midnight until 2011: what holds at 00:00 does not hold at 00:15.
+    let times = [
+        ("2010-03-14T00:00:00", Some("2010-03-14T03:30:00Z")),
+        ("2010-03-14T00:15:00", None),
+        ("2010-03-14T01:15:00", Some("2010-03-14T03:45:00Z")),
+        ("2010-11-07T00:00:00", Some("2010-11-07T02:30:00Z")),
+        ("2010-11-07T00:15:00", Some("2010-11-07T03:45:00Z")),
+    ];
+    let texts: Vec<&str> = times.iter().map(|(local, _)| *local).collect();
+    for ((local, utc), result) in times.iter().zip(read(rfc3339(Some(chrono_tz::America::St_Johns)), &quoted(&texts))) {
+        let wanted = utc.map(|utc| DateTime::parse_from_rfc3339(utc).unwrap().timestamp_micros());
+        assert_eq!(result.ok(), wanted, "case {local}");
+    }
+}
+
+#[test]
 fn numbers_count_from_1970_in_the_declared_unit() {
     let cases = [
         (TimestampFormat::EpochS, "1795420800", 1_795_420_800_000_000),
