@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// Microseconds in a second.
 pub const MICROS_PER_SECOND: i64 = 1_000_000;
 
+/// The years that RFC 3339 can write, 0000 to 9999 in UTC, as microseconds since 1970.
+pub const RFC3339_MICROS: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
+
 /// A point in event time: microseconds since 1970-01-01T00:00:00Z. Never arrival time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventTime(pub i64);

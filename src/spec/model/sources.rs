@@ -146,9 +146,9 @@ pub struct DecodeSpec {
     #[serde(default = "default_max_bytes")]
     #[schemars(range(min = 1))]
     pub max_bytes: u32,
-    /// Deepest nesting; deeper payloads are dead letters.
+    /// Deepest nesting, at most 1000; deeper payloads are dead letters.
     #[serde(default = "default_max_depth")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1000))]
     pub max_depth: u32,
 }
 

@@ -10,7 +10,7 @@ use super::builders::ColumnBuilder;
 use super::plan::{DecodePlan, Kind};
 use super::scanner::{Refusal, Scanner, Slot};
 use super::settings::TimestampFormat;
-use super::timestamp::TimeReader;
+use super::timestamp::{TimeReader, in_calendar};
 use super::typed::decode_typed;
 use crate::stages::rows::{Reason, RejectStage, Rejected, Rows};
 
@@ -71,7 +71,8 @@ impl Decoder {
     pub fn new(plan: Arc<DecodePlan>) -> Self {
         let kinds: Vec<Kind> = plan.columns.iter().map(|column| column.kind).collect();
         let times = TimeReader::new(plan.settings.zone);
-        Self { slots: vec![Slot::Absent; kinds.len()], kinds, times, plan, scratch: String::new() }
+        let slots = vec![Slot::Absent; kinds.len() + plan.objects];
+        Self { slots, kinds, times, plan, scratch: String::new() }
     }
 
     /// Decodes one batch.
@@ -140,7 +141,8 @@ impl Decoder {
             .map_err(|refusal| (refusal.reason, quote(text, refusal)))?;
         self.check_columns(text)?;
         let Slot::Int(time) = self.slots[self.plan.event_time] else {
-            return Err((Reason::MissingColumn, format!("`{}` is null", self.plan.settings.event_time)));
+            let column = &self.plan.columns[self.plan.event_time].path;
+            return Err((Reason::MissingColumn, format!("`{column}` is absent or null")));
         };
         if let Some(skew) = self.plan.settings.future_skew
             && let Some(arrival_ms) = raw().broker_ts_ms
@@ -148,7 +150,9 @@ impl Decoder {
         {
             let time = crate::vocab::EventTime(time);
             let arrival = crate::vocab::EventTime(arrival_ms.saturating_mul(1_000));
-            return Err((Reason::FutureTimestamp, format!("{time} lies ahead of its arrival {arrival}")));
+            let column = &self.plan.columns[self.plan.event_time].path;
+            let detail = format!("`{column}`: {time} lies more than {skew} us ahead of its arrival {arrival}");
+            return Err((Reason::FutureTimestamp, detail));
         }
         Ok((text, time))
     }
@@ -165,33 +169,20 @@ impl Decoder {
             }
             if column.kind == Kind::Time {
                 let format = self.plan.settings.timestamp;
-                let micros = match (slot, format) {
-                    (Slot::Text(from, to), TimestampFormat::Rfc3339) => self.times.read(&text.as_bytes()[from..to]),
-                    (Slot::Unescaped(from, to), TimestampFormat::Rfc3339) => {
-                        self.times.read(&self.scratch.as_bytes()[from..to])
-                    }
-                    (slot, format) => epoch_micros(slot, format),
+                let written = written(slot, text, &self.scratch);
+                let micros = match (written, format) {
+                    (Some(written), TimestampFormat::Rfc3339) => self.times.read(written.as_bytes()),
+                    _ => epoch_micros(slot, format),
                 };
-                let micros = micros.ok_or_else(|| {
-                    let hint = if self.plan.settings.zone.is_none() { " (no `timezone` is declared)" } else { "" };
-                    let shown = shown(slot, text, &self.scratch);
-                    (Reason::BadTimestamp, format!("`{}`: {shown} is not {}{hint}", column.path, format.name()))
-                })?;
+                let Some(micros) = micros.filter(in_calendar) else {
+                    let problem = self.times.problem(written, format);
+                    let detail = format!("`{}`: {} {problem}", column.path, shown(slot, written));
+                    return Err((Reason::BadTimestamp, detail));
+                };
                 self.slots[index] = Slot::Int(micros);
             }
         }
         Ok(())
-    }
-}
-
-impl TimestampFormat {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Rfc3339 => "an RFC 3339 time",
-            Self::EpochS => "seconds since 1970",
-            Self::EpochMs => "milliseconds since 1970",
-            Self::EpochUs => "microseconds since 1970",
-        }
     }
 }
 
@@ -224,14 +215,24 @@ fn quote(text: &str, refusal: Refusal) -> String {
     format!("expected {} at byte {}, found `{}`", refusal.what, refusal.at, found.escape_debug())
 }
 
-fn shown(slot: Slot, text: &str, scratch: &str) -> String {
-    let text = match slot {
-        Slot::Text(from, to) => &text[from..to],
-        Slot::Unescaped(from, to) => &scratch[from..to],
-        Slot::Int(number) => return number.to_string(),
-        Slot::Float(number) => return number.to_string(),
-        _ => return "null".to_owned(),
-    };
-    let cut: String = text.chars().take(QUOTED_MAX).collect();
-    format!("`{}`", cut.escape_debug())
+/// The text of a slot that holds text.
+fn written<'a>(slot: Slot, text: &'a str, scratch: &'a str) -> Option<&'a str> {
+    match slot {
+        Slot::Text(from, to) => Some(&text[from..to]),
+        Slot::Unescaped(from, to) => Some(&scratch[from..to]),
+        _ => None,
+    }
+}
+
+/// A time's value for people, cut short where it is text.
+fn shown(slot: Slot, written: Option<&str>) -> String {
+    match (slot, written) {
+        (_, Some(text)) => {
+            let cut: String = text.chars().take(QUOTED_MAX).collect();
+            format!("`{}`", cut.escape_debug())
+        }
+        (Slot::Int(number), _) => number.to_string(),
+        (Slot::Float(number), _) => number.to_string(),
+        _ => "null".to_owned(),
+    }
 }

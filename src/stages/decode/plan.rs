@@ -39,6 +39,8 @@ pub struct DecodePlan {
     pub(super) settings: DecodeSettings,
     pub(super) columns: Vec<Column>,
     pub(super) root: Node,
+    /// Objects on the way to columns; their slots follow those of the columns.
+    pub(super) objects: usize,
     pub(super) event_time: usize,
     schema: SchemaRef,
 }
@@ -85,8 +87,10 @@ pub(super) struct Node {
 /// What stands under a key.
 #[derive(Debug, Clone)]
 pub(super) enum Child {
+    /// The column's index.
     Column(usize),
-    Object(Node),
+    /// The object's slot, in which it is marked as seen, and its keys.
+    Object(usize, Node),
 }
 
 /// Why payloads cannot be decoded as asked.
@@ -133,8 +137,9 @@ impl DecodePlan {
         }
         let columns: Vec<Column> = schema.arrow.fields().iter().map(|field| column(field, &settings)).collect();
         let mut root = Node::default();
+        let mut slots = columns.len();
         for (index, column) in columns.iter().enumerate() {
-            if !root.add(&column.path, index) {
+            if !root.add(&column.path, index, &mut slots) {
                 let error = DecodePlanError::Ambiguous { path: column.path.clone() };
                 errors.push(At { path: paths.key(&column.name), error, hint: None });
             }
@@ -148,7 +153,8 @@ impl DecodePlan {
         }
         match event_time {
             Some(event_time) if errors.is_empty() => {
-                Ok(Self { settings, columns, root, event_time, schema: Arc::clone(&schema.arrow) })
+                let objects = slots - columns.len();
+                Ok(Self { settings, columns, root, objects, event_time, schema: Arc::clone(&schema.arrow) })
             }
             _ => Err(errors),
         }
@@ -183,8 +189,8 @@ fn column(field: &arrow::datatypes::Field, settings: &DecodeSettings) -> Column 
 }
 
 impl Node {
-    /// Adds a column under the rest of its path; `false` where something else stands there.
-    fn add(&mut self, path: &str, column: usize) -> bool {
+    /// Adds a column under the rest of its path; `false` where something else stands there. `slots`: those given out.
+    fn add(&mut self, path: &str, column: usize, slots: &mut usize) -> bool {
         let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
         let found = self.children.iter().position(|(name, _)| name == first);
         match (found, rest) {
@@ -195,11 +201,12 @@ impl Node {
             }
             (found, Some(rest)) => {
                 let index = found.unwrap_or_else(|| {
-                    self.children.push((first.to_owned(), Child::Object(Self::default())));
+                    self.children.push((first.to_owned(), Child::Object(*slots, Self::default())));
+                    *slots += 1;
                     self.children.len() - 1
                 });
                 match &mut self.children[index].1 {
-                    Child::Object(node) => node.add(rest, column),
+                    Child::Object(_, node) => node.add(rest, column, slots),
                     Child::Column(_) => false,
                 }
             }

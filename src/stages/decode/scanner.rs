@@ -50,7 +50,7 @@ enum Use<'n> {
 type Scanned<T> = Result<T, Refusal>;
 
 impl<'a> Scanner<'a> {
-    /// A scanner of UTF-8 text. `slots`: one per column, all [`Slot::Absent`].
+    /// A scanner of UTF-8 text. `slots`: one per column and per object on the way to one, all [`Slot::Absent`].
     pub(super) fn new(
         text: &'a str,
         max_depth: u32,
@@ -65,17 +65,20 @@ impl<'a> Scanner<'a> {
     pub(super) fn scan(&mut self, root: &Node) -> Scanned<()> {
         self.space();
         if self.peek() != Some(b'{') {
-            let reason = if self.a_value_starts() { Reason::WrongType } else { Reason::Malformed };
-            return Err(self.refuse(reason, "an object"));
+            return Err(self.another_type("an object"));
         }
         self.object(Some(root))?;
         self.space();
         if self.at == self.text.len() { Ok(()) } else { Err(self.refuse(Reason::TrailingData, "the end")) }
     }
 
-    fn a_value_starts(&self) -> bool {
-        matches!(self.text[self.at..], [b'[' | b'"' | b'-' | b'0'..=b'9', ..])
-            || [&b"true"[..], b"false", b"null"].iter().any(|word| &self.text[self.at..] == *word)
+    /// The refusal of a value that should have been `what`: for its type only where it is JSON at all.
+    fn another_type(&mut self, what: &'static str) -> Refusal {
+        let at = self.at;
+        match self.skip() {
+            Ok(()) => Refusal { reason: Reason::WrongType, at, what },
+            Err(refusal) => refusal,
+        }
     }
 
     fn refuse(&self, reason: Reason, what: &'static str) -> Refusal {
@@ -136,11 +139,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A key, and what its value is for. `next` is where the search begins: keys mostly come in one order.
+    /// A key, and what its value is for. `next` is where the search begins: keys mostly come in one order. A key that is
+    /// read is refused where its slot shows that it came before.
     fn key<'n>(&mut self, node: Option<&'n Node>, next: &mut usize) -> Scanned<Use<'n>> {
         if self.peek() != Some(b'"') {
             return Err(self.refuse(Reason::Malformed, "a key"));
         }
+        let at = self.at;
         let text = self.string()?;
         let Some(node) = node else { return Ok(Use::Skip) };
         let key = match text {
@@ -154,9 +159,16 @@ impl<'a> Scanner<'a> {
             let (name, child) = &node.children[index];
             if name.as_bytes() == key {
                 *next = index + 1;
+                let (Child::Column(slot) | Child::Object(slot, _)) = child;
+                if !matches!(self.slots[*slot], Slot::Absent) {
+                    return Err(Refusal { reason: Reason::DuplicateKey, at, what: "each key once" });
+                }
                 return Ok(match child {
                     Child::Column(column) => Use::Column(*column),
-                    Child::Object(node) => Use::Object(node),
+                    Child::Object(slot, node) => {
+                        self.slots[*slot] = Slot::Null;
+                        Use::Object(node)
+                    }
                 });
             }
         }
@@ -168,11 +180,8 @@ impl<'a> Scanner<'a> {
             Use::Skip => self.skip(),
             Use::Object(node) if self.peek() == Some(b'{') => self.object(Some(node)),
             Use::Object(_) if self.peek() == Some(b'n') => self.word(b"null"),
-            Use::Object(_) => Err(self.refuse(Reason::WrongType, "an object")),
+            Use::Object(_) => Err(self.another_type("an object")),
             Use::Column(column) => {
-                if self.slots[column] != Slot::Absent {
-                    return Err(self.refuse(Reason::DuplicateKey, "each key once"));
-                }
                 self.slots[column] = self.scalar(self.kinds[column])?;
                 Ok(())
             }
@@ -189,12 +198,7 @@ impl<'a> Scanner<'a> {
             (Some(b'-' | b'0'..=b'9'), Kind::Time) => self.number_of_time(),
             (Some(b't'), Kind::Bool) => self.word(b"true").map(|()| Slot::Bool(true)),
             (Some(b'f'), Kind::Bool) => self.word(b"false").map(|()| Slot::Bool(false)),
-            (Some(b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'{' | b'['), kind) => {
-                // Refused for its type only where it is JSON at all.
-                let at = self.at;
-                self.skip()?;
-                Err(Refusal { reason: Reason::WrongType, at, what: kind.name() })
-            }
+            (Some(b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'{' | b'['), kind) => Err(self.another_type(kind.name())),
             _ => Err(self.not_a_value()),
         }
     }
@@ -310,7 +314,7 @@ impl<'a> Scanner<'a> {
         if self.peek() == Some(b'-') {
             self.at += 1;
             if !matches!(self.peek(), Some(b'0'..=b'9')) {
-                return Err(self.not_a_value());
+                return Err(Refusal { at: from, ..self.not_a_value() });
             }
         }
         if self.peek() == Some(b'0') {

@@ -7,9 +7,15 @@
 use chrono::{LocalResult, NaiveDate, TimeZone};
 use chrono_tz::Tz;
 
-use crate::vocab::MICROS_PER_SECOND;
+use super::settings::TimestampFormat;
+use crate::vocab::{MICROS_PER_SECOND, RFC3339_MICROS};
 
 const DAY_SECONDS: i64 = 86_400;
+
+/// Whether outputs can write this time.
+pub(super) fn in_calendar(micros: &i64) -> bool {
+    RFC3339_MICROS.contains(micros)
+}
 
 /// Reads times; remembers the last day, since neighbouring readings nearly always share it.
 #[derive(Debug, Clone)]
@@ -59,6 +65,24 @@ impl TimeReader {
     pub(super) fn local(&mut self, micros: i64) -> Option<i64> {
         let offset = self.zone_offset(micros.div_euclid(MICROS_PER_SECOND))?;
         micros.checked_sub(offset * MICROS_PER_SECOND)
+    }
+
+    /// What is wrong with a value that could not be read as a time, as a sentence without its subject. `text`: the value
+    /// where it is text.
+    pub(super) fn problem(&mut self, text: Option<&str>, format: TimestampFormat) -> String {
+        let (TimestampFormat::Rfc3339, Some(text)) = (format, text) else {
+            return format!("is not {}", format.name());
+        };
+        if self.read(text.as_bytes()).is_some() {
+            return "is outside the years 0000 to 9999 in UTC".to_owned();
+        }
+        if self.read(format!("{text}Z").as_bytes()).is_none() {
+            return format!("is not {}", format.name());
+        }
+        match self.zone {
+            Some(zone) => format!("does not exist in {zone}, where clocks jumped over it"),
+            None => "has no offset, and no `timezone` is declared".to_owned(),
+        }
     }
 
     fn day(&mut self, year: u32, month: u32, day: u32) -> Option<i64> {
@@ -124,4 +148,15 @@ fn numeric_offset(text: &[u8]) -> Option<i64> {
     }
     let seconds = i64::from(hours * 3600 + minutes * 60);
     Some(if *sign == b'-' { -seconds } else { seconds })
+}
+
+impl TimestampFormat {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Rfc3339 => "an RFC 3339 time",
+            Self::EpochS => "a time of the years 0000 to 9999 in seconds since 1970",
+            Self::EpochMs => "a time of the years 0000 to 9999 in milliseconds since 1970",
+            Self::EpochUs => "a time of the years 0000 to 9999 in microseconds since 1970",
+        }
+    }
 }

@@ -1,19 +1,23 @@
 //! Rows that already have types (Parquet, embedders) -> rows of the schema: columns by name, cast where nothing is lost.
+//!
+//! A row with a value that cannot be cast is rejected, as it is in a message. NaN and infinities pass: files know them.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, TimestampMicrosecondArray};
-use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
+use arrow::compute::kernels::cmp::distinct;
+use arrow::compute::{CastOptions, cast_with_options, filter_record_batch, nullif};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
+use arrow::util::display::array_value_to_string;
 
 use super::decoder::{DecodeError, Decoded};
 use super::plan::{Column, DecodePlan, Kind};
 use super::settings::TimestampFormat;
-use super::timestamp::TimeReader;
+use super::timestamp::{TimeReader, in_calendar};
 use crate::stages::rows::{Reason, RejectStage, Rejected, Rows};
 
-/// A value that cannot be cast becomes null, and where null is not allowed its row is rejected.
+/// A value that cannot be cast becomes null; [`reject`] finds it, because it was none before.
 const CAST: CastOptions<'static> =
     CastOptions { safe: true, format_options: arrow::util::display::FormatOptions::new() };
 
@@ -27,15 +31,15 @@ pub(super) fn decode_typed(
         plan.columns.iter().map(|column| typed_column(plan, times, rows, column)).collect::<Result<_, _>>()?;
     let mut rejected = Vec::new();
     let mut keep = vec![true; rows.num_rows()];
-    for (column, values) in plan.columns.iter().zip(&columns).filter(|(column, _)| !column.nullable) {
+    for (index, (column, values)) in plan.columns.iter().zip(&columns).enumerate() {
+        let given = rows.column_by_name(&column.path);
+        let required = !column.nullable || index == plan.event_time;
+        let nulls = given.and_then(Array::logical_nulls);
         for row in (0..rows.num_rows()).filter(|row| values.is_null(*row)) {
-            if std::mem::take(&mut keep[row]) {
-                rejected.push(Rejected {
-                    origin: row as u32,
-                    stage: RejectStage::Decode,
-                    reason: Reason::MissingColumn,
-                    detail: format!("`{}` is null or has no {}", column.path, column.kind.name()),
-                });
+            let given = given.filter(|_| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)));
+            if (required || given.is_some()) && std::mem::take(&mut keep[row]) {
+                let (reason, detail) = reject(plan, times, column, given, row);
+                rejected.push(Rejected { origin: row as u32, stage: RejectStage::Decode, reason, detail });
             }
         }
     }
@@ -53,6 +57,30 @@ pub(super) fn decode_typed(
         batch,
     };
     Ok(Decoded { rows, rejected, tombstones: Vec::new() })
+}
+
+/// Why a row without a value in `column` is rejected. `given`: the column as it came, where it has a value in this row.
+fn reject(
+    plan: &DecodePlan,
+    times: &mut TimeReader,
+    column: &Column,
+    given: Option<&ArrayRef>,
+    row: usize,
+) -> (Reason, String) {
+    let Some(given) = given else {
+        return (Reason::MissingColumn, format!("`{}` is absent or null", column.path));
+    };
+    // A value that cannot even be shown is named by its type.
+    let shown = array_value_to_string(given, row).unwrap_or_else(|_| given.data_type().to_string());
+    if column.kind != Kind::Time {
+        return (Reason::WrongType, format!("`{}`: `{shown}` is not {}", column.path, column.kind.name()));
+    }
+    let problem = if given.data_type().is_integer() {
+        times.problem(None, plan.settings.timestamp)
+    } else {
+        times.problem(Some(&shown), TimestampFormat::Rfc3339)
+    };
+    (Reason::BadTimestamp, format!("`{}`: `{shown}` {problem}", column.path))
 }
 
 fn typed_column(
@@ -76,7 +104,13 @@ fn typed_column(
     if column.kind == Kind::Time {
         return time_column(plan, times, values, column);
     }
-    cast_with_options(values, &data_type(column.kind), &CAST).map_err(|_| wrong_type(column, values))
+    let cast = cast_with_options(values, &data_type(column.kind), &CAST).map_err(|_| wrong_type(column, values))?;
+    let may_have_fraction = values.data_type().is_floating() || values.data_type().is_decimal();
+    if column.kind == Kind::Int && may_have_fraction {
+        let back = cast_with_options(&cast, values.data_type(), &CAST)?;
+        return Ok(nullif(&cast, &distinct(&back, values)?)?);
+    }
+    Ok(cast)
 }
 
 /// Times with a zone are instants; times without are local to the declared zone; numbers are as `timestamp` says.
@@ -111,7 +145,8 @@ fn time_column(
         }
         _ => return Err(wrong_type(column, values)),
     };
-    Ok(Arc::new(TimestampMicrosecondArray::from_iter(&micros).with_timezone("UTC")))
+    let micros = micros.iter().map(|micros| micros.filter(in_calendar));
+    Ok(Arc::new(TimestampMicrosecondArray::from_iter(micros).with_timezone("UTC")))
 }
 
 fn wrong_type(column: &Column, values: &ArrayRef) -> DecodeError {

@@ -85,7 +85,7 @@ struct ContributionJson<'a> {
 /// Encodes one change. Ids are hashes of what they name, so a replay gives the same ones.
 #[must_use]
 pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: EncodeFormat) -> Encoded {
-    let values: Vec<&str> = context.key.values().copied().collect();
+    let values: Vec<String> = context.key.values().map(|value| segment(value)).collect();
     let alert_key = format!("{}/{}", context.rule, values.join("/"));
     let opened_at = change.opened_at.0.to_string();
     let episode_id = hash_id(&[context.pipeline, context.rule, &alert_key, &opened_at]);
@@ -109,10 +109,10 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
         model_version: context.explained.as_ref().map(|(name, _, why)| format!("{name}@{}", why.version)),
         inputs_quality: context.inputs_quality,
         location: None,
-        explanation: context.explained.as_ref().map(|(name, horizon, why)| explanation(name, *horizon, why)),
+        explanation: context.explained.as_ref().and_then(|(name, horizon, why)| explanation(name, *horizon, why)),
         summary: &context.summary,
     };
-    // Numbers here are finite or absent, so JSON holds them all.
+    // JSON holds every number here: those that may not be finite are optional, and null where they are not.
     let value = serde_json::to_vec(&json).unwrap_or_default();
     let mut headers = vec![("content-type".to_owned(), b"application/json".to_vec())];
     if format == EncodeFormat::Cloudevents {
@@ -121,7 +121,17 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
     Encoded { key: alert_key.into_bytes(), value, headers }
 }
 
-fn explanation<'a>(predictor: &'a str, horizon: i64, why: &'a Explanation) -> ExplanationJson<'a> {
+/// A key value as a part of the alert key: a slash in it must not look like the one between two values.
+fn segment(value: &str) -> String {
+    value.replace('%', "%25").replace('/', "%2F")
+}
+
+/// `None` where the model had run away, so that there is nothing to add up.
+fn explanation<'a>(predictor: &'a str, horizon: i64, why: &'a Explanation) -> Option<ExplanationJson<'a>> {
+    let shares = why.contributions.iter().map(|one| one.share);
+    if !shares.chain([why.baseline, why.forecast]).all(f64::is_finite) {
+        return None;
+    }
     let mut contributions: Vec<ContributionJson<'a>> = why
         .contributions
         .iter()
@@ -132,13 +142,8 @@ fn explanation<'a>(predictor: &'a str, horizon: i64, why: &'a Explanation) -> Ex
         })
         .collect();
     contributions.sort_by(|one, other| other.share.abs().total_cmp(&one.share.abs()));
-    ExplanationJson {
-        predictor,
-        horizon_s: horizon as f64 / MICROS_PER_SECOND as f64,
-        baseline: why.baseline,
-        forecast: why.forecast,
-        contributions,
-    }
+    let horizon_s = horizon as f64 / MICROS_PER_SECOND as f64;
+    Some(ExplanationJson { predictor, horizon_s, baseline: why.baseline, forecast: why.forecast, contributions })
 }
 
 /// CloudEvents 1.0, Kafka protocol binding, binary content mode: attributes as `ce_` headers.

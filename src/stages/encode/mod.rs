@@ -7,16 +7,17 @@ mod settings;
 
 use chrono::{DateTime, SecondsFormat};
 
-use crate::vocab::EventTime;
+use crate::vocab::{EventTime, RFC3339_MICROS};
 
 pub use alert::{AlertContext, Encoded, encode_alert};
 pub use dead_letter::{DeadLetterOrigin, dead_letter_headers};
 pub use rows::{ForecastRow, encode_forecast, encode_scores};
 pub use settings::EncodeFormat;
 
-/// RFC 3339 in UTC, with as many decimals as needed; empty for times beyond the calendar's years.
+/// RFC 3339 in UTC, with as many decimals as needed; times beyond its years (a horizon after a clock that says 9999) are
+/// its last or first.
 fn time_text(time: EventTime) -> String {
-    DateTime::from_timestamp_micros(time.0)
+    DateTime::from_timestamp_micros(time.0.clamp(*RFC3339_MICROS.start(), *RFC3339_MICROS.end()))
         .map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
         .unwrap_or_default()
 }

@@ -89,8 +89,8 @@ pub fn encode_scores(pipeline: &str, partition: i32, rows: &[ScoreRow]) -> Vec<(
                 day: day_text(row.day),
                 partition,
                 count: row.count,
-                mae: row.absolute_error_sum / row.count as f64,
-                rmse: (row.squared_error_sum / row.count as f64).sqrt(),
+                mae: held(row.absolute_error_sum / row.count as f64),
+                rmse: held((row.squared_error_sum / row.count as f64).sqrt()),
                 skill_persistence: skill(rows, row, "persistence"),
                 skill_profile: skill(rows, row, "profile"),
             };
@@ -110,6 +110,11 @@ fn skill(rows: &[ScoreRow], row: &ScoreRow, baseline: &str) -> Option<f64> {
     };
     let reference = rows.iter().find(same)?;
     (reference.absolute_error_sum > 0.0).then(|| 1.0 - row.absolute_error_sum / reference.absolute_error_sum)
+}
+
+/// The sums of a model that ran away may overflow: its error is then as large as a number can say.
+fn held(error: f64) -> f64 {
+    error.min(f64::MAX)
 }
 
 fn seconds(micros: i64) -> f64 {
