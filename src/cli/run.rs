@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use arterial_connectors::source::Until;
 use clap::{Args, ValueEnum};
 
 use super::load::load_plan;
 use super::report::{Format, print_summary};
 use crate::observe::Metrics;
-use crate::runtime::{Pipeline, RunOptions, Wiring};
+use crate::runtime::{Pipeline, PipelineError, RunOptions, Wiring};
 use crate::serve::Server;
+use crate::spec::PipelinePlan;
 
 /// Run a pipeline.
 #[derive(Debug, Args)]
@@ -62,7 +63,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
             None => None,
         };
         let plan = Arc::new(plan.with_reset(&args.reset)?);
-        let connection = Arc::new(Wiring::new(&plan));
+        let connection = connect(&plan, until)?;
         let options = RunOptions { until, metrics, ..RunOptions::default() };
         let summary = Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()).await?;
         if let Some(server) = server {
@@ -70,6 +71,21 @@ pub fn run(args: &RunArgs) -> Result<()> {
         }
         print_summary(&plan, &summary, args.format)
     })
+}
+
+/// The two ends of the pipeline; says where an embedded broker is reached.
+fn connect(plan: &Arc<PipelinePlan>, until: Until) -> Result<Arc<Wiring>> {
+    let connection = Wiring::new(plan).map_err(PipelineError::from)?;
+    if let Some(brokers) = connection.embedded_address() {
+        if until == Until::Latest {
+            bail!(
+                "`--until latest` would read nothing, since `brokers: embedded` starts empty; run without it, send \
+                 rows to the address in the log, and end with Ctrl-C"
+            );
+        }
+        tracing::info!("embedded broker listens: `arterial replay --brokers {brokers}` sends rows to it");
+    }
+    Ok(Arc::new(connection))
 }
 
 async fn serve(address: SocketAddr, metrics: &Arc<Metrics>) -> Result<tokio::task::JoinHandle<()>> {

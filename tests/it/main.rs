@@ -12,6 +12,8 @@ mod commit_protocol;
 mod conformance;
 mod conformance_flaws;
 mod docs;
+#[cfg(feature = "kafka")]
+mod embedded_run;
 mod features;
 mod features_properties;
 mod file_source;
