@@ -9,6 +9,7 @@ use arterial_connectors::source::Until;
 use clap::{Args, ValueEnum};
 
 use super::load::load_plan;
+use super::progress;
 use super::report::{Format, print_summary};
 use crate::observe::Metrics;
 use crate::runtime::{Pipeline, PipelineError, RunOptions, Wiring};
@@ -64,7 +65,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
         };
         let plan = Arc::new(plan.with_reset(&args.reset)?);
         let connection = connect(&plan, until)?;
-        let options = RunOptions { until, metrics, ..RunOptions::default() };
+        let listener = progress::listener(until, args.format);
+        let options = RunOptions { until, metrics, listener, ..RunOptions::default() };
         let summary = Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()).await?;
         if let Some(server) = server {
             server.abort();

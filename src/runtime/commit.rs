@@ -3,7 +3,6 @@
 //! *Invariant:* after every outcome other than `Committed`, working state is thrown away and rebuilt from what is
 //! durable, and the source is wound back to the offset that state ends at.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arterial_connectors::ledger::{Commit, CommitOutcome, LedgerError, Restored};
@@ -79,6 +78,7 @@ impl Worker {
                 self.failures_in_a_row = 0;
                 self.summary.commits += 1;
                 self.shards.values_mut().for_each(Shard::mark_committed);
+                self.teller.committed();
                 for shard in self.shards.values() {
                     self.metrics.accounting(shard.partition(), shard.accounting());
                 }
@@ -117,6 +117,7 @@ impl Worker {
 
     fn restore_owned(&mut self) -> Result<(), PipelineError> {
         self.records.clear();
+        self.teller.rewind();
         self.summary.rewinds += 1;
         let owned: Vec<Partition> = self.shards.keys().copied().collect();
         self.drop_shards(&owned);
@@ -141,7 +142,7 @@ impl Worker {
 
     fn restore_patiently(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, PipelineError> {
         loop {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stopped() {
                 return Err(PipelineError::Stopped);
             }
             match self.ledger.restore(partitions) {
@@ -169,7 +170,7 @@ impl Worker {
         let pause = BACKOFF_MIN.saturating_mul(1 << self.failures_in_a_row.min(10)).min(BACKOFF_MAX);
         self.failures_in_a_row += 1;
         let end = Instant::now() + pause;
-        while Instant::now() < end && !self.stop.load(Ordering::Relaxed) {
+        while Instant::now() < end && !self.stopped() {
             std::thread::sleep(BACKOFF_MIN.min(pause));
         }
     }

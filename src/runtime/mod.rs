@@ -13,6 +13,7 @@ mod pace;
 mod pipeline;
 mod shard;
 mod summary;
+mod teller;
 mod trace;
 mod wiring;
 mod worker;

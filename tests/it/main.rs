@@ -36,6 +36,8 @@ mod predict_state;
 mod predict_support;
 mod predictor_checks;
 mod predictor_choices;
+mod run_events;
+mod run_support;
 mod simulate;
 mod spec_reports;
 mod spec_rules;
