@@ -7,6 +7,7 @@ mod events;
 mod health;
 mod metrics;
 mod report;
+mod scores;
 
 pub use events::{AlertNotice, Listener, RunEvent};
 pub use health::Health;

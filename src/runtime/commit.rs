@@ -79,9 +79,7 @@ impl Worker {
                 self.summary.commits += 1;
                 self.shards.values_mut().for_each(Shard::mark_committed);
                 self.teller.committed();
-                for shard in self.shards.values() {
-                    self.metrics.accounting(shard.partition(), shard.accounting());
-                }
+                self.report_shards();
                 Ok(())
             }
             CommitOutcome::Aborted | CommitOutcome::Unknown => {
@@ -91,6 +89,14 @@ impl Worker {
             }
             CommitOutcome::Fenced => Err(PipelineError::Fenced),
         }
+    }
+
+    /// What the owned partitions hold as of their last commit, to the metrics.
+    pub(super) fn report_shards(&self) {
+        for shard in self.shards.values() {
+            self.metrics.accounting(shard.partition(), shard.accounting());
+        }
+        self.metrics.scores(self.shards.values().map(|shard| (shard.partition(), shard.score_totals())));
     }
 
     fn recover_from(&mut self, error: LedgerError) -> Result<(), PipelineError> {

@@ -152,12 +152,15 @@ impl Worker {
                 tracing::info!(?partitions, "partitions revoked");
                 self.commit()?;
                 self.drop_shards(&partitions);
+                self.report_shards();
                 Ok(self.source.release(&partitions)?)
             }
             SourceEvent::Lost(partitions) => {
                 tracing::warn!(?partitions, "partitions lost; going back to the last commit");
                 self.drop_shards(&partitions);
-                self.recover()
+                self.recover()?;
+                self.report_shards();
+                Ok(())
             }
             SourceEvent::End(partition) => self.end(partition),
         }

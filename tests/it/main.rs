@@ -38,6 +38,7 @@ mod predictor_checks;
 mod predictor_choices;
 mod run_events;
 mod run_support;
+mod score_metrics;
 mod simulate;
 mod spec_reports;
 mod spec_rules;
