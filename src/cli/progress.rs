@@ -1,12 +1,15 @@
-//! A run's events -> lines for people: the first alert as soon as it is durable, then how the run gets on.
+//! A run's events -> lines for people: what becomes of existing state, the first alert as soon as it is durable, then
+//! how the run gets on.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arterial_connectors::source::Until;
+use comfy_table::{Table, presets};
 
 use super::report::Format;
 use crate::observe::{Listener, RunEvent};
+use crate::state::StepDecision;
 
 /// Time between lines of a bounded run, which somebody waits for.
 const EVERY: Duration = Duration::from_secs(1);
@@ -25,7 +28,9 @@ struct Progress {
 pub(super) fn listener(until: Until, format: Format) -> Listener {
     let every = if until == Until::Latest { EVERY } else { EVERY_ENDLESS };
     let progress = Mutex::new(Progress { every, told: Instant::now(), rows: 0, rows_total: 0 });
+    let shown = Mutex::new(Shown::default());
     Arc::new(move |event| match event {
+        RunEvent::Changed(decisions) => shown.lock().unwrap_or_else(PoisonError::into_inner).show(decisions),
         RunEvent::FirstAlert(alert) if format == Format::Text => println!("first alert: {alert}"),
         RunEvent::FirstAlert(alert) => tracing::info!("first alert: {alert}"),
         RunEvent::Committed { rows } => {
@@ -46,5 +51,24 @@ impl Progress {
         let rate = self.rows as f64 / passed.as_secs_f64();
         tracing::info!("{} rows committed, {rate:.0} rows/s", self.rows_total);
         (self.told, self.rows) = (now, 0);
+    }
+}
+
+/// The table of decisions that was shown last: partitions mostly agree, and one table is enough.
+#[derive(Default)]
+struct Shown(Vec<StepDecision>);
+
+impl Shown {
+    fn show(&mut self, decisions: &[StepDecision]) {
+        if self.0 == decisions {
+            return;
+        }
+        self.0 = decisions.to_vec();
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(["step", "state", "why"]);
+        for decided in decisions {
+            table.add_row([decided.step.clone(), decided.decision.name().to_owned(), decided.why.to_string()]);
+        }
+        eprintln!("the pipeline file changed under existing state:\n{table}\n");
     }
 }

@@ -29,7 +29,8 @@ pub struct RunArgs {
     /// How long to read.
     #[arg(long, value_enum, default_value_t = UntilArg::Forever)]
     pub until: UntilArg,
-    /// Forget the state of this step and learn it anew: a step's name, or `all`. May be given several times.
+    /// Forget the state of this step, and of the steps whose state is made from it, and learn it anew: a step's name, or
+    /// `all`. May be given several times. Of several processes give it to the first only, and start it alone.
     #[arg(long, value_name = "STEP")]
     pub reset: Vec<String>,
     /// How the summary is printed.

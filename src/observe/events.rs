@@ -4,11 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::stages::alert::Severity;
+use crate::state::StepDecision;
 use crate::vocab::EventTime;
 
-/// Something that happened and stands.
+/// Something that happened and stands, or was decided.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunEvent {
+    /// The pipeline file changed under a partition's state: what becomes of every step's, before the run goes on with it
+    /// or refuses to.
+    Changed(Vec<StepDecision>),
     /// The first alert that this run opened is durable: its commit has succeeded.
     FirstAlert(AlertNotice),
     /// A worker's commit has succeeded.

@@ -9,8 +9,9 @@ use arterial_connectors::ledger::{Commit, CommitOutcome, LedgerError, Restored};
 use arterial_connectors::position::{Partition, Position};
 use arterial_connectors::source::SeekTo;
 
+use super::changes::Changes;
 use super::error::PipelineError;
-use super::shard::Shard;
+use super::shard::{Shard, saved_identities};
 use super::summary::WorkerSummary;
 use super::worker::Worker;
 use crate::state::Blocks;
@@ -79,6 +80,9 @@ impl Worker {
                 self.summary.commits += 1;
                 self.shards.values_mut().for_each(Shard::mark_committed);
                 self.teller.committed();
+                if self.plan.resets_any() {
+                    self.shared.note_reset(self.shards.keys().copied());
+                }
                 self.report_shards();
                 Ok(())
             }
@@ -138,7 +142,11 @@ impl Worker {
         let now_micros = self.clock.now_micros();
         for Restored { partition, next_offset, state } in self.restore_patiently(partitions)? {
             let blocks = Blocks::from_records(state).map_err(|error| PipelineError::State(error.to_string()))?;
-            let shard = Shard::restore(&self.plan, partition, next_offset, blocks)?;
+            let saved = saved_identities(&blocks)?;
+            let changes = Changes::of(&self.plan, saved.as_deref(), !self.shared.was_reset(partition));
+            self.teller.decided(&changes);
+            changes.check()?;
+            let shard = Shard::restore(&self.plan, partition, next_offset, blocks, &changes)?;
             self.shards.insert(partition, shard);
             self.last_row_micros.insert(partition, now_micros);
             self.source.seek(partition, next_offset.map_or(SeekTo::Start, SeekTo::Offset))?;

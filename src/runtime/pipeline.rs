@@ -1,12 +1,14 @@
 //! A checked plan and a way to connect it -> a run of one or more workers.
 
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use arterial_connectors::ledger::{Ledger, LedgerError};
+use arterial_connectors::position::Partition;
 use arterial_connectors::source::{Source, SourceError, Until};
 use tokio::sync::mpsc;
 
@@ -75,6 +77,19 @@ pub(crate) struct Shared {
     pub(crate) stop: AtomicBool,
     /// Whether a worker has told of the run's first alert.
     pub(crate) alert_told: AtomicBool,
+    /// Partitions in which what the user asked to reset has been reset, durably: not again when the partition comes
+    /// back or moves to another worker.
+    reset_done: Mutex<BTreeSet<Partition>>,
+}
+
+impl Shared {
+    pub(crate) fn was_reset(&self, partition: Partition) -> bool {
+        self.reset_done.lock().unwrap_or_else(PoisonError::into_inner).contains(&partition)
+    }
+
+    pub(crate) fn note_reset(&self, partitions: impl Iterator<Item = Partition>) {
+        self.reset_done.lock().unwrap_or_else(PoisonError::into_inner).extend(partitions);
+    }
 }
 
 type WorkerEnd = (String, Result<WorkerSummary, PipelineError>);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::changes::Changes;
 use super::pipeline::Shared;
 use crate::observe::{AlertNotice, BatchReport, Listener, RunEvent};
 
@@ -25,6 +26,13 @@ impl Teller {
         self.rows += report.rows;
         if self.alert.is_none() {
             self.alert = report.first_alert.take();
+        }
+    }
+
+    /// Before a partition is restored: what becomes of its state, where the plan changed under it.
+    pub(super) fn decided(&self, changes: &Changes) {
+        if let Some(decisions) = changes.decisions() {
+            (self.listener)(&RunEvent::Changed(decisions.to_vec()));
         }
     }
 

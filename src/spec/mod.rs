@@ -23,6 +23,7 @@ mod render;
 mod rules;
 mod sentence;
 mod shape;
+mod steps;
 pub mod substitute;
 mod suggest;
 mod syntax;

@@ -36,6 +36,7 @@ mod predict_state;
 mod predict_support;
 mod predictor_checks;
 mod predictor_choices;
+mod run_changes;
 mod run_events;
 mod run_support;
 mod score_metrics;

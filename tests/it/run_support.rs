@@ -46,6 +46,16 @@ pub fn plan(text: &str) -> PipelinePlan {
     file.plan(Path::new(""), &[].into()).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+/// The text with each first part, which stands once, replaced by the second.
+pub fn edited(edits: &[(&str, &str)]) -> String {
+    let mut text = PIPELINE.to_owned();
+    for (from, to) in edits {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
 /// Both ends: what is committed outlives a run, so that another may go on.
 #[derive(Clone)]
 pub struct Ends {

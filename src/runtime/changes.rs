@@ -1,0 +1,44 @@
+//! A partition's saved state and the plan -> what becomes of every step's state, before anything is restored.
+
+use crate::spec::PipelinePlan;
+use crate::state::{Blocks, Decision, Identity, StepDecision, decide, owner};
+
+use super::error::PipelineError;
+
+/// What becomes of the state of one partition.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    decisions: Vec<StepDecision>,
+}
+
+impl Changes {
+    /// Compares. `may_reset`: whether what the user asked to reset is still to be reset here.
+    pub(super) fn of(plan: &PipelinePlan, saved: Option<&[Identity]>, may_reset: bool) -> Self {
+        // A partition without state has nothing to lose.
+        let Some(saved) = saved else { return Self::default() };
+        Self { decisions: decide(saved, plan.stateful_steps(), |step| may_reset && plan.resets(step)) }
+    }
+
+    /// The decisions, where any is other than to keep.
+    pub(super) fn decisions(&self) -> Option<&[StepDecision]> {
+        let changed = self.decisions.iter().any(|decided| decided.decision != Decision::Keep);
+        changed.then_some(self.decisions.as_slice())
+    }
+
+    /// Refuses to forget what nobody asked to forget.
+    pub(super) fn check(&self) -> Result<(), PipelineError> {
+        let refused = self.decisions.iter().filter(|decided| decided.refused);
+        let changed: Vec<String> = refused.map(|decided| decided.step.clone()).collect();
+        if changed.is_empty() { Ok(()) } else { Err(PipelineError::Changed { changed }) }
+    }
+
+    /// Takes the blocks of the steps that are reset out and returns their keys.
+    pub(super) fn reset(&self, blocks: &mut Blocks) -> Vec<(String, u32)> {
+        blocks.remove_steps(|block| {
+            let step = owner(block, self.decisions.iter().map(|decided| decided.step.as_str()));
+            self.decisions
+                .iter()
+                .any(|decided| Some(decided.step.as_str()) == step && decided.decision == Decision::Reset)
+        })
+    }
+}
