@@ -29,6 +29,7 @@ mod suggest;
 mod syntax;
 pub mod template;
 pub mod tree;
+mod version;
 
 pub use file::PipelineFile;
 pub use plan::{EventTimePlan, PipelinePlan, RuntimePlan, SinkPlan, UnknownStep, load_plan};

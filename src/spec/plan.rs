@@ -12,6 +12,7 @@ use super::file::PipelineFile;
 use super::model::{Delivery, Output, PipelineSpec, SinkSpec, SourceSpec, TestRow, TestSpec};
 use super::problem::SpecErrors;
 use super::registry::Registry;
+use super::version::version;
 use crate::stages::alert::AlertPlan;
 use crate::stages::clean::CleanPlan;
 use crate::stages::decode::DecodePlan;
@@ -29,7 +30,7 @@ const STEP_KINDS: [&str; 3] = ["clean.", "predict.", "alert."];
 pub struct PipelinePlan {
     /// Its name.
     pub name: String,
-    /// Hash of what the user wrote, variables replaced: goes into dead letters.
+    /// Hash of what it computes, without connections and how it is run: goes into dead letters.
     pub version: String,
     /// Name and settings of the source.
     pub source: SourceSpec,
@@ -157,12 +158,10 @@ impl PipelinePlan {
     fn new(spec: &PipelineSpec, stages: Stages, folder: &Path) -> Self {
         let sinks: Vec<(String, SinkSpec)> = spec.sinks.iter().map(|(n, s)| (n.clone(), s.clone())).collect();
         let control = Some(sinks.len() as u16);
-        // A specification is strings, numbers and maps with text keys: JSON holds it.
-        let text = serde_json::to_vec(spec).unwrap_or_default();
         let runtime = &spec.runtime;
         Self {
             name: spec.pipeline.clone(),
-            version: blake3::hash(&text).to_hex()[..12].to_owned(),
+            version: version(spec),
             source: stages.source,
             folder: folder.to_owned(),
             delivery: spec.delivery,

@@ -30,6 +30,7 @@ mod kafka_settings;
 #[cfg(feature = "kafka")]
 mod kafka_source;
 mod memory;
+mod plan_version;
 mod predict;
 mod predict_plan;
 mod predict_state;
