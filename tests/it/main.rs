@@ -11,6 +11,7 @@ mod clean_support;
 mod commit_protocol;
 mod conformance;
 mod conformance_flaws;
+mod dedupe_bound;
 mod docs;
 #[cfg(feature = "kafka")]
 mod embedded_run;

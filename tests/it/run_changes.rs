@@ -100,7 +100,7 @@ fn settings_that_leave_the_state_its_meaning_are_taken_over() {
     let (ends, first) = begun();
     let text = edited(&[
         ("online_linear: { scale: 10 }", "online_linear: { scale: 10, forgetting: 0.99, loss: huber }"),
-        ("within: 10m", "within: 20m"),
+        ("within: 20m", "within: 30m"),
         ("max_delay: 60s", "max_delay: 120s"),
         ("\"< 500\"", "\"< 400\""),
     ]);

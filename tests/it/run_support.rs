@@ -22,7 +22,7 @@ sources:
     partitioned_by: sensor_id
     event_time: { column: observed_at, stamps: end, interval: 60s, max_delay: 60s }
 clean:
-  - dedupe: { key: [sensor_id, observed_at], within: 10m }
+  - dedupe: { key: [sensor_id, observed_at], within: 20m }
 window: { size: 5m, key: [sensor_id], columns: { speed_kmh: avg(speed_kmh), flow_veh_h: avg(flow_veh_h) } }
 features:
   - lags: { column: speed_kmh, count: 3, fill: last }

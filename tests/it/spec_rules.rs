@@ -228,8 +228,15 @@ fn key_of_dedupe_holds_the_partition_and_the_time() {
 }
 
 #[test]
-fn dedupe_remembers_at_least_as_long_as_rows_may_be_late() {
-    refused("within: 10m", "within: «89s", "`within` 89s is less than `max_delay` 90s", "use 90s or more");
+fn dedupe_remembers_as_far_back_as_a_row_may_be_in_time() {
+    let message = "`within` 329s is less than `max_delay` 90s and a window of 5m less `interval` 1m";
+    refused("within: 10m", "within: «329s", message, "use 330s or more");
+    assert_eq!(problems(&spoilt(&[("within: 10m", "within: 330s")])), []);
+    // Stamped at their start, readings lie in a window up to its very beginning.
+    let start = ("stamps: end, interval: 1m", "stamps: start");
+    let message = "`within` 389s is less than `max_delay` 90s and a window of 5m";
+    only_problem(&spoilt(&[start, ("within: 10m", "within: «389s")]), message, "use 390s or more");
+    assert_eq!(problems(&spoilt(&[start, ("within: 10m", "within: 390s")])), []);
 }
 
 #[test]
