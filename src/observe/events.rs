@@ -13,7 +13,7 @@ pub enum RunEvent {
     /// The pipeline file changed under a partition's state: what becomes of every step's, before the run goes on with it
     /// or refuses to.
     Changed(Vec<StepDecision>),
-    /// The first alert that this run opened is durable: its commit has succeeded.
+    /// The first alert that this run opened and knows to be durable: its commit has succeeded.
     FirstAlert(AlertNotice),
     /// A worker's commit has succeeded.
     Committed {

@@ -11,7 +11,7 @@ use arterial_connectors::source::SeekTo;
 
 use super::changes::Changes;
 use super::error::PipelineError;
-use super::shard::{Shard, saved_identities};
+use super::shard::Shard;
 use super::summary::WorkerSummary;
 use super::worker::Worker;
 use crate::state::Blocks;
@@ -142,8 +142,7 @@ impl Worker {
         let now_micros = self.clock.now_micros();
         for Restored { partition, next_offset, state } in self.restore_patiently(partitions)? {
             let blocks = Blocks::from_records(state).map_err(|error| PipelineError::State(error.to_string()))?;
-            let saved = saved_identities(&blocks)?;
-            let changes = Changes::of(&self.plan, saved.as_deref(), !self.shared.was_reset(partition));
+            let changes = Changes::of(&self.plan, &blocks, !self.shared.was_reset(partition))?;
             self.teller.decided(&changes);
             changes.check()?;
             let shard = Shard::restore(&self.plan, partition, next_offset, blocks, &changes)?;

@@ -81,7 +81,7 @@ impl Shard {
             models: Models::restore(plan, &blocks)?,
             outputs: Outputs::new(plan, partition),
             progress,
-            changed: changes.decisions().is_some(),
+            changed: !reset.is_empty() || changes.decisions().is_some(),
             reset,
             trace: None,
         };

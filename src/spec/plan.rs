@@ -230,7 +230,13 @@ impl PipelinePlan {
     /// Whether the user asked to forget the state of a step.
     #[must_use]
     pub fn resets(&self, step: &str) -> bool {
-        self.reset.contains("all") || self.reset.contains(step)
+        self.resets_all() || self.reset.contains(step)
+    }
+
+    /// Whether the user asked to forget all state.
+    #[must_use]
+    pub fn resets_all(&self) -> bool {
+        self.reset.contains("all")
     }
 
     /// Whether the user asked to forget anything.

@@ -1,11 +1,12 @@
 //! The pipeline file changes under existing state: what becomes of every step's, told before the run goes on or refuses.
 
 use arterial::observe::RunEvent;
-use arterial::runtime::{PipelineError, RunSummary};
+use arterial::runtime::{Connect, PipelineError, RunSummary};
 use arterial::state::{Decision, StatefulStep, StepDecision, Why, decide, owner};
 use arterial::vocab::MadeWith;
+use arterial_connectors::ledger::{Commit, CommitOutcome, StateRecord};
 use arterial_connectors::memory::{CommitFault, Faults};
-use arterial_connectors::position::Partition;
+use arterial_connectors::position::{Partition, Position};
 
 use crate::run_support::{Ends, PIPELINE, Ran, edited, plan, run};
 
@@ -154,6 +155,33 @@ fn reset_happens_once_however_often_the_run_goes_back() {
     let summary = ran.result.unwrap();
     assert_eq!(summary.rewinds, 4);
     assert_eq!(summary.digest(), undisturbed.digest());
+}
+
+#[test]
+fn state_that_nobody_can_read_is_refused_and_forgotten_when_all_is_reset() {
+    let (ends, _) = begun();
+    let partition = Partition { topic: 0, number: 0 };
+    let mut ledger = ends.ledger("0-0", &[]).unwrap();
+    ledger.restore(&[partition]).unwrap();
+    ledger.begin().unwrap();
+    let garbage = StateRecord { partition, key: b"partition\0\0\0\0\0".to_vec(), value: Some(b"garbage".to_vec()) };
+    let next_offset = ends.broker.committed_offset("corridor", partition).unwrap();
+    let positions = [Position { partition, next_offset }];
+    let commit = Commit { positions: &positions, state: &[garbage], group: None };
+    assert_eq!(ledger.commit(commit).unwrap(), CommitOutcome::Committed);
+    drop(ledger);
+
+    let error = run(plan(PIPELINE), &ends).result.unwrap_err();
+    assert!(error.to_string().contains("state of step `partition`"), "{error}");
+    assert!(error.hint().contains("--reset all"), "{}", error.hint());
+    let some = plan(PIPELINE).with_reset(&["window".to_owned()]).unwrap();
+    assert!(run(some, &ends).result.is_err(), "nobody asked to forget all of it");
+    let all = plan(PIPELINE).with_reset(&["all".to_owned()]).unwrap();
+    let summary = run(all, &ends).result.unwrap();
+    assert!(summary.accounting().balanced());
+    let again = run(plan(PIPELINE), &ends);
+    assert_eq!(told(&again), []);
+    assert_eq!(again.result.unwrap().digest(), summary.digest());
 }
 
 #[test]
