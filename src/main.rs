@@ -1,5 +1,6 @@
 //! The `arterial` command: thin; everything it does is in the library.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use arterial::cli::{Cli, execute};
@@ -16,7 +17,8 @@ const BAD_CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("ARTERIAL_LOG").unwrap_or_else(|_| EnvFilter::new("info,librdkafka=warn"));
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter).init();
     match execute(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(&error),

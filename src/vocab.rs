@@ -101,6 +101,17 @@ pub struct At<E: std::error::Error> {
     pub hint: Option<String>,
 }
 
+/// What a stateful step's state was made with, as texts to compare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeWith {
+    /// The name that the state is written under.
+    pub step: String,
+    /// What gives the state its meaning: with another, the state is of no use.
+    pub meaning: String,
+    /// Settings under which the state may go on although they changed.
+    pub settings: String,
+}
+
 /// Takes the blocks of a stateful step. A block is the unit of change: tens of kB, keyed by (step, block).
 pub trait StateWriter {
     /// Writes one block, replacing what it held.

@@ -242,10 +242,10 @@ impl LedgerError {
             Self::Fenced { .. } => "two processes use the same `instance`: give each its own",
             Self::TooLarge { .. } => "raise `max.message.bytes` of the topic, or drop columns from the output",
             Self::Unreadable { .. } => {
-                "start with `--reset state` to learn anew from the input, or run the version that wrote it"
+                "run the version that wrote it, or delete it and the group's offsets to learn anew from the input"
             }
             Self::Mismatch { .. } => {
-                "the group's offsets were changed by hand: restore them, or start with `--reset state`"
+                "the group's offsets were changed by hand: restore them, or delete the state and the offsets to learn anew"
             }
             Self::Topic { .. } => {
                 "create or correct the topic, or let Arterial create it with `create:` under the sink"

@@ -3,6 +3,7 @@
 
 mod eval;
 mod load;
+mod progress;
 #[cfg(feature = "kafka")]
 mod replay;
 mod report;

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::runtime::RunSummary;
 use crate::spec::PipelinePlan;
 use crate::spec::model::Span;
-use crate::stages::predict::ScoreTotal;
+use crate::stages::predict::{ScoreTotal, skill};
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -113,8 +113,8 @@ pub fn print_scores(scores: &[ScoreTotal]) {
             score.sums.count.to_string(),
             number(score.sums.mae()),
             number(score.sums.rmse()),
-            skill(scores, score, "persistence"),
-            skill(scores, score, "profile"),
+            percent(scores, score, "persistence"),
+            percent(scores, score, "profile"),
         ]);
     }
     for column in 3..8 {
@@ -125,18 +125,9 @@ pub fn print_scores(scores: &[ScoreTotal]) {
     println!("\n{table}");
 }
 
-/// How much lower the MAE is than the baseline's, in percent; empty for the baseline itself.
-fn skill(scores: &[ScoreTotal], score: &ScoreTotal, baseline: &str) -> String {
-    let reference = scores.iter().find(|other| {
-        other.model == baseline
-            && other.predictor == score.predictor
-            && other.horizon_micros == score.horizon_micros
-            && score.model != baseline
-    });
-    match (score.sums.mae(), reference.and_then(|reference| reference.sums.mae())) {
-        (Some(own), Some(reference)) => format!("{:+.1} %", 100.0 * (1.0 - own / reference)),
-        _ => String::new(),
-    }
+/// Skill in percent; empty for the baseline itself.
+fn percent(scores: &[ScoreTotal], score: &ScoreTotal, baseline: &str) -> String {
+    skill(scores, score, baseline).map_or_else(String::new, |skill| format!("{:+.1} %", 100.0 * skill))
 }
 
 fn number(value: Option<f64>) -> String {

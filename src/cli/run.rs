@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use arterial_connectors::source::Until;
 use clap::{Args, ValueEnum};
 
 use super::load::load_plan;
+use super::progress;
 use super::report::{Format, print_summary};
 use crate::observe::Metrics;
-use crate::runtime::{Pipeline, RunOptions, Wiring};
+use crate::runtime::{Pipeline, PipelineError, RunOptions, Wiring};
 use crate::serve::Server;
+use crate::spec::PipelinePlan;
 
 /// Run a pipeline.
 #[derive(Debug, Args)]
@@ -27,7 +29,8 @@ pub struct RunArgs {
     /// How long to read.
     #[arg(long, value_enum, default_value_t = UntilArg::Forever)]
     pub until: UntilArg,
-    /// Forget the state of this step and learn it anew: a step's name, or `all`. May be given several times.
+    /// Forget the state of this step, and of the steps whose state is made from it, and learn it anew: a step's name, or
+    /// `all`. May be given several times. Of several processes give it to the first only, and start it alone.
     #[arg(long, value_name = "STEP")]
     pub reset: Vec<String>,
     /// How the summary is printed.
@@ -62,14 +65,30 @@ pub fn run(args: &RunArgs) -> Result<()> {
             None => None,
         };
         let plan = Arc::new(plan.with_reset(&args.reset)?);
-        let connection = Arc::new(Wiring::new(&plan));
-        let options = RunOptions { until, metrics, ..RunOptions::default() };
+        let connection = connect(&plan, until)?;
+        let listener = progress::listener(until, args.format);
+        let options = RunOptions { until, metrics, listener, ..RunOptions::default() };
         let summary = Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()).await?;
         if let Some(server) = server {
             server.abort();
         }
         print_summary(&plan, &summary, args.format)
     })
+}
+
+/// The two ends of the pipeline; says where an embedded broker is reached.
+fn connect(plan: &Arc<PipelinePlan>, until: Until) -> Result<Arc<Wiring>> {
+    let connection = Wiring::new(plan).map_err(PipelineError::from)?;
+    if let Some(brokers) = connection.embedded_address() {
+        if until == Until::Latest {
+            bail!(
+                "`--until latest` would read nothing, since `brokers: embedded` starts empty; run without it, send \
+                 rows to the address in the log, and end with Ctrl-C"
+            );
+        }
+        tracing::info!("embedded broker listens: `arterial replay --brokers {brokers}` sends rows to it");
+    }
+    Ok(Arc::new(connection))
 }
 
 async fn serve(address: SocketAddr, metrics: &Arc<Metrics>) -> Result<tokio::task::JoinHandle<()>> {

@@ -12,7 +12,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::scores::Scores;
 use super::{BatchReport, Health};
+use crate::stages::predict::ScoreTotal;
 use crate::state::Accounting;
 
 /// Seconds: from a commit of nothing on loopback to one that the coordinator holds up.
@@ -58,6 +60,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     state_bytes: Counter,
     dispositions: Vec<(Disposition, ByPartition)>,
+    scores: Scores,
 }
 
 /// Reads one term of the accounting identity.
@@ -84,6 +87,8 @@ impl Default for Metrics {
             .collect();
         let commit_seconds = Histogram::new(COMMIT_BUCKETS);
         registry.register_with_unit("ledger_commit", "Time of a commit", Unit::Seconds, commit_seconds.clone());
+        let scores = Scores::default();
+        registry.register_collector(Box::new(scores.clone()));
         Self {
             health: Health::default(),
             source_rows: registered(&mut registry, "source_rows", "Rows processed by this process", Family::default()),
@@ -97,6 +102,7 @@ impl Default for Metrics {
             state_bytes: registered(&mut registry, "ledger_state_bytes", "State written", Counter::default()),
             commit_seconds,
             dispositions,
+            scores,
             registry,
         }
     }
@@ -190,5 +196,10 @@ impl WorkerMetrics {
         for (value, family) in &self.metrics.dispositions {
             family.get_or_create(&label).set(i64::try_from(value(accounting)).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Sums of errors of every partition that the worker owns, as of its last commit.
+    pub fn scores(&self, owned: impl Iterator<Item = (Partition, Vec<ScoreTotal>)>) {
+        self.metrics.scores.set(&self.label.worker, owned);
     }
 }

@@ -1,11 +1,15 @@
-//! What a running pipeline tells its operators: metrics in the OpenMetrics text format, and health.
+//! What a running pipeline tells: metrics in the OpenMetrics text format and health to operators, events to whoever
+//! started it.
 //!
 //! Names are `arterial_<stage>_<what>_<unit>`. Every pipeline has a registry of its own: nothing is global.
 
+mod events;
 mod health;
 mod metrics;
 mod report;
+mod scores;
 
+pub use events::{AlertNotice, Listener, RunEvent};
 pub use health::Health;
 pub use metrics::{Metrics, WorkerMetrics};
 pub use report::BatchReport;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::AlertNotice;
+
 /// Counts of one batch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct BatchReport {
     /// Rows read.
     pub rows: u64,
@@ -11,6 +13,8 @@ pub struct BatchReport {
     pub windows: u64,
     /// Alert changes.
     pub alerts: u64,
+    /// The first alert that it opened.
+    pub first_alert: Option<AlertNotice>,
     /// Dead letters by (stage, reason code).
     pub rejected: BTreeMap<(&'static str, &'static str), u64>,
 }

@@ -3,13 +3,13 @@
 //! *Invariant:* after every outcome other than `Committed`, working state is thrown away and rebuilt from what is
 //! durable, and the source is wound back to the offset that state ends at.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arterial_connectors::ledger::{Commit, CommitOutcome, LedgerError, Restored};
 use arterial_connectors::position::{Partition, Position};
 use arterial_connectors::source::SeekTo;
 
+use super::changes::Changes;
 use super::error::PipelineError;
 use super::shard::Shard;
 use super::summary::WorkerSummary;
@@ -79,9 +79,11 @@ impl Worker {
                 self.failures_in_a_row = 0;
                 self.summary.commits += 1;
                 self.shards.values_mut().for_each(Shard::mark_committed);
-                for shard in self.shards.values() {
-                    self.metrics.accounting(shard.partition(), shard.accounting());
+                self.teller.committed();
+                if self.plan.resets_any() {
+                    self.shared.note_reset(self.shards.keys().copied());
                 }
+                self.report_shards();
                 Ok(())
             }
             CommitOutcome::Aborted | CommitOutcome::Unknown => {
@@ -91,6 +93,14 @@ impl Worker {
             }
             CommitOutcome::Fenced => Err(PipelineError::Fenced),
         }
+    }
+
+    /// What the owned partitions hold as of their last commit, to the metrics.
+    pub(super) fn report_shards(&self) {
+        for shard in self.shards.values() {
+            self.metrics.accounting(shard.partition(), shard.accounting());
+        }
+        self.metrics.scores(self.shards.values().map(|shard| (shard.partition(), shard.score_totals())));
     }
 
     fn recover_from(&mut self, error: LedgerError) -> Result<(), PipelineError> {
@@ -117,6 +127,7 @@ impl Worker {
 
     fn restore_owned(&mut self) -> Result<(), PipelineError> {
         self.records.clear();
+        self.teller.rewind();
         self.summary.rewinds += 1;
         let owned: Vec<Partition> = self.shards.keys().copied().collect();
         self.drop_shards(&owned);
@@ -131,7 +142,10 @@ impl Worker {
         let now_micros = self.clock.now_micros();
         for Restored { partition, next_offset, state } in self.restore_patiently(partitions)? {
             let blocks = Blocks::from_records(state).map_err(|error| PipelineError::State(error.to_string()))?;
-            let shard = Shard::restore(&self.plan, partition, next_offset, blocks)?;
+            let changes = Changes::of(&self.plan, &blocks, !self.shared.was_reset(partition))?;
+            self.teller.decided(&changes);
+            changes.check()?;
+            let shard = Shard::restore(&self.plan, partition, next_offset, blocks, &changes)?;
             self.shards.insert(partition, shard);
             self.last_row_micros.insert(partition, now_micros);
             self.source.seek(partition, next_offset.map_or(SeekTo::Start, SeekTo::Offset))?;
@@ -141,7 +155,7 @@ impl Worker {
 
     fn restore_patiently(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, PipelineError> {
         loop {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stopped() {
                 return Err(PipelineError::Stopped);
             }
             match self.ledger.restore(partitions) {
@@ -169,7 +183,7 @@ impl Worker {
         let pause = BACKOFF_MIN.saturating_mul(1 << self.failures_in_a_row.min(10)).min(BACKOFF_MAX);
         self.failures_in_a_row += 1;
         let end = Instant::now() + pause;
-        while Instant::now() < end && !self.stop.load(Ordering::Relaxed) {
+        while Instant::now() < end && !self.stopped() {
             std::thread::sleep(BACKOFF_MIN.min(pause));
         }
     }

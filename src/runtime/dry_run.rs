@@ -8,6 +8,7 @@ use arterial_connectors::position::Partition;
 use arterial_connectors::source::SourceBatch;
 use serde_json::{Map, Value};
 
+use super::changes::Changes;
 use super::control::FlushReason;
 use super::error::PipelineError;
 use super::shard::Shard;
@@ -43,7 +44,7 @@ pub struct DryRun {
 pub fn dry_run(plan: &Arc<PipelinePlan>, rows: RawRows) -> Result<DryRun, PipelineError> {
     let plan = Arc::new(plan.with_all_outputs());
     let partition = Partition { topic: 0, number: 0 };
-    let mut shard = Shard::restore(&plan, partition, None, Blocks::default())?;
+    let mut shard = Shard::restore(&plan, partition, None, Blocks::default(), &Changes::default())?;
     shard.trace = Some(Trace::default());
     let next_offset = rows.len() as i64;
     let batch = SourceBatch { partition, payload: Payload::Raw(rows), next_offset, skipped: 0 };

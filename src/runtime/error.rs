@@ -75,7 +75,9 @@ impl PipelineError {
             Self::Block(_) | Self::State(_) => {
                 "run the version that wrote the state, or start with `--reset all` to learn anew"
             }
-            Self::Changed { .. } => "undo the change, or start with `--reset STEP` for each step named (`--reset all`)",
+            Self::Changed { .. } => {
+                "undo the change, or start with `--reset STEP` for each step named: what is made from it is reset too"
+            }
             Self::Fenced => "give each process its own `runtime.instance`",
             Self::Stopped => "start again: nothing is lost",
             Self::Panicked { .. } => "nothing is lost: the last commit stands; please report the message",

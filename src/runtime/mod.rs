@@ -1,6 +1,7 @@
 //! Workers, wiring, backpressure, the commit protocol and shutdown: the only layer that spawns, reads clocks and
 //! counts metrics.
 
+mod changes;
 mod clock;
 mod commit;
 mod control;
@@ -13,6 +14,7 @@ mod pace;
 mod pipeline;
 mod shard;
 mod summary;
+mod teller;
 mod trace;
 mod wiring;
 mod worker;

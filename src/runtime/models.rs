@@ -7,9 +7,9 @@ use arterial_connectors::ledger::Records;
 use super::error::PipelineError;
 use super::outputs::Outputs;
 use super::trace::Trace;
-use crate::observe::BatchReport;
+use crate::observe::{AlertNotice, BatchReport};
 use crate::spec::PipelinePlan;
-use crate::stages::alert::{Alerts, RuleInput};
+use crate::stages::alert::{AlertChange, AlertState, Alerts, RuleInput};
 use crate::stages::features::Features;
 use crate::stages::predict::{Predict, ScoreTotal};
 use crate::stages::window::{ClosedWindow, Keys};
@@ -57,8 +57,23 @@ impl Models {
         let input = RuleInput { window, forecasts: &step.forecasts };
         let changes = self.alerts.evaluate(&input).map_err(|error| PipelineError::Alert(error.to_string()))?;
         report.alerts += changes.len() as u64;
+        if report.first_alert.is_none() {
+            report.first_alert = self.first_opened(keys, &input, &changes);
+        }
         outputs.alerts(keys, &input, &changes, &self.predict, records);
         Ok(())
+    }
+
+    fn first_opened(&self, keys: &Keys, input: &RuleInput<'_>, changes: &[AlertChange]) -> Option<AlertNotice> {
+        let change = changes.iter().find(|change| change.state == AlertState::Opened)?;
+        let values: Vec<&str> = keys.values(change.key).collect();
+        Some(AlertNotice {
+            at: change.at,
+            key: values.join("/"),
+            rule: self.plan.alerts.rules()[change.rule].name().to_owned(),
+            severity: change.severity,
+            summary: self.plan.alerts.summary(change, &values, input),
+        })
     }
 
     pub(super) fn score_totals(&self) -> Vec<ScoreTotal> {

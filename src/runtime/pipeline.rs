@@ -1,20 +1,23 @@
 //! A checked plan and a way to connect it -> a run of one or more workers.
 
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use arterial_connectors::ledger::{Ledger, LedgerError};
+use arterial_connectors::position::Partition;
 use arterial_connectors::source::{Source, SourceError, Until};
 use tokio::sync::mpsc;
 
 use super::clock::SystemClock;
 use super::error::PipelineError;
 use super::summary::{RunSummary, WorkerSummary};
+use super::teller::Teller;
 use super::worker::{Worker, WorkerParts};
-use crate::observe::Metrics;
+use crate::observe::{Listener, Metrics};
 use crate::spec::PipelinePlan;
 use crate::vocab::Clock;
 
@@ -42,11 +45,18 @@ pub struct RunOptions {
     pub clock: Arc<dyn Clock>,
     /// Where numbers go.
     pub metrics: Arc<Metrics>,
+    /// Who is told what happens; nobody unless given.
+    pub listener: Listener,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { until: Until::Forever, clock: Arc::new(SystemClock), metrics: Arc::new(Metrics::default()) }
+        Self {
+            until: Until::Forever,
+            clock: Arc::new(SystemClock),
+            metrics: Arc::new(Metrics::default()),
+            listener: Arc::new(|_| {}),
+        }
     }
 }
 
@@ -59,6 +69,28 @@ pub struct Pipeline {
 
 /// Pause between two tries to open an end whose far side does not answer.
 const OPEN_PAUSE: Duration = Duration::from_millis(500);
+
+/// What the workers of a run share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Set once: finish the batch at hand, commit, leave.
+    pub(crate) stop: AtomicBool,
+    /// Whether a worker has told of the run's first alert.
+    pub(crate) alert_told: AtomicBool,
+    /// Partitions in which what the user asked to reset has been reset, durably: not again when the partition comes
+    /// back or moves to another worker.
+    reset_done: Mutex<BTreeSet<Partition>>,
+}
+
+impl Shared {
+    pub(crate) fn was_reset(&self, partition: Partition) -> bool {
+        self.reset_done.lock().unwrap_or_else(PoisonError::into_inner).contains(&partition)
+    }
+
+    pub(crate) fn note_reset(&self, partitions: impl Iterator<Item = Partition>) {
+        self.reset_done.lock().unwrap_or_else(PoisonError::into_inner).extend(partitions);
+    }
+}
 
 type WorkerEnd = (String, Result<WorkerSummary, PipelineError>);
 
@@ -76,12 +108,12 @@ impl Pipeline {
     /// The first worker's error; the others are stopped at their next commit.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<RunSummary, PipelineError> {
         let started = Instant::now();
-        let stop = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared::default());
         let slots: Vec<String> =
             (0..self.plan.runtime.workers).map(|index| format!("{}-{index}", self.plan.runtime.instance)).collect();
         let (sender, mut ends) = mpsc::channel::<WorkerEnd>(slots.len().max(1));
         for slot in slots {
-            self.spawn_worker(slot, &stop, sender.clone())?;
+            self.spawn_worker(slot, &shared, sender.clone())?;
         }
         drop(sender);
         tokio::pin!(shutdown);
@@ -92,13 +124,13 @@ impl Pipeline {
             tokio::select! {
                 () = &mut shutdown, if !stopping => {
                     stopping = true;
-                    stop.store(true, Ordering::Relaxed);
+                    shared.stop.store(true, Ordering::Relaxed);
                 }
                 end = ends.recv() => match end {
                     Some((_, Ok(summary))) => summaries.push(summary),
                     Some((slot, Err(error))) => {
                         tracing::error!(slot, %error, hint = error.hint(), "worker failed");
-                        stop.store(true, Ordering::Relaxed);
+                        shared.stop.store(true, Ordering::Relaxed);
                         failure.get_or_insert(error);
                     }
                     None => break,
@@ -114,14 +146,14 @@ impl Pipeline {
     fn spawn_worker(
         &self,
         slot: String,
-        stop: &Arc<AtomicBool>,
+        shared: &Arc<Shared>,
         ends: mpsc::Sender<WorkerEnd>,
     ) -> Result<(), PipelineError> {
-        let (plan, connect, options, stop) =
-            (Arc::clone(&self.plan), Arc::clone(&self.connect), self.options.clone(), Arc::clone(stop));
+        let (plan, connect, options, shared) =
+            (Arc::clone(&self.plan), Arc::clone(&self.connect), self.options.clone(), Arc::clone(shared));
         let name = format!("arterial-{slot}");
         let work = move || {
-            let body = std::panic::AssertUnwindSafe(|| run_worker(plan, connect.as_ref(), options, stop, &slot));
+            let body = std::panic::AssertUnwindSafe(|| run_worker(plan, connect.as_ref(), options, &shared, &slot));
             let end = std::panic::catch_unwind(body).unwrap_or_else(|panic| {
                 Err(PipelineError::Panicked { worker: slot.clone(), message: panic_message(panic.as_ref()) })
             });
@@ -140,14 +172,14 @@ fn run_worker(
     plan: Arc<PipelinePlan>,
     connect: &dyn Connect,
     options: RunOptions,
-    stop: Arc<AtomicBool>,
+    shared: &Arc<Shared>,
     slot: &str,
 ) -> Result<WorkerSummary, PipelineError> {
     let mut source = connect.source(slot, options.until)?;
     let counts = loop {
         match source.partition_counts() {
             Ok(counts) => break counts,
-            Err(error) if error.transient() && !stop.load(Ordering::Relaxed) => {
+            Err(error) if error.transient() && !shared.stop.load(Ordering::Relaxed) => {
                 tracing::warn!(%error, hint = error.hint(), "waiting for the source");
                 thread::sleep(OPEN_PAUSE);
             }
@@ -157,7 +189,7 @@ fn run_worker(
     let ledger = loop {
         match connect.ledger(slot, &counts) {
             Ok(ledger) => break ledger,
-            Err(error) if error.transient() && !stop.load(Ordering::Relaxed) => {
+            Err(error) if error.transient() && !shared.stop.load(Ordering::Relaxed) => {
                 tracing::warn!(%error, hint = error.hint(), "waiting for the ledger");
                 thread::sleep(OPEN_PAUSE);
             }
@@ -165,7 +197,9 @@ fn run_worker(
         }
     };
     let metrics = options.metrics.worker(slot);
-    let parts = WorkerParts { source, ledger, clock: options.clock, stop, metrics, until: options.until };
+    let teller = Teller::new(options.listener, Arc::clone(shared));
+    let (clock, until) = (options.clock, options.until);
+    let parts = WorkerParts { source, ledger, clock, shared: Arc::clone(shared), metrics, teller, until };
     Worker::new(plan, parts).run()
 }
 

@@ -10,6 +10,7 @@ use arterial_connectors::position::{Partition, Position};
 use arterial_connectors::source::SourceBatch;
 use serde::{Deserialize, Serialize};
 
+use super::changes::Changes;
 use super::control::{ControlRecord, FlushReason};
 use super::error::PipelineError;
 use super::models::Models;
@@ -22,7 +23,7 @@ use crate::stages::clean::{Cleaned, Cleaner};
 use crate::stages::decode::{DecodeError, Decoded, Decoder};
 use crate::stages::predict::ScoreTotal;
 use crate::stages::window::{Watermark, Windows};
-use crate::state::{Accounting, BlockRecords, Blocks, digest_of_blocks};
+use crate::state::{Accounting, BlockRecords, Blocks, Identity, digest_of_blocks};
 use crate::vocab::{EventTime, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
 /// Step name of the shard's own block.
@@ -35,8 +36,8 @@ struct Progress {
     accounting: Accounting,
     windows: u64,
     alerts: u64,
-    /// Identity of every stateful step's settings, by step: state made by other settings is refused.
-    identities: Vec<(String, String)>,
+    /// What every stateful step's state was made with.
+    identities: Vec<Identity>,
 }
 
 /// One partition at work.
@@ -57,22 +58,17 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// A shard as its last commit left it; a fresh one where `blocks` is empty.
+    /// A shard as its last commit left it, less what `changes` resets; a fresh one where `blocks` is empty.
     pub(super) fn restore(
         plan: &Arc<PipelinePlan>,
         partition: Partition,
         next_offset: Option<i64>,
         mut blocks: Blocks,
+        changes: &Changes,
     ) -> Result<Self, PipelineError> {
-        let saved = read_progress(&blocks)?;
-        let identities = plan.identities();
-        let changed: Vec<String> = saved.as_ref().map_or_else(Vec::new, |saved| changed_steps(saved, &identities));
-        if let Some(refused) = refused_changes(&changed, plan) {
-            return Err(PipelineError::Changed { changed: refused });
-        }
-        let reset = blocks.remove_steps(|step| step != STEP && plan.resets(step));
-        let mut progress = saved.unwrap_or_default();
-        progress.identities = identities;
+        let reset = changes.reset(&mut blocks);
+        let mut progress = read_progress(&blocks)?.unwrap_or_default();
+        progress.identities = plan.stateful_steps().iter().map(|step| step.identity.clone()).collect();
         if next_offset.is_some() {
             progress.next_offset = next_offset;
         }
@@ -85,7 +81,7 @@ impl Shard {
             models: Models::restore(plan, &blocks)?,
             outputs: Outputs::new(plan, partition),
             progress,
-            changed: !reset.is_empty(),
+            changed: !reset.is_empty() || changes.decisions().is_some(),
             reset,
             trace: None,
         };
@@ -241,18 +237,7 @@ fn read_progress(blocks: &Blocks) -> Result<Option<Progress>, StateError> {
     blocks.blocks(STEP).next().map(|(block, bytes)| from_block(STEP, block, bytes)).transpose()
 }
 
-/// Steps whose settings are not those that the saved state was made with.
-fn changed_steps(saved: &Progress, now: &[(String, String)]) -> Vec<String> {
-    now.iter()
-        .filter(|(step, identity)| {
-            saved.identities.iter().any(|(known, made_with)| known == step && made_with != identity)
-        })
-        .map(|(step, _)| step.clone())
-        .collect()
-}
-
-/// The changed steps that the user did not ask to reset, if any.
-fn refused_changes(changed: &[String], plan: &PipelinePlan) -> Option<Vec<String>> {
-    let refused: Vec<String> = changed.iter().filter(|step| !plan.resets(step)).cloned().collect();
-    (!refused.is_empty()).then_some(refused)
+/// What the saved state was made with; `None` where nothing was saved.
+pub(super) fn saved_identities(blocks: &Blocks) -> Result<Option<Vec<Identity>>, StateError> {
+    Ok(read_progress(blocks)?.map(|progress| progress.identities))
 }

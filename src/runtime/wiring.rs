@@ -1,4 +1,5 @@
-//! A plan -> the two ends of its pipeline, source first. Nothing is opened before a worker asks.
+//! A plan -> the two ends of its pipeline, source first. Nothing is opened before a worker asks, except the embedded
+//! broker, which others want to fill before.
 
 use std::sync::Arc;
 
@@ -24,21 +25,47 @@ pub struct Wiring {
     /// Holds outputs and state of pipelines without Kafka, for as long as the process lives.
     memory: MemoryBroker,
     in_memory: bool,
+    /// The broker of `brokers: embedded`, shared by all workers; it ends with the wiring.
+    #[cfg(feature = "kafka")]
+    embedded: Option<arterial_connectors::kafka::EmbeddedBroker>,
 }
 
 impl Wiring {
-    /// Connections as the plan's source and sinks say.
-    #[must_use]
-    pub fn new(plan: &Arc<PipelinePlan>) -> Self {
+    /// Connections as the plan's source and sinks say. With `brokers: embedded` the broker starts here, with the
+    /// source's topics.
+    ///
+    /// # Errors
+    /// [`LedgerError`] where the embedded broker cannot be started: look at the limits of open files and ports.
+    pub fn new(plan: &Arc<PipelinePlan>) -> Result<Self, LedgerError> {
         let in_memory = plan.source.kafka.is_none();
-        Self { plan: Arc::clone(plan), memory: MemoryBroker::new(), in_memory }
+        Ok(Self {
+            in_memory,
+            #[cfg(feature = "kafka")]
+            embedded: kafka::embedded(plan)?,
+            ..Self::detached(plan)
+        })
     }
 
     /// Connections that read the plan's source from its beginning and keep every output and the state in memory: what
     /// an evaluation needs.
     #[must_use]
     pub fn detached(plan: &Arc<PipelinePlan>) -> Self {
-        Self { in_memory: true, ..Self::new(plan) }
+        Self {
+            plan: Arc::clone(plan),
+            memory: MemoryBroker::new(),
+            in_memory: true,
+            #[cfg(feature = "kafka")]
+            embedded: None,
+        }
+    }
+
+    /// Address `host:port` of the embedded broker, where the plan has one: send rows there.
+    #[must_use]
+    pub fn embedded_address(&self) -> Option<&str> {
+        #[cfg(feature = "kafka")]
+        return self.embedded.as_ref().map(arterial_connectors::kafka::EmbeddedBroker::brokers);
+        #[cfg(not(feature = "kafka"))]
+        None
     }
 
     /// Group whose offsets are committed.
@@ -100,14 +127,15 @@ mod kafka {
     //! The Kafka half of the wiring.
 
     use arterial_connectors::kafka::{
-        Brokers, CreateTopic, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource, KafkaSourceConfig,
-        Properties, SinkTopic, StateTopic,
+        Brokers, CreateTopic, EmbeddedBroker, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource,
+        KafkaSourceConfig, Properties, SinkTopic, StateTopic,
     };
     use arterial_connectors::ledger::{Ledger, LedgerError};
     use arterial_connectors::source::{OnGap, Source, SourceError, StartAt, Until};
     use chrono::DateTime;
 
     use super::Wiring;
+    use crate::spec::PipelinePlan;
     use crate::spec::model::{CreateSpec, Delivery, KafkaSourceSpec};
 
     impl Wiring {
@@ -127,7 +155,7 @@ mod kafka {
                 self.group()
             };
             let config = KafkaSourceConfig {
-                connection: connection(kafka, &self.plan.name)?,
+                connection: self.connection(kafka)?,
                 topics: kafka.topics.clone(),
                 group,
                 instance_id: None,
@@ -156,7 +184,7 @@ mod kafka {
             };
             sinks.push(sink(&format!("arterial.{}.control", self.plan.name), Some(control)));
             let config = KafkaLedgerConfig {
-                connection: connection(kafka, &self.plan.name).map_err(topic_error)?,
+                connection: self.connection(kafka).map_err(topic_error)?,
                 topics: kafka.topics.clone(),
                 group: self.group(),
                 slot: slot.to_owned(),
@@ -169,14 +197,33 @@ mod kafka {
             };
             Ok(Box::new(KafkaLedger::open(config)?))
         }
+
+        fn connection(&self, kafka: &KafkaSourceSpec) -> Result<KafkaConnection, SourceError> {
+            let refused = |what: &str, reason: String| SourceError::Config { what: what.to_owned(), reason };
+            let properties = Properties::checked(kafka.properties.0.clone()).map_err(|errors| {
+                let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                refused("kafka properties", reasons.join("; "))
+            })?;
+            let brokers = match &self.embedded {
+                Some(broker) => Brokers::Embedded(broker.clone()),
+                None if kafka.embedded() => {
+                    return Err(refused("brokers", "an embedded broker starts empty: nothing to evaluate".to_owned()));
+                }
+                None => Brokers::List(kafka.brokers.clone()),
+            };
+            let client_id = format!("arterial.{}", self.plan.name);
+            Ok(KafkaConnection { brokers, client_id, properties })
+        }
     }
 
-    fn connection(kafka: &KafkaSourceSpec, pipeline: &str) -> Result<KafkaConnection, SourceError> {
-        let refused = |reason: String| SourceError::Config { what: "kafka properties".to_owned(), reason };
-        let properties = Properties::checked(kafka.properties.0.clone())
-            .map_err(|errors| refused(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-        let client_id = format!("arterial.{pipeline}");
-        Ok(KafkaConnection { brokers: Brokers::List(kafka.brokers.clone()), client_id, properties })
+    /// The broker of `brokers: embedded`, with the topics that the plan reads.
+    pub(super) fn embedded(plan: &PipelinePlan) -> Result<Option<EmbeddedBroker>, LedgerError> {
+        let Some(kafka) = plan.source.kafka.as_ref().filter(|kafka| kafka.embedded()) else { return Ok(None) };
+        let broker = EmbeddedBroker::start()?;
+        for topic in &kafka.topics {
+            broker.create_topic(topic, kafka.partitions.unwrap_or(1))?;
+        }
+        Ok(Some(broker))
     }
 
     fn start_at(text: &str) -> StartAt {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arterial_connectors::ledger::{Ledger, Records};
@@ -17,8 +17,10 @@ use super::control::FlushReason;
 use super::drift::Drift;
 use super::error::PipelineError;
 use super::pace::CommitPace;
+use super::pipeline::Shared;
 use super::shard::Shard;
 use super::summary::WorkerSummary;
+use super::teller::Teller;
 use crate::observe::WorkerMetrics;
 use crate::spec::PipelinePlan;
 use crate::vocab::Clock;
@@ -31,8 +33,9 @@ pub(crate) struct WorkerParts {
     pub(crate) source: Box<dyn Source>,
     pub(crate) ledger: Box<dyn Ledger>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) metrics: WorkerMetrics,
+    pub(crate) teller: Teller,
     pub(crate) until: Until,
 }
 
@@ -42,8 +45,9 @@ pub(crate) struct Worker {
     pub(super) source: Box<dyn Source>,
     pub(super) ledger: Box<dyn Ledger>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) stop: Arc<AtomicBool>,
+    pub(super) shared: Arc<Shared>,
     pub(super) metrics: WorkerMetrics,
+    pub(super) teller: Teller,
     pub(super) until: Until,
     pub(super) shards: BTreeMap<Partition, Shard>,
     pub(super) ended: BTreeSet<Partition>,
@@ -62,14 +66,15 @@ impl Worker {
         let pace =
             CommitPace::new(runtime.commit_every, runtime.commit_every_max, runtime.commit_rows_max, Instant::now());
         let drift = Drift::new(plan.event_time.max_drift_micros);
-        let WorkerParts { source, ledger, clock, stop, metrics, until } = parts;
+        let WorkerParts { source, ledger, clock, shared, metrics, teller, until } = parts;
         Self {
             plan,
             source,
             ledger,
             clock,
-            stop,
+            shared,
             metrics,
+            teller,
             until,
             shards: BTreeMap::new(),
             ended: BTreeSet::new(),
@@ -96,27 +101,43 @@ impl Worker {
     }
 
     fn work(&mut self) -> Result<(), PipelineError> {
-        while !self.stop.load(Ordering::Relaxed) && !self.finished() {
-            let wait = self.pace.remaining(Instant::now()).min(POLL_MAX);
-            let event = match self.source.poll(wait) {
-                Ok(event) => event,
-                Err(error) if error.transient() => {
-                    tracing::warn!(%error, "source failed for a moment; trying again");
-                    self.metrics.source_failed();
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            if let Some(event) = event {
-                self.handle(event)?;
+        loop {
+            while !self.stopped() && !self.finished() {
+                self.turn()?;
             }
-            self.close_quiet_partitions()?;
-            self.metrics.connected(self.source.connected());
-            if self.pace.due(Instant::now()) {
-                self.commit()?;
+            self.commit()?;
+            // A last commit that did not succeed has wound the partitions back: they are not finished any more.
+            if self.stopped() || self.finished() {
+                return Ok(());
             }
         }
-        self.commit()
+    }
+
+    /// Waits for one event, deals with it, and commits where that is due.
+    fn turn(&mut self) -> Result<(), PipelineError> {
+        let wait = self.pace.remaining(Instant::now()).min(POLL_MAX);
+        let event = match self.source.poll(wait) {
+            Ok(event) => event,
+            Err(error) if error.transient() => {
+                tracing::warn!(%error, "source failed for a moment; trying again");
+                self.metrics.source_failed();
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(event) = event {
+            self.handle(event)?;
+        }
+        self.close_quiet_partitions()?;
+        self.metrics.connected(self.source.connected());
+        if self.pace.due(Instant::now()) {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        self.shared.stop.load(Ordering::Relaxed)
     }
 
     fn handle(&mut self, event: SourceEvent) -> Result<(), PipelineError> {
@@ -131,12 +152,15 @@ impl Worker {
                 tracing::info!(?partitions, "partitions revoked");
                 self.commit()?;
                 self.drop_shards(&partitions);
+                self.report_shards();
                 Ok(self.source.release(&partitions)?)
             }
             SourceEvent::Lost(partitions) => {
                 tracing::warn!(?partitions, "partitions lost; going back to the last commit");
                 self.drop_shards(&partitions);
-                self.recover()
+                self.recover()?;
+                self.report_shards();
+                Ok(())
             }
             SourceEvent::End(partition) => self.end(partition),
         }
@@ -149,9 +173,10 @@ impl Worker {
             return Ok(());
         };
         self.last_row_micros.insert(batch.partition, now_micros);
-        let report = shard.process(batch, &mut self.records)?;
+        let mut report = shard.process(batch, &mut self.records)?;
         self.pace.add_rows(report.rows);
         self.metrics.batch(&report);
+        self.teller.note(&mut report);
         self.append()?;
         self.mind_drift()
     }
@@ -168,7 +193,9 @@ impl Worker {
     fn flush(&mut self, partition: Partition, reason: FlushReason) -> Result<(), PipelineError> {
         let now_micros = self.clock.now_micros();
         let Some(shard) = self.shards.get_mut(&partition) else { return Ok(()) };
-        shard.flush(reason, now_micros, &mut self.records)?;
+        let mut report = shard.flush(reason, now_micros, &mut self.records)?;
+        self.metrics.batch(&report);
+        self.teller.note(&mut report);
         self.append()
     }
 

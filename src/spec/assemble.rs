@@ -13,6 +13,7 @@ use super::model::{
     AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, PipelineSpec, PredictSpec, Scalar, SourceSpec, TestRow,
 };
 use super::plan::EventTimePlan;
+use super::steps::stateful_steps;
 use crate::schema::{self, TopicSchema};
 use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings};
 use crate::stages::clean::{Cell, CleanInput, CleanPlan, CleanStep, Limits, Table, TableError};
@@ -22,6 +23,7 @@ use crate::stages::predict::{
     ModelSettings, OnlineLinearSettings, PredictInput, PredictPlan, PredictorSettings, ProfileSettings,
 };
 use crate::stages::window::{WindowPlan, WindowSettings};
+use crate::state::StatefulStep;
 use crate::vocab::{At, EventTime, PathStep, YamlPath};
 
 /// The plans of all stages.
@@ -34,7 +36,7 @@ pub(super) struct Stages {
     pub(super) predict: Arc<PredictPlan>,
     pub(super) alerts: Arc<AlertPlan>,
     pub(super) event_time: EventTimePlan,
-    pub(super) identities: Vec<(String, String)>,
+    pub(super) stateful_steps: Vec<StatefulStep>,
 }
 
 /// A table that cannot be read or used.
@@ -74,7 +76,7 @@ pub(super) fn assemble(
     let features = reported(file, FeaturesPlan::new(&features, &input))?;
     let predict = predict(file, spec, &window, &features)?;
     let alerts = alerts(file, spec, &window)?;
-    let identities = identities(&clean, &window, &features, spec, &alerts);
+    let stateful_steps = stateful_steps(spec, &clean, &window, &features, &alerts);
     let event_time = EventTimePlan {
         idle_after_micros: source.event_time.idle_after.map(|span| span.micros),
         max_drift_micros: source.event_time.max_drift.micros,
@@ -88,7 +90,7 @@ pub(super) fn assemble(
         predict: Arc::new(predict),
         alerts: Arc::new(alerts),
         event_time,
-        identities,
+        stateful_steps,
     })
 }
 
@@ -361,32 +363,4 @@ fn alert_settings(name: &str, alert: &AlertSpec) -> AlertSettings {
         severity: alert.severity.clone(),
         summary: alert.summary.clone(),
     }
-}
-
-/// Stateful steps and a text that changes whenever their state would mean something else.
-fn identities(
-    clean: &CleanPlan,
-    window: &WindowPlan,
-    features: &FeaturesPlan,
-    spec: &PipelineSpec,
-    alerts: &AlertPlan,
-) -> Vec<(String, String)> {
-    let owned = |(step, made_with): (&str, &str)| (step.to_owned(), made_with.to_owned());
-    let mut all: Vec<(String, String)> = clean.stateful_steps().map(owned).collect();
-    all.push(("window".to_owned(), window.fingerprint()));
-    all.push(("lags".to_owned(), features.fingerprint()));
-    all.push(("profile".to_owned(), features.fingerprint()));
-    all.push(("repeats".to_owned(), features.fingerprint()));
-    all.push(("watermark".to_owned(), window.fingerprint()));
-    for (name, predict) in &spec.predict {
-        // Everything that a predictor learns from and with; where scores begin is no part of it.
-        let learned_with = PredictSpec { score_from: None, ..predict.clone() };
-        let columns = serde_json::to_string(&(&learned_with, &spec.features)).unwrap_or_default();
-        all.push((format!("predict.{name}"), columns));
-    }
-    all.extend(alerts.stateful_steps().map(owned));
-    for (_, made_with) in &mut all {
-        *made_with = blake3::hash(made_with.as_bytes()).to_hex()[..16].to_owned();
-    }
-    all
 }

@@ -23,11 +23,13 @@ mod render;
 mod rules;
 mod sentence;
 mod shape;
+mod steps;
 pub mod substitute;
 mod suggest;
 mod syntax;
 pub mod template;
 pub mod tree;
+mod version;
 
 pub use file::PipelineFile;
 pub use plan::{EventTimePlan, PipelinePlan, RuntimePlan, SinkPlan, UnknownStep, load_plan};

@@ -12,6 +12,7 @@ use super::file::PipelineFile;
 use super::model::{Delivery, Output, PipelineSpec, SinkSpec, SourceSpec, TestRow, TestSpec};
 use super::problem::SpecErrors;
 use super::registry::Registry;
+use super::version::version;
 use crate::stages::alert::AlertPlan;
 use crate::stages::clean::CleanPlan;
 use crate::stages::decode::DecodePlan;
@@ -19,13 +20,17 @@ use crate::stages::encode::EncodeFormat;
 use crate::stages::features::FeaturesPlan;
 use crate::stages::predict::PredictPlan;
 use crate::stages::window::WindowPlan;
+use crate::state::StatefulStep;
+
+/// How the names of stateful steps begin that files name themselves.
+const STEP_KINDS: [&str; 3] = ["clean.", "predict.", "alert."];
 
 /// A checked pipeline, shared by all workers.
 #[derive(Debug, Clone)]
 pub struct PipelinePlan {
     /// Its name.
     pub name: String,
-    /// Hash of what the user wrote, variables replaced: goes into dead letters.
+    /// Hash of what it computes, without connections and how it is run: goes into dead letters.
     pub version: String,
     /// Name and settings of the source.
     pub source: SourceSpec,
@@ -54,7 +59,7 @@ pub struct PipelinePlan {
     /// Its own tests.
     pub tests: Vec<TestSpec>,
     alert_expire_after: Vec<i64>,
-    identities: Vec<(String, String)>,
+    stateful_steps: Vec<StatefulStep>,
     reset: BTreeSet<String>,
 }
 
@@ -153,16 +158,14 @@ impl PipelinePlan {
     fn new(spec: &PipelineSpec, stages: Stages, folder: &Path) -> Self {
         let sinks: Vec<(String, SinkSpec)> = spec.sinks.iter().map(|(n, s)| (n.clone(), s.clone())).collect();
         let control = Some(sinks.len() as u16);
-        // A specification is strings, numbers and maps with text keys: JSON holds it.
-        let text = serde_json::to_vec(spec).unwrap_or_default();
         let runtime = &spec.runtime;
         Self {
             name: spec.pipeline.clone(),
-            version: blake3::hash(&text).to_hex()[..12].to_owned(),
+            version: version(spec),
             source: stages.source,
             folder: folder.to_owned(),
             delivery: spec.delivery,
-            identities: stages.identities,
+            stateful_steps: stages.stateful_steps,
             decode: stages.decode,
             clean: stages.clean,
             window: stages.window,
@@ -202,33 +205,44 @@ impl PipelinePlan {
         self.alert_expire_after.get(rule).copied().unwrap_or(0)
     }
 
-    /// Stateful steps and what their state was made with.
+    /// Stateful steps in the order the data flows, and what their state is made with.
     #[must_use]
-    pub fn identities(&self) -> Vec<(String, String)> {
-        self.identities.clone()
+    pub fn stateful_steps(&self) -> &[StatefulStep] {
+        &self.stateful_steps
     }
 
-    /// The plan with steps whose state is to be forgotten at the next start; `all` names every one.
+    /// The plan with steps whose state is to be forgotten at the next start, with those made from it; `all` names every
+    /// one. A step of a kind that a file may no longer have (`predict.old`) may be named too.
     ///
     /// # Errors
     /// The name of no stateful step, and those there are.
     pub fn with_reset(mut self, steps: &[String]) -> Result<Self, UnknownStep> {
-        let known: Vec<&str> = self.identities.iter().map(|(step, _)| step.as_str()).collect();
-        if let Some(unknown) = steps.iter().find(|step| *step != "all" && !known.contains(&step.as_str())) {
-            return Err(UnknownStep { step: unknown.clone(), known: known.join(", ") });
+        let known: Vec<&str> = self.stateful_steps.iter().map(|step| step.identity.step.as_str()).collect();
+        let named = |step: &str| STEP_KINDS.iter().any(|kind| step.starts_with(kind));
+        if let Some(step) = steps.iter().find(|step| *step != "all" && !known.contains(&step.as_str()) && !named(step))
+        {
+            return Err(UnknownStep { step: step.clone(), known: known.join(", ") });
         }
         self.reset = steps.iter().cloned().collect();
         Ok(self)
     }
 
-    /// Whether the state of a step, or of a part of one, is to be forgotten.
+    /// Whether the user asked to forget the state of a step.
     #[must_use]
     pub fn resets(&self, step: &str) -> bool {
-        let part_of = |named: &String| {
-            named == "all"
-                || step.strip_prefix(named.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.reset.iter().any(part_of)
+        self.resets_all() || self.reset.contains(step)
+    }
+
+    /// Whether the user asked to forget all state.
+    #[must_use]
+    pub fn resets_all(&self) -> bool {
+        self.reset.contains("all")
+    }
+
+    /// Whether the user asked to forget anything.
+    #[must_use]
+    pub fn resets_any(&self) -> bool {
+        !self.reset.is_empty()
     }
 
     /// The plan with scores that begin at another time.

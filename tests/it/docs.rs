@@ -49,6 +49,28 @@ fn shipped_pipelines_pass_their_own_tests() {
 }
 
 #[test]
+fn the_demo_shows_an_alert_and_a_model_that_beats_both_baselines() {
+    let output = arterial(&["run", "--until", "latest", "--format", "json", "pipelines/congestion-simulated.yaml"]);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("first alert: 2026-03-"), "{log}");
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a summary");
+    assert_eq!(summary["rows"]["balanced"], true);
+    for horizon_s in [900.0, 1800.0] {
+        let error = |model: &str, measure: &str| {
+            let scores = summary["scores"].as_array().expect("scores");
+            let of = |score: &&serde_json::Value| score["model"] == model && score["horizon_s"] == horizon_s;
+            scores.iter().find(of).and_then(|score| score[measure].as_f64()).expect("a score")
+        };
+        for baseline in ["persistence", "profile"] {
+            let (own, other) = (error("online_linear", "mae"), error(baseline, "mae"));
+            assert!(own < 0.92 * other, "{horizon_s} s: MAE {own} beside {baseline}'s {other}");
+            let (own, other) = (error("online_linear", "rmse"), error(baseline, "rmse"));
+            assert!(own < other, "{horizon_s} s: RMSE {own} beside {baseline}'s {other}");
+        }
+    }
+}
+
+#[test]
 fn the_readmes_pipeline_is_valid() {
     let yaml = blocks(&root().join("README.md"), "yaml");
     assert!(!yaml.is_empty(), "the README shows a pipeline");

@@ -13,8 +13,8 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use crate::broker::{
-    PATIENCE, await_assignment, commit, connection_to, ledger_config_at, part, records, restored, source_config_at,
-    state,
+    PATIENCE, await_assignment, commit, connection_to, ledger_config_at, part, properties, records, restored,
+    source_config_at, state,
 };
 
 fn write(connection: &KafkaConnection, topic: &str, rows: std::ops::Range<u64>) {
@@ -78,6 +78,27 @@ fn embedded_broker_carries_a_pipeline_at_least_once() {
     let mut ledger = KafkaLedger::open(config).unwrap();
     let expected = [restored(0, Some(ends[&0]), &[("m", "1")]), restored(1, Some(ends[&1]), &[])];
     assert_eq!(ledger.restore(&[part(0), part(1)]).unwrap(), expected);
+}
+
+#[test]
+fn state_that_the_embedded_broker_began_to_drop_is_refused() {
+    let broker = EmbeddedBroker::start().unwrap();
+    let uncompressed = Properties::checked(properties(&[("compression.type", "none")])).unwrap();
+    let connection = KafkaConnection { properties: uncompressed, ..embedded(&broker) };
+    broker.create_topic("in", 1).unwrap();
+    broker.create_topic("out", 1).unwrap();
+    let config = KafkaLedgerConfig { transactional: false, ..ledger_config_at(&connection, "in", "group", "0", "out") };
+    let mut ledger = KafkaLedger::open(config).unwrap();
+    ledger.restore(&[part(0)]).unwrap();
+    // 12 blocks of half a megabyte; the broker keeps five.
+    let block = "x".repeat(500_000);
+    for number in 0..12 {
+        ledger.begin().unwrap();
+        let changes = [state(0, &number.to_string(), Some(&block))];
+        assert_eq!(commit(&mut ledger, None, &[(0, number)], &changes).unwrap(), CommitOutcome::Committed);
+    }
+    let refused = ledger.restore(&[part(0)]).err().map(|error| error.to_string());
+    assert!(refused.as_ref().is_some_and(|said| said.contains("has dropped its oldest records")), "{refused:?}");
 }
 
 #[test]

@@ -59,12 +59,36 @@ fn table_is_of_exactly_one_kind() {
 #[test]
 fn exactly_once_on_the_embedded_broker_is_refused_where_it_is_promised() {
     let message = "`delivery: exactly_once` cannot be kept with `brokers: embedded`";
-    let embedded = ("brokers: \"127.0.0.1:9092\"", "brokers: embedded");
-    only_problem(&spoilt(&[embedded, ("delivery: exactly", "delivery: «exactly")]), message, "at_least_once");
+    only_problem(&embedded(&[("delivery: exactly", "delivery: «exactly")]), message, "at_least_once");
     // Unwritten, it is promised by default: then the brokers are the place.
-    let by_default = [("brokers: \"127.0.0.1:9092\"", "brokers: «embedded"), ("delivery: exactly_once\n", "")];
-    only_problem(&spoilt(&by_default), message, "name a real broker");
-    assert_eq!(problems(&spoilt(&[embedded, ("exactly_once", "at_least_once")])), []);
+    let by_default = [("brokers: embedded", "brokers: «embedded"), ("delivery: exactly_once\n", "")];
+    only_problem(&embedded(&by_default), message, "name a real broker");
+    assert_eq!(problems(&embedded(&[("exactly_once", "at_least_once")])), []);
+}
+
+/// The good file on an embedded broker but for `delivery`, then edited.
+fn embedded(edits: &[(&str, &str)]) -> String {
+    let mut text = spoilt(&[("brokers: \"127.0.0.1:9092\"", "brokers: embedded, partitions: 4")]);
+    for topic in ["alerts.v1", "late.v1", "dlq.v1"] {
+        text = text.replace(topic, &format!("{topic}, create: {{ partitions: 2 }}"));
+    }
+    for (from, to) in edits {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
+#[test]
+fn embedded_broker_starts_empty_so_topics_are_made_with_stated_partitions() {
+    let stated = ("brokers: embedded, partitions: 4", "brokers: «embedded");
+    let text = embedded(&[("exactly_once", "at_least_once"), stated]);
+    only_problem(&text, "`brokers: embedded` needs `partitions`", "add `partitions: 4`");
+    let created = ("kafka: { topic: late.v1, create: { partitions: 2 } }", "«kafka: { topic: late.v1 }");
+    let text = embedded(&[("exactly_once", "at_least_once"), created]);
+    only_problem(&text, "topic `late.v1` cannot exist: the embedded broker starts empty", "create: { partitions: 4 }");
+    let message = "`partitions` goes with `brokers: embedded` only";
+    refused("9092\", topics", "9092\", «partitions: 4, topics", message, "never created");
 }
 
 #[test]
@@ -204,8 +228,15 @@ fn key_of_dedupe_holds_the_partition_and_the_time() {
 }
 
 #[test]
-fn dedupe_remembers_at_least_as_long_as_rows_may_be_late() {
-    refused("within: 10m", "within: «89s", "`within` 89s is less than `max_delay` 90s", "use 90s or more");
+fn dedupe_remembers_as_far_back_as_a_row_may_be_in_time() {
+    let message = "`within` 329s is less than `max_delay` 90s and a window of 5m less `interval` 1m";
+    refused("within: 10m", "within: «329s", message, "use 330s or more");
+    assert_eq!(problems(&spoilt(&[("within: 10m", "within: 330s")])), []);
+    // Stamped at their start, readings lie in a window up to its very beginning.
+    let start = ("stamps: end, interval: 1m", "stamps: start");
+    let message = "`within` 389s is less than `max_delay` 90s and a window of 5m";
+    only_problem(&spoilt(&[start, ("within: 10m", "within: «389s")]), message, "use 390s or more");
+    assert_eq!(problems(&spoilt(&[start, ("within: 10m", "within: 390s")])), []);
 }
 
 #[test]

@@ -319,3 +319,30 @@ fn state_of_other_windows_is_refused() {
     let error = Partition::new(settings()).windows.restore(&state).unwrap_err();
     assert_eq!(error.step, "window.lives");
 }
+
+#[test]
+fn longer_delay_under_existing_state_opens_no_closed_window_again() {
+    let mut before = Partition::new(settings());
+    before.push(&[row(0, "a", 1.0), row(7 * MINUTE, "a", 1.0)]);
+    assert_eq!(before.ends(), [5 * MINUTE]);
+    let mut state = MemoryState::default();
+    before.snapshot(Snapshot::Changed, &mut state);
+    let mut after = Partition::new(WindowSettings { max_delay: 10 * MINUTE, ..settings() });
+    after.restore(&state);
+    after.push(&[row(4 * MINUTE, "a", 1.0), row(5 * MINUTE, "a", 1.0), row(21 * MINUTE, "a", 1.0)]);
+    assert_eq!(after.late, [4 * MINUTE], "its window was closed under the shorter delay");
+    assert_eq!(after.ends(), [10 * MINUTE], "the longer delay holds from then on");
+}
+
+#[test]
+fn window_of_another_size_that_was_closed_in_part_is_closed() {
+    let mut before = Partition::new(settings());
+    before.push(&[row(0, "a", 1.0), row(7 * MINUTE, "a", 1.0)]);
+    let mut state = MemoryState::default();
+    before.watermark.snapshot(Snapshot::Changed, &mut state);
+    let mut after = Partition::new(WindowSettings { size: 3 * MINUTE, ..settings() });
+    after.watermark.restore(&state).unwrap();
+    // Minutes 0 to 5 were closed, so of the new windows those up to minute 6 are.
+    after.push(&[row(5 * MINUTE, "a", 1.0), row(6 * MINUTE, "a", 1.0)]);
+    assert_eq!(after.late, [5 * MINUTE]);
+}

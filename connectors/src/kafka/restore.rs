@@ -17,7 +17,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::changelog::{PartitionState, SLOT_HEADER};
-use super::config::{Isolation, KafkaConnection};
+use super::config::{Brokers, Isolation, KafkaConnection};
 use super::log::{ClientLog, PlainContext};
 use super::producer::RecordProducer;
 use super::query;
@@ -84,6 +84,7 @@ impl Restorer<'_> {
             .into_iter()
             .map(|(partition, committed)| (partition, Durable { committed, ..Durable::default() }))
             .collect();
+        self.refuse_cut_state(&extents, partitions)?;
         self.read_state(&committed_reader, &extents, &mut durable)?;
         // Closing a consumer takes 100 ms; nobody has to wait for it.
         close_apart(vec![committed_reader, uncommitted_reader]);
@@ -225,6 +226,21 @@ impl Restorer<'_> {
             Ok(())
         })?;
         Ok(slots)
+    }
+
+    /// The embedded broker drops the oldest records without compacting: state that began to go is no state.
+    fn refuse_cut_state(&self, extents: &BTreeMap<i32, Extent>, partitions: &[Partition]) -> Result<(), LedgerError> {
+        let cut = |partition: &&Partition| extents.get(&partition.number).is_some_and(|extent| extent.low > 0);
+        match partitions.iter().find(cut) {
+            Some(partition) if matches!(self.connection.brokers, Brokers::Embedded(_)) => {
+                Err(LedgerError::Unreadable {
+                    partition: *partition,
+                    place: self.state_topic.to_owned(),
+                    reason: "the embedded broker has dropped its oldest records".to_owned(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn read_state(

@@ -53,7 +53,9 @@ pub struct DedupeSpec {
     /// Columns that identify a reading. They must include `partitioned_by` and the event-time column.
     #[schemars(length(min = 1))]
     pub key: Vec<String>,
-    /// How long, in event time, keys are remembered; at least `max_delay`, beyond which a row is late anyway.
+    /// How far behind the newest reading, in event time, readings are remembered: at least `max_delay` and the window's
+    /// size together, less `interval` with `stamps: end`. A row further behind is late and never gets here; one less far
+    /// behind may be in time, and its repeat would count twice.
     pub within: Span,
 }
 

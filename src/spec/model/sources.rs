@@ -31,11 +31,16 @@ pub struct SourceSpec {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSourceSpec {
-    /// Bootstrap servers `host:port,host:port`, or `embedded`: an in-process broker for demos, at least once only.
+    /// Bootstrap servers `host:port,host:port`, or `embedded`: a broker inside this process, for demos, at least once
+    /// only. It starts empty, its address is in the log, it keeps 5 MB or 100,000 records of a partition and ends with
+    /// the run.
     pub brokers: String,
-    /// Topics to read. They must exist.
+    /// Topics to read. They must exist, except with `brokers: embedded`.
     #[schemars(length(min = 1))]
     pub topics: Vec<String>,
+    /// Partitions of each of the topics with `brokers: embedded`, where the run creates them; refused otherwise.
+    #[schemars(range(min = 1))]
+    pub partitions: Option<u32>,
     /// Where to start without a committed offset: `earliest`, `latest`, or an RFC 3339 time.
     #[serde(default = "earliest")]
     pub start_at: String,
@@ -47,6 +52,17 @@ pub struct KafkaSourceSpec {
     /// Further librdkafka properties, as text. Those the engine depends on are refused.
     #[serde(default)]
     pub properties: Settings,
+}
+
+/// What stands in `brokers:` for the broker inside this process.
+pub const EMBEDDED: &str = "embedded";
+
+impl KafkaSourceSpec {
+    /// Whether the broker is one inside this process.
+    #[must_use]
+    pub fn embedded(&self) -> bool {
+        self.brokers == EMBEDDED
+    }
 }
 
 fn earliest() -> String {

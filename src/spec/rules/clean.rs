@@ -1,7 +1,7 @@
 //! `clean:` steps in their order, and the tables they look up.
 
 use super::Check;
-use crate::spec::model::{Missing, Otherwise, Span};
+use crate::spec::model::{Missing, Otherwise, Span, Stamps};
 use crate::spec::part::Part;
 use crate::spec::suggest;
 
@@ -56,15 +56,31 @@ fn check_dedupe(check: &mut Check<'_>, dedupe: &Part<'_>, remover: Option<&str>)
             }
         }
     }
-    let within = dedupe.get("within");
-    if let (Some(span), Some(delay)) = (within.read::<Span>(), check.max_delay())
-        && span < delay
-    {
-        let message = format!("`within` {span} is less than `max_delay` {delay}");
-        check.push(
-            within
-                .problem(message, format!("a repeat may come {delay} later and still be in time: use {delay} or more")),
-        );
+    check_within(check, &dedupe.get("within"));
+}
+
+/// A repeat counts as one only while its first is remembered. A row stamped `t` is in time until the watermark, the newest
+/// time less `max_delay`, reaches the end of its window; that end lies at most the window's size after `t`, less
+/// `interval` where `t` is the end of one. So the newest may be ahead by all of these.
+fn check_within(check: &mut Check<'_>, within: &Part<'_>) {
+    let event_time = check.source().map(|source| source.get("event_time"));
+    let interval = event_time.map(|event_time| match event_time.get("stamps").read_or_default() {
+        Some(Stamps::Start) => Some(Span::default()),
+        _ => event_time.get("interval").read::<Span>(),
+    });
+    let size = check.file.get("window").get("size").read::<Span>();
+    let (Some(span), Some(delay), Some(size), Some(Some(interval))) =
+        (within.read::<Span>(), check.max_delay(), size, interval)
+    else {
+        return;
+    };
+    let least = Span { micros: delay.micros.saturating_add(size.micros).saturating_sub(interval.micros) };
+    if span < least {
+        let less = if interval == Span::default() { String::new() } else { format!(" less `interval` {interval}") };
+        let message = format!("`within` {span} is less than `max_delay` {delay} and a window of {size}{less}");
+        let hint =
+            format!("a repeat may lie that far behind the newest reading and still be in time: use {least} or more");
+        check.push(within.problem(message, hint));
     }
 }
 

@@ -1,7 +1,7 @@
 //! `sinks:`: one kind each, every output at most once, nothing lost, no topic in a circle.
 
 use super::{Check, sources};
-use crate::spec::model::{EncodeFormat, Output};
+use crate::spec::model::{EMBEDDED, EncodeFormat, Output};
 use crate::spec::part::Part;
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -49,6 +49,7 @@ fn check_topic(check: &mut Check<'_>, name: &str, sink: &Part<'_>) {
     }
     sources::check_topic(check, &part);
     let Some(topic) = part.text() else { return };
+    check_created(check, &kafka, topic);
     let inputs = check.kafka_source().map(|kafka| kafka.get("topics").texts()).unwrap_or_default();
     if inputs.iter().any(|(input, _)| *input == topic) {
         let hint = "the pipeline would read what it writes: give the sink its own topic";
@@ -63,6 +64,15 @@ fn check_topic(check: &mut Check<'_>, name: &str, sink: &Part<'_>) {
     if let Some((other, _)) = { earlier }.find(|(_, other)| other.get("kafka").get("topic").text() == Some(topic)) {
         let message = format!("sink `{other}` writes topic `{topic}` already");
         check.push(part.problem(message, "records of two kinds in one topic cannot be told apart: use one topic each"));
+    }
+}
+
+/// The embedded broker starts empty, and nobody else creates topics there.
+fn check_created(check: &mut Check<'_>, kafka: &Part<'_>, topic: &str) {
+    let embedded = check.kafka_source().is_some_and(|source| source.get("brokers").text() == Some(EMBEDDED));
+    if embedded && !kafka.get("create").given() {
+        let message = format!("topic `{topic}` cannot exist: the embedded broker starts empty");
+        check.push(kafka.key_problem(message, "add `create: { partitions: 4 }`"));
     }
 }
 

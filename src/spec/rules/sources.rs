@@ -1,12 +1,9 @@
 //! `sources:` and `tables:`: one source of one kind, event time that can be kept, tables with one origin.
 
 use super::Check;
-use crate::spec::model::{Delivery, Settings, Span, Stamps};
+use crate::spec::model::{Delivery, EMBEDDED, Settings, Span, Stamps};
 use crate::spec::part::Part;
 use crate::spec::{suggest, syntax};
-
-/// The in-process broker's name in `brokers:`.
-const EMBEDDED: &str = "embedded";
 
 /// How a point in time is written.
 pub(super) const TIME_HINT: &str = "write RFC 3339 with an offset: `2026-11-23T08:00:00Z`";
@@ -73,6 +70,7 @@ fn check_kafka(check: &mut Check<'_>, kafka: &Part<'_>) {
         }
         _ => {}
     }
+    check_partitions(check, kafka);
     let start_at = kafka.get("start_at");
     if let Some(text) = start_at.text().filter(|text| !["earliest", "latest"].contains(text) && !syntax::is_time(text))
     {
@@ -102,6 +100,22 @@ fn refuse_exactly_once(check: &mut Check<'_>, brokers: &Part<'_>) {
     let place = if delivery.given() { delivery } else { brokers.clone() };
     let message = "`delivery: exactly_once` cannot be kept with `brokers: embedded`";
     check.push(place.problem(message, "write `delivery: at_least_once`, or name a real broker"));
+}
+
+/// The embedded broker starts empty, so the run makes the topics; real input topics are somebody else's.
+fn check_partitions(check: &mut Check<'_>, kafka: &Part<'_>) {
+    let (brokers, partitions) = (kafka.get("brokers"), kafka.get("partitions"));
+    match (brokers.text(), partitions.given()) {
+        (Some(EMBEDDED), false) => {
+            let hint = "add `partitions: 4`: the broker starts empty, and the run creates the topics";
+            check.push(brokers.problem("`brokers: embedded` needs `partitions`", hint));
+        }
+        (Some(text), true) if text != EMBEDDED => {
+            let hint = "remove it: the topics have their partitions, and input topics are never created";
+            check.push(partitions.key_problem("`partitions` goes with `brokers: embedded` only", hint));
+        }
+        _ => {}
+    }
 }
 
 /// A topic name that Kafka takes.

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::summary::Summary;
 use super::{AlertPlanError, Comparison, Severity};
 use crate::stages::expression::{Expression, Sandbox, Wanted, closest, forecast_column};
-use crate::vocab::{At, PathStep, YamlPath};
+use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 
 /// One rule, unchecked: the plain form of an entry under `alerts:`.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +70,7 @@ pub struct AlertRule {
     pub(super) severities: Vec<(Severity, Comparison)>,
     summary: Summary,
     forecasts_read: Vec<(usize, usize)>,
-    fingerprint: String,
+    made_with: MadeWith,
 }
 
 /// Checked alert rules, shared by all partitions.
@@ -144,10 +144,9 @@ impl AlertPlan {
         all
     }
 
-    /// Steps that keep state: the name it is written under, and a text that changes whenever the state would mean
-    /// something else.
-    pub fn stateful_steps(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.rules.iter().map(|rule| (rule.step.as_str(), rule.fingerprint.as_str()))
+    /// Steps that keep state, one per rule.
+    pub fn stateful_steps(&self) -> impl Iterator<Item = &MadeWith> {
+        self.rules.iter().map(|rule| &rule.made_with)
     }
 }
 
@@ -204,7 +203,12 @@ impl Check {
             name: settings.name.clone(),
             step: format!("alert.{}", settings.name),
             forecasts_read: read.collect(),
-            fingerprint: format!("measure {} when {when} clear {clear}", measure.text()),
+            // An open alert clears under new limits as it would under the old.
+            made_with: MadeWith {
+                step: format!("alert.{}", settings.name),
+                meaning: measure.text().to_owned(),
+                settings: format!("{settings:?}"),
+            },
             measure,
             when,
             clear,

@@ -16,3 +16,16 @@ pub enum Severity {
     /// Extraordinary threat.
     Extreme,
 }
+
+impl Severity {
+    /// The word in an alert's `severity`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Minor => "minor",
+            Self::Moderate => "moderate",
+            Self::Severe => "severe",
+            Self::Extreme => "extreme",
+        }
+    }
+}

@@ -19,7 +19,7 @@ use super::key::{KeyColumn, KeyKind, key_kind};
 use super::plan::{Scope, Step, Stepped};
 use super::reading_log::ReadingLog;
 use crate::stages::rows::Reason;
-use crate::vocab::{Snapshot, StateError, StateReader, StateWriter, YamlPath, from_block, to_block};
+use crate::vocab::{MadeWith, Snapshot, StateError, StateReader, StateWriter, YamlPath, from_block, to_block};
 
 /// Most readings remembered per partition, about 300 MB of memory; further ones are dead letters. At one reading per
 /// sensor and 30 s, remembered for 10 minutes, that is 400,000 sensors in one partition.
@@ -40,7 +40,7 @@ pub(super) struct DedupePlan {
     series: Vec<(usize, KeyKind)>,
     within_micros: i64,
     /// What the state depends on.
-    pub(super) fingerprint: String,
+    pub(super) made_with: MadeWith,
     /// Index of its state in the cleaner.
     state: usize,
 }
@@ -82,8 +82,9 @@ pub(super) fn plan_dedupe(
         }
     }
     let step = if state == 0 { "clean.dedupe".to_owned() } else { format!("clean.dedupe.{}", state + 1) };
-    let fingerprint = format!("key {key:?} within {within_micros} us");
-    let plan = DedupePlan { step, series, within_micros, fingerprint, state };
+    // What is remembered stays good where it is to be remembered longer or shorter.
+    let made_with = MadeWith { step: step.clone(), meaning: format!("{key:?}"), settings: within_micros.to_string() };
+    let plan = DedupePlan { step, series, within_micros, made_with, state };
     Stepped::Known(Step::Dedupe(plan), std::sync::Arc::clone(scope.schema))
 }
 

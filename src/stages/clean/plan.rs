@@ -12,7 +12,7 @@ use super::range::{Range, plan_range};
 use super::sql::{Sql, plan_sql};
 use super::{CleanPlanError, CleanStep, Limits, Table};
 use crate::stages::expression::{Sandbox, SqlError, closest};
-use crate::vocab::{At, PathStep, YamlPath};
+use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 
 /// What the steps start from.
 #[derive(Debug, Clone)]
@@ -176,10 +176,9 @@ impl CleanPlan {
         &self.input
     }
 
-    /// Steps that keep state: the name it is written under, and a text that changes whenever the state would mean
-    /// something else.
-    pub fn stateful_steps(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.dedupes().map(|step| (step.step.as_str(), step.fingerprint.as_str()))
+    /// Steps that keep state.
+    pub fn stateful_steps(&self) -> impl Iterator<Item = &MadeWith> {
+        self.dedupes().map(|step| &step.made_with)
     }
 
     pub(super) fn steps(&self) -> &[Step] {

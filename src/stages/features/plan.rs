@@ -9,7 +9,7 @@ use super::calendar::DAY_MICROS;
 use super::profile::ProfilePlan;
 use super::settings::{At as When, Fill, Period};
 use crate::stages::expression::closest;
-use crate::vocab::{At, PathStep, YamlPath};
+use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 
 /// One group of feature columns, as the pipeline file has it. Times in microseconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -234,10 +234,20 @@ impl FeaturesPlan {
         &self.columns
     }
 
-    /// A text that changes whenever saved lags and profiles would mean something else.
+    /// What saved lags, profiles and counts of repeats were made with.
     #[must_use]
-    pub fn fingerprint(&self) -> String {
-        format!("{:?} {:?} {:?} {}", self.lags, self.profiles, self.repeats, self.window_micros)
+    pub fn made_with(&self) -> [MadeWith; 3] {
+        let window_micros = self.window_micros;
+        let made_with = |step: &str, meaning: String| MadeWith {
+            step: step.to_owned(),
+            meaning: format!("{meaning} {window_micros}"),
+            settings: String::new(),
+        };
+        [
+            made_with("lags", format!("{:?}", self.lags)),
+            made_with("profile", format!("{:?}", self.profiles)),
+            made_with("repeats", format!("{:?}", self.repeats)),
+        ]
     }
 }
 

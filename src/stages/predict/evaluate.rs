@@ -160,6 +160,19 @@ pub fn merge_totals(totals: &mut Vec<ScoreTotal>, other: &[ScoreTotal]) {
     }
 }
 
+/// How much lower a model's mean absolute error is than a baseline's, as a share of it: 1 is perfect, 0 as good, negative
+/// worse. `None` of the baseline itself, and without errors.
+#[must_use]
+pub fn skill(totals: &[ScoreTotal], total: &ScoreTotal, baseline: &str) -> Option<f64> {
+    let reference = totals.iter().find(|other| {
+        other.model == baseline
+            && other.predictor == total.predictor
+            && other.horizon_micros == total.horizon_micros
+            && total.model != baseline
+    })?;
+    Some(1.0 - total.sums.mae()? / reference.sums.mae()?).filter(|skill| skill.is_finite())
+}
+
 /// A day's sums of one model as a row.
 #[must_use]
 pub fn score_row(predictor: &str, model: &str, horizon_micros: i64, day: i32, sums: &ErrorSums) -> ScoreRow {

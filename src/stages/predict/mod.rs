@@ -25,7 +25,7 @@ pub mod settings;
 mod stage;
 
 pub use error::PredictError;
-pub use evaluate::{ErrorSums, ScoreTotal, merge_totals};
+pub use evaluate::{ErrorSums, ScoreTotal, merge_totals, skill};
 pub use explain::{Contribution, Explanation};
 pub use forecast::{Forecasts, ScoreRow};
 pub use plan::{Horizon, PredictInput, PredictPlan};

@@ -8,7 +8,7 @@ use super::accumulator::Function;
 use super::saved::{KEYS_MAX, OPEN_MAX};
 use super::settings::{AtEnd, Stamps};
 use crate::stages::expression::closest;
-use crate::vocab::{At, PathStep, YamlPath};
+use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 
 /// What the pipeline file says of windows. Times in microseconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -207,11 +207,15 @@ impl WindowPlan {
         self.settings.at_end == AtEnd::Flush
     }
 
-    /// A text that changes whenever saved windows would mean something else.
+    /// What saved windows were made with.
     #[must_use]
-    pub fn fingerprint(&self) -> String {
-        let WindowSettings { size, key, columns, carry, .. } = &self.settings;
-        format!("{size} {} {key:?} {columns:?} {carry:?}", self.stamp_shift())
+    pub fn made_with(&self) -> MadeWith {
+        let WindowSettings { size, key, columns, carry, min_count, expire_after, keys_max, .. } = &self.settings;
+        MadeWith {
+            step: "window".to_owned(),
+            meaning: format!("{size} {} {key:?} {columns:?} {carry:?}", self.stamp_shift()),
+            settings: format!("{min_count} {expire_after} {keys_max}"),
+        }
     }
 
     pub(super) fn settings(&self) -> &WindowSettings {

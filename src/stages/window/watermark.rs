@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WindowPlan;
 use crate::stages::rows::Rows;
-use crate::vocab::{EventTime, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
+use crate::vocab::{EventTime, MadeWith, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
 /// Step name of the state.
 const STEP: &str = "watermark";
@@ -38,6 +38,8 @@ struct Saved {
     newest: Option<EventTime>,
     /// Windows that end at or before this were closed by decision, whatever the watermark says.
     flushed_until: Option<EventTime>,
+    /// The end of the last window that is closed: stays closed where a later plan waits longer or cuts other windows.
+    closed_until: Option<EventTime>,
 }
 
 /// A point in a batch at which windows close.
@@ -84,7 +86,13 @@ impl Watermark {
     #[must_use]
     pub fn new(plan: &WindowPlan) -> Self {
         let plan = Grid { size: plan.size(), stamp_shift: plan.stamp_shift(), max_delay: plan.max_delay() };
-        Self { plan, state: Saved { newest: None, flushed_until: None }, changed: false }
+        Self { plan, state: Saved { newest: None, flushed_until: None, closed_until: None }, changed: false }
+    }
+
+    /// What a saved watermark was made with: event times mean the same under every plan.
+    #[must_use]
+    pub fn made_with(plan: &WindowPlan) -> MadeWith {
+        MadeWith { step: STEP.to_owned(), meaning: String::new(), settings: plan.max_delay().to_string() }
     }
 
     /// Judges the rows of a batch in order, and advances.
@@ -114,6 +122,7 @@ impl Watermark {
             self.state.newest = Some(EventTime(newest));
             self.changed = true;
         }
+        self.keep_closed();
         advance
     }
 
@@ -135,6 +144,7 @@ impl Watermark {
         }
         self.state.flushed_until = Some(EventTime(until));
         self.changed = true;
+        self.keep_closed();
         self.state.flushed_until
     }
 
@@ -146,10 +156,15 @@ impl Watermark {
 
     /// The end of the last window that is closed.
     fn closed_until(&self) -> i64 {
-        let flushed = self.state.flushed_until.map_or(i64::MIN, |time| time.0);
-        self.state
-            .newest
-            .map_or(flushed, |newest| floor(newest.0.saturating_sub(self.plan.max_delay), self.plan.size).max(flushed))
+        let decided = [self.state.flushed_until, self.state.closed_until];
+        let decided = decided.into_iter().flatten().map(|time| time.0).max().unwrap_or(i64::MIN);
+        let Some(newest) = self.state.newest else { return decided };
+        floor(newest.0.saturating_sub(self.plan.max_delay), self.plan.size).max(decided)
+    }
+
+    fn keep_closed(&mut self) {
+        let closed_until = self.closed_until();
+        self.state.closed_until = (closed_until > i64::MIN).then_some(EventTime(closed_until));
     }
 
     /// Writes the state.
@@ -166,6 +181,11 @@ impl Watermark {
     pub fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
         if let Some((block, bytes)) = reader.blocks(STEP).next() {
             self.state = from_block(STEP, block, bytes)?;
+            // Under windows of another size, one that was closed in part is closed.
+            let size = self.plan.size;
+            for until in [&mut self.state.flushed_until, &mut self.state.closed_until].into_iter().flatten() {
+                *until = EventTime(floor(until.0.saturating_add(size - 1), size));
+            }
         }
         Ok(())
     }

@@ -1,0 +1,74 @@
+//! A run's events -> lines for people: what becomes of existing state, the first alert as soon as it is durable, then
+//! how the run gets on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arterial_connectors::source::Until;
+use comfy_table::{Table, presets};
+
+use super::report::Format;
+use crate::observe::{Listener, RunEvent};
+use crate::state::StepDecision;
+
+/// Time between lines of a bounded run, which somebody waits for.
+const EVERY: Duration = Duration::from_secs(1);
+/// Time between lines of a run without end, whose log is kept.
+const EVERY_ENDLESS: Duration = Duration::from_secs(60);
+
+/// Rows since the last line.
+struct Progress {
+    every: Duration,
+    told: Instant,
+    rows: u64,
+    rows_total: u64,
+}
+
+/// A listener that writes the first alert to stdout, or to the log where stdout holds JSON, and progress to the log.
+pub(super) fn listener(until: Until, format: Format) -> Listener {
+    let every = if until == Until::Latest { EVERY } else { EVERY_ENDLESS };
+    let progress = Mutex::new(Progress { every, told: Instant::now(), rows: 0, rows_total: 0 });
+    let shown = Mutex::new(Shown::default());
+    Arc::new(move |event| match event {
+        RunEvent::Changed(decisions) => shown.lock().unwrap_or_else(PoisonError::into_inner).show(decisions),
+        RunEvent::FirstAlert(alert) if format == Format::Text => println!("first alert: {alert}"),
+        RunEvent::FirstAlert(alert) => tracing::info!("first alert: {alert}"),
+        RunEvent::Committed { rows } => {
+            progress.lock().unwrap_or_else(PoisonError::into_inner).add(*rows, Instant::now());
+        }
+    })
+}
+
+impl Progress {
+    /// Counts rows; writes a line where one is due.
+    fn add(&mut self, rows: u64, now: Instant) {
+        self.rows += rows;
+        self.rows_total += rows;
+        let passed = now.duration_since(self.told);
+        if passed < self.every {
+            return;
+        }
+        let rate = self.rows as f64 / passed.as_secs_f64();
+        tracing::info!("{} rows committed, {rate:.0} rows/s", self.rows_total);
+        (self.told, self.rows) = (now, 0);
+    }
+}
+
+/// The table of decisions that was shown last: partitions mostly agree, and one table is enough.
+#[derive(Default)]
+struct Shown(Vec<StepDecision>);
+
+impl Shown {
+    fn show(&mut self, decisions: &[StepDecision]) {
+        if self.0 == decisions {
+            return;
+        }
+        self.0 = decisions.to_vec();
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(["step", "state", "why"]);
+        for decided in decisions {
+            table.add_row([decided.step.clone(), decided.decision.name().to_owned(), decided.why.to_string()]);
+        }
+        eprintln!("the pipeline file changed under existing state:\n{table}\n");
+    }
+}

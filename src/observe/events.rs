@@ -1,0 +1,48 @@
+//! What a run tells while it goes on, as values for one listener. The library prints nothing itself.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::stages::alert::Severity;
+use crate::state::StepDecision;
+use crate::vocab::EventTime;
+
+/// Something that happened and stands, or was decided.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunEvent {
+    /// The pipeline file changed under a partition's state: what becomes of every step's, before the run goes on with it
+    /// or refuses to.
+    Changed(Vec<StepDecision>),
+    /// The first alert that this run opened and knows to be durable: its commit has succeeded.
+    FirstAlert(AlertNotice),
+    /// A worker's commit has succeeded.
+    Committed {
+        /// Rows that it made durable.
+        rows: u64,
+    },
+}
+
+/// An alert in one line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertNotice {
+    /// End of the window at which it opened.
+    pub at: EventTime,
+    /// Values of the window's key, joined by `/`.
+    pub key: String,
+    /// The rule's name.
+    pub rule: String,
+    /// The worst severity whose condition holds; `None` where the rule has none.
+    pub severity: Option<Severity>,
+    /// The rule's summary.
+    pub summary: String,
+}
+
+impl fmt::Display for AlertNotice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = self.severity.map_or("opened", Severity::name);
+        write!(formatter, "{}  {}  {severity}  {}", self.at, self.key, self.summary)
+    }
+}
+
+/// Takes a run's events. Called by workers between two batches: it must be quick and must not fail.
+pub type Listener = Arc<dyn Fn(&RunEvent) + Send + Sync>;

@@ -1,0 +1,103 @@
+//! Prequential scores of the partitions that this process owns -> metrics, added up when they are read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arterial_connectors::position::Partition;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::spec::model::Span;
+use crate::stages::predict::{ScoreTotal, merge_totals, skill};
+
+/// Baselines that every model is compared with.
+const BASELINES: [&str; 2] = ["persistence", "profile"];
+
+/// Which scores.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ScoreLabel {
+    predictor: String,
+    /// As the pipeline file writes it: `15m`.
+    horizon: String,
+    model: String,
+}
+
+/// Which skill.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SkillLabel {
+    predictor: String,
+    horizon: String,
+    model: String,
+    baseline: &'static str,
+}
+
+/// The worker that owns a partition, and the partition's totals as of its last commit.
+type Owned = (String, Vec<ScoreTotal>);
+
+/// Totals of each owned partition.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scores {
+    partitions: Arc<Mutex<BTreeMap<Partition, Owned>>>,
+}
+
+impl Scores {
+    /// What a worker owns as of its last commit. What it no longer owns is forgotten, unless another worker of the
+    /// process has it now.
+    pub(super) fn set(&self, worker: &str, owned: impl Iterator<Item = (Partition, Vec<ScoreTotal>)>) {
+        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        partitions.retain(|_, (owner, _)| owner != worker);
+        partitions.extend(owned.map(|(partition, totals)| (partition, (worker.to_owned(), totals))));
+    }
+
+    /// Totals over all partitions.
+    fn totals(&self) -> Vec<ScoreTotal> {
+        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        partitions.values().fold(Vec::new(), |mut sum, (_, part)| {
+            merge_totals(&mut sum, part);
+            sum
+        })
+    }
+}
+
+fn label(total: &ScoreTotal) -> ScoreLabel {
+    ScoreLabel {
+        predictor: total.predictor.clone(),
+        horizon: Span { micros: total.horizon_micros }.to_string(),
+        model: total.model.clone(),
+    }
+}
+
+impl Collector for Scores {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let totals = self.totals();
+        let labels = ConstCounter::new(0_u64).metric_type();
+        let mut family =
+            encoder.encode_descriptor("predict_labels", "Forecasts scored against a label", None, labels)?;
+        for total in &totals {
+            ConstCounter::new(total.sums.count).encode(family.encode_family(&label(total))?)?;
+        }
+        let gauge = ConstGauge::new(0.0).metric_type();
+        let help = "Mean absolute error, in the target's unit";
+        let mut family = encoder.encode_descriptor("predict_mae", help, None, gauge)?;
+        for (total, mae) in totals.iter().filter_map(|total| Some((total, total.sums.mae()?))) {
+            ConstGauge::new(mae).encode(family.encode_family(&label(total))?)?;
+        }
+        let help = "Root mean squared error, in the target's unit";
+        let mut family = encoder.encode_descriptor("predict_rmse", help, None, gauge)?;
+        for (total, rmse) in totals.iter().filter_map(|total| Some((total, total.sums.rmse()?))) {
+            ConstGauge::new(rmse).encode(family.encode_family(&label(total))?)?;
+        }
+        let help = "How much lower the mean absolute error is than the baseline's: 1 is perfect, 0 as good";
+        let mut family = encoder.encode_descriptor("predict_skill_ratio", help, None, gauge)?;
+        for (total, baseline) in totals.iter().flat_map(|total| BASELINES.map(|baseline| (total, baseline))) {
+            let Some(skill) = skill(&totals, total, baseline) else { continue };
+            let ScoreLabel { predictor, horizon, model } = label(total);
+            let label = SkillLabel { predictor, horizon, model, baseline };
+            ConstGauge::new(skill).encode(family.encode_family(&label)?)?;
+        }
+        Ok(())
+    }
+}
