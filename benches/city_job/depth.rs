@@ -86,7 +86,7 @@ impl Chain {
 
 /// Reads the plan's topic to its end.
 pub(crate) fn read(plan: &Arc<PipelinePlan>, depth: Depth) -> Result<(Cost, Counts)> {
-    let mut source = Wiring::new(plan).source("bench", Until::Latest)?;
+    let mut source = Wiring::new(plan)?.source("bench", Until::Latest)?;
     let mut chains: BTreeMap<Partition, Chain> = BTreeMap::new();
     let (mut meter, mut counts, mut ended) = (Meter::default(), Counts::default(), 0);
     while chains.is_empty() || ended < chains.len() {

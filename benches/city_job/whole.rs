@@ -25,7 +25,7 @@ pub(crate) enum Outputs {
 /// Runs the pipeline over its topic to the end: from the first row read to the last commit.
 pub(crate) fn run(plan: &Arc<PipelinePlan>, outputs: Outputs) -> Result<(Cost, RunSummary)> {
     let meter = SharedMeter::default();
-    let connect = Arc::new(Metered { wiring: Wiring::new(plan), outputs, meter: Arc::clone(&meter) });
+    let connect = Arc::new(Metered { wiring: Wiring::new(plan)?, outputs, meter: Arc::clone(&meter) });
     let options = RunOptions { until: Until::Latest, ..RunOptions::default() };
     let pipeline = Pipeline::new(Arc::clone(plan), connect, options);
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -96,6 +96,10 @@ impl Source for MeteredSource {
 
     fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError> {
         self.inner.partition_counts()
+    }
+
+    fn others_finished(&mut self) -> Result<bool, SourceError> {
+        self.inner.others_finished()
     }
 
     fn group_metadata(&self) -> Option<GroupMetadata> {

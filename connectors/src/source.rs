@@ -149,6 +149,16 @@ pub trait Source: Send {
     /// [`SourceError::TopicMissing`], or as [`Source::poll`].
     fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError>;
 
+    /// Whether every partition that this reader does not own was read by others up to the end it had when first looked
+    /// at, and committed. A bounded run is over only then: a member that died holds its partitions until the group
+    /// notices, and its rows are still to be read. A source without groups owns everything.
+    ///
+    /// # Errors
+    /// As [`Source::poll`].
+    fn others_finished(&mut self) -> Result<bool, SourceError> {
+        Ok(true)
+    }
+
     /// What a transactional ledger needs to commit offsets for this member; `None` where a source has no
     /// groups. Ask afresh before every commit.
     fn group_metadata(&self) -> Option<GroupMetadata>;

@@ -56,6 +56,8 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
         plan.source.simulate = None;
         plan.source.file = Some(FileSourceSpec { path, partitions: args.partitions });
     }
+    // An evaluation commits nowhere that a second worker could see.
+    plan.runtime.workers = 1;
     let plan = Arc::new(plan);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let options = RunOptions { until: Until::Latest, ..RunOptions::default() };

@@ -130,7 +130,9 @@ impl Worker {
         self.teller.rewind();
         self.summary.rewinds += 1;
         let owned: Vec<Partition> = self.shards.keys().copied().collect();
-        self.drop_shards(&owned);
+        // Wound back, none of them is ahead of the others any more.
+        let paused = self.drop_shards(&owned);
+        self.source.resume(&paused)?;
         self.adopt(&owned)
     }
 
@@ -170,13 +172,14 @@ impl Worker {
         }
     }
 
-    pub(super) fn drop_shards(&mut self, partitions: &[Partition]) {
+    /// Forgets partitions; returns those of them that the source still holds paused.
+    pub(super) fn drop_shards(&mut self, partitions: &[Partition]) -> Vec<Partition> {
         for partition in partitions {
             self.shards.remove(partition);
             self.ended.remove(partition);
             self.last_row_micros.remove(partition);
         }
-        self.drift.forget(partitions);
+        self.drift.forget(partitions)
     }
 
     fn back_off(&mut self) {

@@ -52,8 +52,8 @@ impl Drift {
         change
     }
 
-    /// Forgets partitions that are gone.
-    pub(crate) fn forget(&mut self, partitions: &[Partition]) {
-        self.paused.retain(|partition| !partitions.contains(partition));
+    /// Forgets partitions that are gone or start anew; returns those of them that the source still holds paused.
+    pub(crate) fn forget(&mut self, partitions: &[Partition]) -> Vec<Partition> {
+        self.paused.extract_if(.., |partition| partitions.contains(partition)).collect()
     }
 }

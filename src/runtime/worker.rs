@@ -106,10 +106,23 @@ impl Worker {
                 self.turn()?;
             }
             self.commit()?;
-            // A last commit that did not succeed has wound the partitions back: they are not finished any more.
-            if self.stopped() || self.finished() {
+            // A last commit that did not succeed has wound the partitions back: they are not finished any more. Nor is
+            // the run while a member that died holds partitions that nobody has read to their end.
+            if self.stopped() || (self.finished() && self.others_finished()?) {
                 return Ok(());
             }
+            self.turn()?;
+        }
+    }
+
+    fn others_finished(&mut self) -> Result<bool, PipelineError> {
+        match self.source.others_finished() {
+            Ok(finished) => Ok(finished),
+            Err(error) if error.transient() => {
+                tracing::warn!(%error, "cannot see yet whether the other partitions are read");
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 

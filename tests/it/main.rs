@@ -39,6 +39,7 @@ mod kafka_settings;
 #[cfg(feature = "kafka")]
 mod kafka_source;
 mod memory;
+mod pipeline_properties;
 mod plan_version;
 mod predict;
 mod predict_plan;

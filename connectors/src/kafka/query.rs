@@ -77,6 +77,24 @@ pub(super) fn watermarks<C: ConsumerContext>(
     insist(ANSWER_TIMEOUT, |timeout| consumer.fetch_watermarks(topic, partition, timeout))
 }
 
+/// What the consumer's group has committed of these partitions, in their order; `None` where nothing.
+pub(super) fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partitions: impl Iterator<Item = i32>,
+) -> KafkaResult<Vec<Option<i64>>> {
+    let mut question = TopicPartitionList::new();
+    partitions.for_each(|partition| {
+        question.add_partition(topic, partition);
+    });
+    if question.count() == 0 {
+        return Ok(Vec::new());
+    }
+    let answer = insist(ANSWER_TIMEOUT, |timeout| consumer.committed_offsets(question.clone(), timeout))?;
+    let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+    Ok(answer.elements().iter().map(|element| offset(element.offset())).collect())
+}
+
 /// The first offset whose timestamp is at or after `ts_ms`; `None` where every record is older.
 pub(super) fn offset_of_time<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,

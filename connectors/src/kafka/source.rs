@@ -266,6 +266,10 @@ impl Source for KafkaSource {
         Ok(counts)
     }
 
+    fn others_finished(&mut self) -> Result<bool, SourceError> {
+        self.others_committed()
+    }
+
     fn group_metadata(&self) -> Option<GroupMetadata> {
         let consumer = self.consumer.as_ref()?;
         let metadata = Arc::new(consumer.group_metadata()?);

@@ -13,7 +13,7 @@ use super::reader::Trouble;
 use super::source::{KafkaSource, SourceConsumer};
 use crate::position::Partition;
 use crate::source::OnGap;
-use crate::source::{SourceError, SourceEvent, StartAt};
+use crate::source::{Source, SourceError, SourceEvent, StartAt};
 
 impl KafkaSource {
     /// Deals with what keeps a partition from being read on.
@@ -141,5 +141,29 @@ impl KafkaSource {
                 }
             }
         }
+    }
+
+    /// Whether the group has committed every partition that others own up to its end.
+    pub(super) fn others_committed(&mut self) -> Result<bool, SourceError> {
+        let counts = self.partition_counts()?;
+        let consumer = Arc::clone(self.consumer()?);
+        for (index, (topic, count)) in self.topics.clone().iter().zip(counts).enumerate() {
+            // Topics are few and partitions fewer than 2^31: librdkafka counts them so.
+            let partitions = (0..count as i32).map(|number| Partition { topic: index as u16, number });
+            let others: Vec<Partition> = partitions.filter(|one| !self.readers.contains_key(one)).collect();
+            let committed = query::committed(&consumer, topic, others.iter().map(|one| one.number))
+                .map_err(|error| self.client_error("asking for committed offsets", &error))?;
+            for (partition, committed) in others.into_iter().zip(committed) {
+                let (low, high) = query::watermarks(&consumer, topic, partition.number)
+                    .map_err(|error| self.client_error("asking for the offsets kept", &error))?;
+                let end = *self.ends.entry(partition).or_insert(high);
+                // Whoever starts at the end has nothing to commit before the first row arrives.
+                let start = if self.config.start_at == StartAt::Earliest { low } else { end };
+                if committed.unwrap_or(start) < end {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 }
