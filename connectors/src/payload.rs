@@ -32,6 +32,23 @@ impl Payload {
         self.len() == 0
     }
 
+    /// The rows below an offset, and the others.
+    #[must_use]
+    pub fn split_at(self, offset: i64) -> (Self, Self) {
+        match self {
+            Self::Raw(rows) => {
+                let middle = rows.offsets.partition_point(|one| *one < offset);
+                (Self::Raw(rows.range(0..middle)), Self::Raw(rows.range(middle..rows.len())))
+            }
+            Self::Typed { rows, first_offset } => {
+                let middle = usize::try_from(offset.saturating_sub(first_offset)).unwrap_or(0).min(rows.num_rows());
+                let after = rows.slice(middle, rows.num_rows() - middle);
+                let before = Self::Typed { rows: rows.slice(0, middle), first_offset };
+                (before, Self::Typed { rows: after, first_offset: first_offset + middle as i64 })
+            }
+        }
+    }
+
     /// Offset of row `index`.
     #[must_use]
     pub fn offset(&self, index: usize) -> i64 {
@@ -157,6 +174,17 @@ impl RawRows {
     pub fn value(&self, index: usize) -> Option<&[u8]> {
         let span = self.spans[index];
         span.has_value.then(|| &self.bytes[span.key_end..span.value_end])
+    }
+
+    /// A copy of some of the records.
+    fn range(&self, rows: std::ops::Range<usize>) -> Self {
+        let mut copy = Self::with_capacity(rows.len(), 0);
+        for index in rows {
+            let row = self.row(index);
+            copy.push(row.offset, row.broker_ts_ms, row.key, row.value);
+            copy.set_headers(row.headers.to_vec());
+        }
+        copy
     }
 
     /// Forgets the records and keeps the memory.

@@ -45,6 +45,17 @@ pub struct SourceBatch {
     pub skipped: u64,
 }
 
+impl SourceBatch {
+    /// The rows below an offset, and the others.
+    #[must_use]
+    pub fn split_at(self, offset: i64) -> (Self, Self) {
+        let (partition, next_offset, skipped) = (self.partition, self.next_offset, self.skipped);
+        let (before, after) = self.payload.split_at(offset);
+        let before = Self { partition, payload: before, next_offset: offset.min(next_offset), skipped };
+        (before, Self { partition, payload: after, next_offset, skipped: 0 })
+    }
+}
+
 /// Where to start a partition that has no committed position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartAt {

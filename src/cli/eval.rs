@@ -21,7 +21,8 @@ use crate::vocab::EventTime;
     arterial eval pipelines/loops-metr-la.yaml\n  \
     arterial eval --from 2014-09-18T20:45:00+02:00 --file traffic.parquet pipelines/congestion-aarhus.yaml\n\n\
     Every forecast is scored before its label is learned. Models start from nothing; the pipeline's own state, offsets \
-    and outputs are not touched.")]
+    and outputs are not touched. From a topic, windows that the pipeline's runs closed by the clock (an idle partition, a \
+    bounded run's end) are closed at the same rows, as its control topic says.")]
 pub struct EvalArgs {
     /// The pipeline file.
     pub pipeline: PathBuf,
@@ -60,8 +61,10 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     plan.runtime.workers = 1;
     let plan = Arc::new(plan);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let options = RunOptions { until: Until::Latest, ..RunOptions::default() };
     let connection = Arc::new(Wiring::detached(&plan));
+    // What the wall clock decided in the pipeline's own runs is read, so that the scores are theirs.
+    let decisions = Some(Arc::new(connection.control_log()?));
+    let options = RunOptions { until: Until::Latest, decisions, ..RunOptions::default() };
     let summary = runtime.block_on(Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()))?;
     print_summary(&plan, &summary, args.format)
 }

@@ -1,6 +1,10 @@
 //! Decisions that depend on the wall clock or on the end of a bounded run, as records: the control log. They ride in
 //! the same transaction as what they caused, so that a replay can read them instead of taking them again.
 
+use std::collections::BTreeMap;
+
+use arterial_connectors::position::Partition;
+use arterial_connectors::source::SourceBatch;
 use serde::{Deserialize, Serialize};
 
 use crate::vocab::EventTime;
@@ -30,4 +34,56 @@ pub struct ControlRecord {
     pub flushed_until: EventTime,
     /// When it was decided by the wall clock, microseconds since 1970 UTC.
     pub decided_at: i64,
+}
+
+/// The decisions of an earlier run, to be read instead of taken again.
+#[derive(Debug, Clone, Default)]
+pub struct ControlLog {
+    decisions: BTreeMap<Partition, Vec<ControlRecord>>,
+}
+
+impl ControlLog {
+    /// A log of these records, in whatever order.
+    #[must_use]
+    pub fn new(records: impl IntoIterator<Item = ControlRecord>) -> Self {
+        let mut log = Self::default();
+        for record in records {
+            let partition = Partition { topic: record.topic, number: record.partition };
+            log.decisions.entry(partition).or_default().push(record);
+        }
+        for decisions in log.decisions.values_mut() {
+            decisions.sort_by_key(|decision| (decision.next_offset, decision.flushed_until));
+        }
+        log
+    }
+
+    /// Number of decisions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.decisions.values().map(Vec::len).sum()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.decisions.is_empty()
+    }
+
+    /// Cuts a batch at the decisions that fall into it: each piece is followed by the decision at its end, if any.
+    /// `position`: where the partition stands. A decision at or before it was followed already.
+    pub(super) fn cut(&self, position: i64, mut batch: SourceBatch) -> Vec<(SourceBatch, Option<&ControlRecord>)> {
+        let mut pieces = Vec::new();
+        for decision in self.decisions.get(&batch.partition).into_iter().flatten() {
+            if decision.next_offset <= position || decision.next_offset > batch.next_offset {
+                continue;
+            }
+            let (before, after) = batch.split_at(decision.next_offset);
+            pieces.push((before, Some(decision)));
+            batch = after;
+        }
+        if !batch.payload.is_empty() || pieces.is_empty() {
+            pieces.push((batch, None));
+        }
+        pieces
+    }
 }

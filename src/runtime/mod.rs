@@ -20,7 +20,7 @@ mod wiring;
 mod worker;
 
 pub use clock::SystemClock;
-pub use control::{ControlRecord, FlushReason};
+pub use control::{ControlLog, ControlRecord, FlushReason};
 pub use dry_run::{DryRow, DryRun, dry_run};
 pub use error::PipelineError;
 pub use pipeline::{Connect, Pipeline, RunOptions};

@@ -13,6 +13,7 @@ use arterial_connectors::source::{Source, SourceError, Until};
 use tokio::sync::mpsc;
 
 use super::clock::SystemClock;
+use super::control::ControlLog;
 use super::error::PipelineError;
 use super::summary::{RunSummary, WorkerSummary};
 use super::teller::Teller;
@@ -47,6 +48,9 @@ pub struct RunOptions {
     pub metrics: Arc<Metrics>,
     /// Who is told what happens; nobody unless given.
     pub listener: Listener,
+    /// The control log of an earlier run over the same topics: what the wall clock decided then is done again where it
+    /// was done, and nothing is decided anew but the end of a bounded run.
+    pub decisions: Option<Arc<ControlLog>>,
 }
 
 impl Default for RunOptions {
@@ -56,6 +60,7 @@ impl Default for RunOptions {
             clock: Arc::new(SystemClock),
             metrics: Arc::new(Metrics::default()),
             listener: Arc::new(|_| {}),
+            decisions: None,
         }
     }
 }
@@ -198,8 +203,8 @@ fn run_worker(
     };
     let metrics = options.metrics.worker(slot);
     let teller = Teller::new(options.listener, Arc::clone(shared));
-    let (clock, until) = (options.clock, options.until);
-    let parts = WorkerParts { source, ledger, clock, shared: Arc::clone(shared), metrics, teller, until };
+    let (clock, until, decisions) = (options.clock, options.until, options.decisions);
+    let parts = WorkerParts { source, ledger, clock, shared: Arc::clone(shared), metrics, teller, until, decisions };
     Worker::new(plan, parts).run()
 }
 

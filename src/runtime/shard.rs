@@ -149,27 +149,41 @@ impl Shard {
         decided_at: i64,
         records: &mut Records,
     ) -> Result<BatchReport, PipelineError> {
+        let Some(flushed_until) = self.watermark.flush() else { return Ok(BatchReport::default()) };
+        let decision = ControlRecord {
+            reason,
+            topic: self.partition.topic,
+            partition: self.partition.number,
+            next_offset: self.position().map_or(0, |position| position.next_offset),
+            flushed_until,
+            decided_at,
+        };
+        self.close_by(&decision, records)
+    }
+
+    /// Closes the windows that an earlier run has decided to close here.
+    pub(super) fn follow(
+        &mut self,
+        decision: &ControlRecord,
+        records: &mut Records,
+    ) -> Result<BatchReport, PipelineError> {
+        match self.watermark.flush_to(decision.flushed_until) {
+            Some(_) => self.close_by(decision, records),
+            None => Ok(BatchReport::default()),
+        }
+    }
+
+    fn close_by(&mut self, decision: &ControlRecord, records: &mut Records) -> Result<BatchReport, PipelineError> {
         let mut report = BatchReport::default();
-        let Some(flushed_until) = self.watermark.flush() else { return Ok(report) };
         let (models, outputs) = (&mut self.models, &mut self.outputs);
         let mut closing = Ok(());
-        self.windows.close_until(flushed_until, &mut |keys, window| {
+        self.windows.close_until(decision.flushed_until, &mut |keys, window| {
             if closing.is_ok() {
                 closing = models.close(keys, window, (outputs, &mut self.trace), &mut report, records);
             }
         });
         closing?;
-        self.outputs.control(
-            &ControlRecord {
-                reason,
-                topic: self.partition.topic,
-                partition: self.partition.number,
-                next_offset: self.progress.next_offset.unwrap_or(0),
-                flushed_until,
-                decided_at,
-            },
-            records,
-        );
+        self.outputs.control(decision, records);
         self.count(&report);
         Ok(report)
     }

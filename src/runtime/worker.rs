@@ -13,7 +13,7 @@ use arterial_connectors::ledger::{Ledger, Records};
 use arterial_connectors::position::Partition;
 use arterial_connectors::source::{Source, SourceBatch, SourceEvent, Until};
 
-use super::control::FlushReason;
+use super::control::{ControlLog, ControlRecord, FlushReason};
 use super::drift::Drift;
 use super::error::PipelineError;
 use super::pace::CommitPace;
@@ -37,6 +37,7 @@ pub(crate) struct WorkerParts {
     pub(crate) metrics: WorkerMetrics,
     pub(crate) teller: Teller,
     pub(crate) until: Until,
+    pub(crate) decisions: Option<Arc<ControlLog>>,
 }
 
 /// A worker at work.
@@ -49,6 +50,8 @@ pub(crate) struct Worker {
     pub(super) metrics: WorkerMetrics,
     pub(super) teller: Teller,
     pub(super) until: Until,
+    /// Decisions of an earlier run, which this one follows instead of taking its own.
+    pub(super) decisions: Option<Arc<ControlLog>>,
     pub(super) shards: BTreeMap<Partition, Shard>,
     pub(super) ended: BTreeSet<Partition>,
     pub(super) last_row_micros: BTreeMap<Partition, i64>,
@@ -66,7 +69,7 @@ impl Worker {
         let pace =
             CommitPace::new(runtime.commit_every, runtime.commit_every_max, runtime.commit_rows_max, Instant::now());
         let drift = Drift::new(plan.event_time.max_drift_micros);
-        let WorkerParts { source, ledger, clock, shared, metrics, teller, until } = parts;
+        let WorkerParts { source, ledger, clock, shared, metrics, teller, until, decisions } = parts;
         Self {
             plan,
             source,
@@ -76,6 +79,7 @@ impl Worker {
             metrics,
             teller,
             until,
+            decisions,
             shards: BTreeMap::new(),
             ended: BTreeSet::new(),
             last_row_micros: BTreeMap::new(),
@@ -160,7 +164,7 @@ impl Worker {
                 self.commit()?;
                 self.adopt(&partitions)
             }
-            SourceEvent::Batch(batch) => self.process(&batch),
+            SourceEvent::Batch(batch) => self.process(batch),
             SourceEvent::Revoked(partitions) => {
                 tracing::info!(?partitions, "partitions revoked");
                 self.commit()?;
@@ -179,19 +183,47 @@ impl Worker {
         }
     }
 
-    fn process(&mut self, batch: &SourceBatch) -> Result<(), PipelineError> {
-        let now_micros = self.clock.now_micros();
-        let Some(shard) = self.shards.get_mut(&batch.partition) else {
+    fn process(&mut self, batch: SourceBatch) -> Result<(), PipelineError> {
+        let partition = batch.partition;
+        let Some(shard) = self.shards.get(&partition) else {
             // A batch read just before its partition was dropped: its rows belong to the next owner.
             return Ok(());
         };
-        self.last_row_micros.insert(batch.partition, now_micros);
+        self.last_row_micros.insert(partition, self.clock.now_micros());
+        let Some(decisions) = self.decisions.clone() else { return self.process_rows(&batch) };
+        let position = shard.position().map_or(i64::MIN, |position| position.next_offset);
+        let rewinds = self.summary.rewinds;
+        for (piece, decision) in decisions.cut(position, batch) {
+            self.process_rows(&piece)?;
+            // Wound back to the last commit, the source delivers the rest anew.
+            if self.summary.rewinds == rewinds
+                && let Some(decision) = decision
+            {
+                self.follow(partition, decision)?;
+            }
+            if self.summary.rewinds > rewinds {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn process_rows(&mut self, batch: &SourceBatch) -> Result<(), PipelineError> {
+        let Some(shard) = self.shards.get_mut(&batch.partition) else { return Ok(()) };
         let mut report = shard.process(batch, &mut self.records)?;
         self.pace.add_rows(report.rows);
         self.metrics.batch(&report);
         self.teller.note(&mut report);
         self.append()?;
         self.mind_drift()
+    }
+
+    fn follow(&mut self, partition: Partition, decision: &ControlRecord) -> Result<(), PipelineError> {
+        let Some(shard) = self.shards.get_mut(&partition) else { return Ok(()) };
+        let mut report = shard.follow(decision, &mut self.records)?;
+        self.metrics.batch(&report);
+        self.teller.note(&mut report);
+        self.append()
     }
 
     fn end(&mut self, partition: Partition) -> Result<(), PipelineError> {
@@ -214,7 +246,8 @@ impl Worker {
 
     /// A partition that has been silent for `idle_after` while the broker answers has its windows closed.
     fn close_quiet_partitions(&mut self) -> Result<(), PipelineError> {
-        let Some(idle_after_micros) = self.plan.event_time.idle_after_micros else { return Ok(()) };
+        let idle_after_micros = self.plan.event_time.idle_after_micros.filter(|_| self.decisions.is_none());
+        let Some(idle_after_micros) = idle_after_micros else { return Ok(()) };
         let now_micros = self.clock.now_micros();
         if self.source.connected().is_err() {
             // Silence of the broker says nothing about the sensors: start counting anew.

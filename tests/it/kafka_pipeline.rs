@@ -15,12 +15,22 @@ use crate::broker;
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 
-/// Fills a topic of 4 partitions with half a day of a simulated corridor; returns the number of records.
+/// Fills a topic of 4 partitions with some hours of a simulated corridor; returns the number of records.
 fn fill(topic: &str, hours: i64) -> u64 {
-    let config =
-        SimulateConfig { detectors: 40, length_micros: Some(hours * HOUR_MICROS), ..SimulateConfig::default() };
     let create = CreateTopic { partitions: 4, replication: None, config: [].into() };
     ensure_topic(&broker::connection(), topic, Some(&create)).expect("a topic");
+    write(topic, 0..hours)
+}
+
+/// Appends the corridor's readings of these hours.
+fn write(topic: &str, hours: std::ops::Range<i64>) -> u64 {
+    let default = SimulateConfig::default();
+    let config = SimulateConfig {
+        detectors: 40,
+        start_micros: default.start_micros + hours.start * HOUR_MICROS,
+        length_micros: Some((hours.end - hours.start) * HOUR_MICROS),
+        ..default
+    };
     let mut writer = KafkaWriter::open(&broker::connection(), topic).expect("a writer");
     let mut count = 0;
     for reading in Readings::new(&config).expect("a corridor") {
@@ -184,6 +194,27 @@ fn killed_again_and_again_it_writes_what_an_undisturbed_run_writes() {
     let (expected, got) = (committed(&format!("{calm}-alerts")), committed(&format!("{shaken}-alerts")));
     assert_eq!(anonymous(got), anonymous(expected));
     assert_eq!(committed(&format!("{shaken}-dlq")).len(), committed(&format!("{calm}-dlq")).len());
+}
+
+#[test]
+fn an_evaluation_follows_the_control_log_of_the_runs_before_it() {
+    let (topic, name) = (broker::unique("readings"), broker::unique("decided"));
+    fill(&topic, 5);
+    let path = pipeline(&name, &topic, "workers: 1");
+    finish(start(&path));
+    // From the same instant on: the readings at the first run's end come again, now late, not duplicate.
+    write(&topic, 4..9);
+    let ran = finish(start(&path));
+    assert!(ran["rows"]["late"].as_u64() > Some(0), "the first run's end closed no window early: {ran}");
+    let evaluated = Command::new(env!("CARGO_BIN_EXE_arterial"))
+        .args(["eval", "--format", "json"])
+        .arg(&path)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("the binary runs");
+    let evaluated: Value = serde_json::from_slice(&evaluated.stdout).expect("a summary");
+    assert_eq!(evaluated["rows"], ran["rows"]);
+    assert_eq!(evaluated["state_digest"], ran["state_digest"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use arterial::runtime::{Connect, Pipeline, RunOptions};
+use arterial::runtime::{Connect, ControlLog, ControlRecord, Pipeline, RunOptions};
 use arterial::spec::{PipelineFile, PipelinePlan, Registry};
 use arterial_connectors::ledger::{Ledger, LedgerError};
 use arterial_connectors::memory::{
@@ -134,16 +134,24 @@ fn readings() -> &'static [(Vec<u8>, Vec<u8>)] {
     })
 }
 
-fn run(way: Way) -> Outcome {
+fn broker() -> MemoryBroker {
     let broker = MemoryBroker::new();
     broker.create_topic(TOPIC, PARTITIONS).expect("a topic");
     SINKS.iter().for_each(|sink| broker.create_topic(sink, 2).expect("a topic"));
-    for (key, value) in readings() {
+    broker
+}
+
+fn send(broker: &MemoryBroker, rows: &[(Vec<u8>, Vec<u8>)]) {
+    for (key, value) in rows {
         broker.send(TOPIC, MemoryRecord::new(key.clone(), value.clone())).expect("sent");
     }
+}
+
+/// Runs up to the present end of the topic.
+fn run_on(broker: &MemoryBroker, way: Way, decisions: Option<ControlLog>) -> Outcome {
     let plan = plan(way.commit_rows);
     let connect = Arc::new(InMemory { broker: broker.clone(), way });
-    let options = RunOptions { until: Until::Latest, ..RunOptions::default() };
+    let options = RunOptions { until: Until::Latest, decisions: decisions.map(Arc::new), ..RunOptions::default() };
     let pipeline = Pipeline::new(plan, connect, options).run(std::future::pending());
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let summary = runtime.block_on(pipeline).expect("the pipeline runs to its end");
@@ -153,8 +161,14 @@ fn run(way: Way) -> Outcome {
         digest: summary.digest().to_string(),
         rows: format!("{rows:?}"),
         windows: summary.windows(),
-        outputs: outputs(&broker),
+        outputs: outputs(broker),
     }
+}
+
+fn run(way: Way) -> Outcome {
+    let broker = broker();
+    send(&broker, readings());
+    run_on(&broker, way, None)
 }
 
 fn outputs(broker: &MemoryBroker) -> BTreeMap<(String, String), Vec<(String, String)>> {
@@ -172,7 +186,11 @@ fn outputs(broker: &MemoryBroker) -> BTreeMap<(String, String), Vec<(String, Str
 /// Nothing special: large batches, few commits, nothing goes wrong.
 fn undisturbed() -> &'static Outcome {
     static OUTCOME: OnceLock<Outcome> = OnceLock::new();
-    OUTCOME.get_or_init(|| run(Way { batching: Batching::in_turn(1024), commit_rows: 4_000_000, faults: Vec::new() }))
+    OUTCOME.get_or_init(|| run(calm()))
+}
+
+fn calm() -> Way {
+    Way { batching: Batching::in_turn(1024), commit_rows: 4_000_000, faults: Vec::new() }
 }
 
 #[test]
@@ -181,6 +199,52 @@ fn the_rows_reach_every_stage_and_every_sink() {
     for sink in SINKS.into_iter().filter(|sink| *sink != "control") {
         let records: usize = outcome.outputs.iter().filter(|((of, _), _)| of == sink).map(|(_, rows)| rows.len()).sum();
         assert!(records > 0, "nothing was written to `{sink}`: the property would hold for no reason");
+    }
+}
+
+/// Two bounded runs, one after the other over a topic that grows: the end of the first has closed windows early. The
+/// broker, and what the second run leaves.
+fn interrupted() -> &'static (Outcome, ControlLog) {
+    static OUTCOME: OnceLock<(Outcome, ControlLog)> = OnceLock::new();
+    OUTCOME.get_or_init(|| {
+        let broker = broker();
+        let (first, second) = readings().split_at(readings().len() / 2);
+        send(&broker, first);
+        run_on(&broker, calm(), None);
+        send(&broker, second);
+        let outcome = run_on(&broker, calm(), None);
+        let records = broker.committed_records("control").expect("a topic");
+        let read = |value: Option<Vec<u8>>| serde_json::from_slice::<ControlRecord>(&value.unwrap_or_default());
+        let log = ControlLog::new(records.into_iter().map(|record| read(record.value).expect("a decision")));
+        (outcome, log)
+    })
+}
+
+#[test]
+fn the_end_of_an_earlier_run_is_seen_in_the_outputs() {
+    let (outcome, log) = interrupted();
+    assert!(log.len() >= PARTITIONS as usize, "each partition's first end is a decision");
+    assert_ne!(outcome, undisturbed(), "rows after the first end that belong before it are late");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_replay_follows_the_control_log_wherever_batches_are_cut(
+        seed in any::<u64>(),
+        rows_max in 2..3_000_usize,
+        commit_rows in 20..3_000_u64,
+        faults in prop::collection::vec((1..30_u64, 0..6_u8), 0..4),
+    ) {
+        let (due, log) = interrupted();
+        let broker = broker();
+        send(&broker, readings());
+        let way = Way { batching: Batching::seeded(seed, rows_max), commit_rows, faults };
+        let found = run_on(&broker, way, Some(log.clone()));
+        prop_assert_eq!(&found.rows, &due.rows);
+        prop_assert_eq!(&found.digest, &due.digest);
+        prop_assert!(found.outputs == due.outputs, "the outputs differ");
     }
 }
 

@@ -1,6 +1,9 @@
 //! A plan -> the two ends of its pipeline, source first. Nothing is opened before a worker asks, except the embedded
 //! broker, which others want to fill before.
 
+#[cfg(feature = "kafka")]
+mod kafka;
+
 use std::sync::Arc;
 
 use arterial_connectors::file::{FileSource, FileSourceConfig};
@@ -10,8 +13,8 @@ use arterial_connectors::simulate::{SimulateConfig, SimulateSource};
 use arterial_connectors::source::{Source, SourceError, Until};
 use chrono::DateTime;
 
-use super::clock::SystemClock;
-use super::pipeline::Connect;
+use crate::runtime::clock::SystemClock;
+use crate::runtime::pipeline::Connect;
 use crate::spec::PipelinePlan;
 use crate::spec::model::{FileSourceSpec, SimulateSpec};
 use crate::vocab::Clock;
@@ -111,6 +114,14 @@ impl Connect for Wiring {
 
 #[cfg(not(feature = "kafka"))]
 impl Wiring {
+    /// As with the feature `kafka`: there is no control log without a topic.
+    ///
+    /// # Errors
+    /// None.
+    pub fn control_log(&self) -> Result<crate::runtime::control::ControlLog, SourceError> {
+        Ok(crate::runtime::control::ControlLog::default())
+    }
+
     fn kafka_source(&self, _: Until) -> Result<Box<dyn Source>, SourceError> {
         let reason = "this program was built without the feature `kafka`".to_owned();
         Err(SourceError::Config { what: "sources".to_owned(), reason })
@@ -119,124 +130,6 @@ impl Wiring {
     fn kafka_ledger(&self, _: &str, _: &[u32]) -> Result<Box<dyn Ledger>, LedgerError> {
         let reason = "this program was built without the feature `kafka`".to_owned();
         Err(LedgerError::Topic { topic: "sinks".to_owned(), reason })
-    }
-}
-
-#[cfg(feature = "kafka")]
-mod kafka {
-    //! The Kafka half of the wiring.
-
-    use arterial_connectors::kafka::{
-        Brokers, CreateTopic, EmbeddedBroker, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource,
-        KafkaSourceConfig, Properties, SinkTopic, StateTopic,
-    };
-    use arterial_connectors::ledger::{Ledger, LedgerError};
-    use arterial_connectors::source::{OnGap, Source, SourceError, StartAt, Until};
-    use chrono::DateTime;
-
-    use super::Wiring;
-    use crate::spec::PipelinePlan;
-    use crate::spec::model::{CreateSpec, Delivery, KafkaSourceSpec};
-
-    impl Wiring {
-        fn kafka(&self) -> Result<&KafkaSourceSpec, SourceError> {
-            self.plan.source.kafka.as_ref().ok_or_else(|| SourceError::Config {
-                what: "sources".to_owned(),
-                reason: "names neither `kafka` nor `file` nor `simulate`".to_owned(),
-            })
-        }
-
-        pub(super) fn kafka_source(&self, until: Until) -> Result<Box<dyn Source>, SourceError> {
-            let kafka = self.kafka()?;
-            let group = if self.in_memory {
-                // An evaluation must not touch the offsets of the pipeline that runs.
-                format!("{}.evaluation-{}", self.group(), std::process::id())
-            } else {
-                self.group()
-            };
-            let config = KafkaSourceConfig {
-                connection: self.connection(kafka)?,
-                topics: kafka.topics.clone(),
-                group,
-                instance_id: None,
-                start_at: start_at(&kafka.start_at),
-                on_gap: match kafka.on_gap {
-                    crate::spec::model::OnGap::Fail => OnGap::Fail,
-                    crate::spec::model::OnGap::Skip => OnGap::Skip,
-                },
-                until,
-            };
-            Ok(Box::new(KafkaSource::open(config)?))
-        }
-
-        pub(super) fn kafka_ledger(&self, slot: &str, counts: &[u32]) -> Result<Box<dyn Ledger>, LedgerError> {
-            let topic_error =
-                |error: SourceError| LedgerError::Topic { topic: "sources".to_owned(), reason: error.to_string() };
-            let kafka = self.kafka().map_err(topic_error)?;
-            let declared = self.plan.sinks.declared().iter().filter_map(|(_, sink)| sink.kafka.as_ref());
-            let sink = |topic: &String, create: Option<CreateTopic>| SinkTopic { topic: topic.clone(), create };
-            let mut sinks: Vec<SinkTopic> =
-                declared.map(|one| sink(&one.topic, one.create.as_ref().map(create_topic))).collect();
-            let control = CreateTopic {
-                partitions: counts.iter().copied().max().unwrap_or(1),
-                replication: self.plan.runtime.state_replication,
-                config: [("retention.ms".to_owned(), "-1".to_owned())].into(),
-            };
-            sinks.push(sink(&format!("arterial.{}.control", self.plan.name), Some(control)));
-            let config = KafkaLedgerConfig {
-                connection: self.connection(kafka).map_err(topic_error)?,
-                topics: kafka.topics.clone(),
-                group: self.group(),
-                slot: slot.to_owned(),
-                state: StateTopic {
-                    topic: format!("arterial.{}.state", self.plan.name),
-                    replication: self.plan.runtime.state_replication,
-                },
-                sinks,
-                transactional: self.plan.delivery == Delivery::ExactlyOnce,
-            };
-            Ok(Box::new(KafkaLedger::open(config)?))
-        }
-
-        fn connection(&self, kafka: &KafkaSourceSpec) -> Result<KafkaConnection, SourceError> {
-            let refused = |what: &str, reason: String| SourceError::Config { what: what.to_owned(), reason };
-            let properties = Properties::checked(kafka.properties.0.clone()).map_err(|errors| {
-                let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                refused("kafka properties", reasons.join("; "))
-            })?;
-            let brokers = match &self.embedded {
-                Some(broker) => Brokers::Embedded(broker.clone()),
-                None if kafka.embedded() => {
-                    return Err(refused("brokers", "an embedded broker starts empty: nothing to evaluate".to_owned()));
-                }
-                None => Brokers::List(kafka.brokers.clone()),
-            };
-            let client_id = format!("arterial.{}", self.plan.name);
-            Ok(KafkaConnection { brokers, client_id, properties })
-        }
-    }
-
-    /// The broker of `brokers: embedded`, with the topics that the plan reads.
-    pub(super) fn embedded(plan: &PipelinePlan) -> Result<Option<EmbeddedBroker>, LedgerError> {
-        let Some(kafka) = plan.source.kafka.as_ref().filter(|kafka| kafka.embedded()) else { return Ok(None) };
-        let broker = EmbeddedBroker::start()?;
-        for topic in &kafka.topics {
-            broker.create_topic(topic, kafka.partitions.unwrap_or(1))?;
-        }
-        Ok(Some(broker))
-    }
-
-    fn start_at(text: &str) -> StartAt {
-        match text {
-            "latest" => StartAt::Latest,
-            // The rules have refused whatever is neither a word nor a time.
-            text => DateTime::parse_from_rfc3339(text)
-                .map_or(StartAt::Earliest, |time| StartAt::Timestamp(time.timestamp_millis())),
-        }
-    }
-
-    fn create_topic(create: &CreateSpec) -> CreateTopic {
-        CreateTopic { partitions: create.partitions, replication: create.replication, config: create.config.clone() }
     }
 }
 

@@ -1,0 +1,178 @@
+//! The Kafka half of the wiring.
+
+use arterial_connectors::kafka::{
+    Brokers, CreateTopic, EmbeddedBroker, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource,
+    KafkaSourceConfig, Properties, SinkTopic, StateTopic,
+};
+use arterial_connectors::ledger::{Ledger, LedgerError};
+use arterial_connectors::payload::Payload;
+use arterial_connectors::source::{OnGap, SeekTo, Source, SourceError, SourceEvent, StartAt, Until};
+use chrono::DateTime;
+
+use super::Wiring;
+use crate::runtime::control::{ControlLog, ControlRecord};
+use crate::spec::PipelinePlan;
+use crate::spec::model::{CreateSpec, Delivery, KafkaSourceSpec};
+
+/// Longest wait for one event of the control topic, after which it is asked again.
+const CONTROL_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+
+impl Wiring {
+    fn kafka(&self) -> Result<&KafkaSourceSpec, SourceError> {
+        self.plan.source.kafka.as_ref().ok_or_else(|| SourceError::Config {
+            what: "sources".to_owned(),
+            reason: "names neither `kafka` nor `file` nor `simulate`".to_owned(),
+        })
+    }
+
+    /// Decisions of the pipeline's own runs so far, from its control topic; none where it never ran on Kafka.
+    ///
+    /// # Errors
+    /// As the source's; [`SourceError::Config`] for a record that is no decision.
+    pub fn control_log(&self) -> Result<ControlLog, SourceError> {
+        let Some(kafka) = &self.plan.source.kafka else { return Ok(ControlLog::default()) };
+        let topic = control_topic(&self.plan);
+        let config = KafkaSourceConfig {
+            connection: self.connection(kafka)?,
+            topics: vec![topic.clone()],
+            group: self.evaluation_group("control"),
+            instance_id: None,
+            start_at: StartAt::Earliest,
+            on_gap: OnGap::Skip,
+            until: Until::Latest,
+        };
+        let mut source = KafkaSource::open(config)?;
+        match source.partition_counts() {
+            Err(SourceError::TopicMissing { .. }) => return Ok(ControlLog::default()),
+            counts => counts?,
+        };
+        let (mut records, mut left) = (Vec::new(), None);
+        while left != Some(0) {
+            match source.poll(CONTROL_WAIT)? {
+                Some(SourceEvent::Assigned(partitions)) => {
+                    left = Some(partitions.len());
+                    for partition in partitions {
+                        source.seek(partition, SeekTo::Start)?;
+                    }
+                }
+                Some(SourceEvent::Batch(batch)) => decisions(&topic, &batch.payload, &mut records)?,
+                Some(SourceEvent::End(_)) => left = left.map(|left| left - 1),
+                Some(SourceEvent::Revoked(partitions)) => source.release(&partitions)?,
+                Some(SourceEvent::Lost(_)) | None => {}
+            }
+        }
+        Ok(ControlLog::new(records))
+    }
+
+    fn evaluation_group(&self, of: &str) -> String {
+        format!("{}.{of}-{}", self.group(), std::process::id())
+    }
+
+    pub(super) fn kafka_source(&self, until: Until) -> Result<Box<dyn Source>, SourceError> {
+        let kafka = self.kafka()?;
+        let group = if self.in_memory {
+            // An evaluation must not touch the offsets of the pipeline that runs.
+            self.evaluation_group("evaluation")
+        } else {
+            self.group()
+        };
+        let config = KafkaSourceConfig {
+            connection: self.connection(kafka)?,
+            topics: kafka.topics.clone(),
+            group,
+            instance_id: None,
+            start_at: start_at(&kafka.start_at),
+            on_gap: match kafka.on_gap {
+                crate::spec::model::OnGap::Fail => OnGap::Fail,
+                crate::spec::model::OnGap::Skip => OnGap::Skip,
+            },
+            until,
+        };
+        Ok(Box::new(KafkaSource::open(config)?))
+    }
+
+    pub(super) fn kafka_ledger(&self, slot: &str, counts: &[u32]) -> Result<Box<dyn Ledger>, LedgerError> {
+        let topic_error =
+            |error: SourceError| LedgerError::Topic { topic: "sources".to_owned(), reason: error.to_string() };
+        let kafka = self.kafka().map_err(topic_error)?;
+        let declared = self.plan.sinks.declared().iter().filter_map(|(_, sink)| sink.kafka.as_ref());
+        let sink = |topic: &String, create: Option<CreateTopic>| SinkTopic { topic: topic.clone(), create };
+        let mut sinks: Vec<SinkTopic> =
+            declared.map(|one| sink(&one.topic, one.create.as_ref().map(create_topic))).collect();
+        let control = CreateTopic {
+            partitions: counts.iter().copied().max().unwrap_or(1),
+            replication: self.plan.runtime.state_replication,
+            config: [("retention.ms".to_owned(), "-1".to_owned())].into(),
+        };
+        sinks.push(sink(&control_topic(&self.plan), Some(control)));
+        let config = KafkaLedgerConfig {
+            connection: self.connection(kafka).map_err(topic_error)?,
+            topics: kafka.topics.clone(),
+            group: self.group(),
+            slot: slot.to_owned(),
+            state: StateTopic {
+                topic: format!("arterial.{}.state", self.plan.name),
+                replication: self.plan.runtime.state_replication,
+            },
+            sinks,
+            transactional: self.plan.delivery == Delivery::ExactlyOnce,
+        };
+        Ok(Box::new(KafkaLedger::open(config)?))
+    }
+
+    fn connection(&self, kafka: &KafkaSourceSpec) -> Result<KafkaConnection, SourceError> {
+        let refused = |what: &str, reason: String| SourceError::Config { what: what.to_owned(), reason };
+        let properties = Properties::checked(kafka.properties.0.clone()).map_err(|errors| {
+            let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            refused("kafka properties", reasons.join("; "))
+        })?;
+        let brokers = match &self.embedded {
+            Some(broker) => Brokers::Embedded(broker.clone()),
+            None if kafka.embedded() => {
+                return Err(refused("brokers", "an embedded broker starts empty: nothing to evaluate".to_owned()));
+            }
+            None => Brokers::List(kafka.brokers.clone()),
+        };
+        let client_id = format!("arterial.{}", self.plan.name);
+        Ok(KafkaConnection { brokers, client_id, properties })
+    }
+}
+
+/// The broker of `brokers: embedded`, with the topics that the plan reads.
+pub(super) fn embedded(plan: &PipelinePlan) -> Result<Option<EmbeddedBroker>, LedgerError> {
+    let Some(kafka) = plan.source.kafka.as_ref().filter(|kafka| kafka.embedded()) else { return Ok(None) };
+    let broker = EmbeddedBroker::start()?;
+    for topic in &kafka.topics {
+        broker.create_topic(topic, kafka.partitions.unwrap_or(1))?;
+    }
+    Ok(Some(broker))
+}
+
+fn control_topic(plan: &PipelinePlan) -> String {
+    format!("arterial.{}.control", plan.name)
+}
+
+fn decisions(topic: &str, payload: &Payload, records: &mut Vec<ControlRecord>) -> Result<(), SourceError> {
+    let Payload::Raw(rows) = payload else { return Ok(()) };
+    for index in 0..rows.len() {
+        let record = serde_json::from_slice(rows.value(index).unwrap_or_default());
+        records.push(record.map_err(|error| SourceError::Config {
+            what: format!("topic `{topic}`"),
+            reason: format!("the record at offset {} is no decision: {error}", payload.offset(index)),
+        })?);
+    }
+    Ok(())
+}
+
+fn start_at(text: &str) -> StartAt {
+    match text {
+        "latest" => StartAt::Latest,
+        // The rules have refused whatever is neither a word nor a time.
+        text => DateTime::parse_from_rfc3339(text)
+            .map_or(StartAt::Earliest, |time| StartAt::Timestamp(time.timestamp_millis())),
+    }
+}
+
+fn create_topic(create: &CreateSpec) -> CreateTopic {
+    CreateTopic { partitions: create.partitions, replication: create.replication, config: create.config.clone() }
+}
