@@ -79,6 +79,8 @@ pub struct RuntimePlan {
     pub workers: u32,
     /// Name of this process among those that run the pipeline.
     pub instance: String,
+    /// Whether workers are static members of their group.
+    pub static_membership: bool,
     /// Time between commits at the head of the topic.
     pub commit_every: Duration,
     /// Longest time between commits while catching up.
@@ -178,6 +180,7 @@ impl PipelinePlan {
             runtime: RuntimePlan {
                 workers: runtime.workers,
                 instance: runtime.instance.clone(),
+                static_membership: runtime.static_membership,
                 commit_every: runtime.commit_every.duration(),
                 commit_every_max: runtime.commit_every_max.duration(),
                 commit_rows_max: u64::from(runtime.commit_rows_max),

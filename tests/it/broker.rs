@@ -235,3 +235,19 @@ pub(crate) fn commit(
         .collect();
     ledger.commit(Commit { positions: &positions, state, group })
 }
+
+/// Whether a group has committed an offset of the topic's first partition.
+pub(crate) fn group_has_committed(group: &str, topic: &str) -> bool {
+    let observer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", address())
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    let mut place = TopicPartitionList::new();
+    place.add_partition(topic, 0);
+    // A group that is just being made has no coordinator for a moment: nothing is committed then.
+    observer.committed_offsets(place, PATIENCE).is_ok_and(|committed| {
+        committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_)))
+    })
+}

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arterial_connectors::kafka::{CreateTopic, KafkaSource, KafkaSourceConfig, KafkaWriter, ensure_topic};
 use arterial_connectors::payload::Payload;
@@ -194,6 +194,30 @@ fn killed_again_and_again_it_writes_what_an_undisturbed_run_writes() {
     let (expected, got) = (committed(&format!("{calm}-alerts")), committed(&format!("{shaken}-alerts")));
     assert_eq!(anonymous(got), anonymous(expected));
     assert_eq!(committed(&format!("{shaken}-dlq")).len(), committed(&format!("{calm}-dlq")).len());
+}
+
+#[test]
+fn a_static_member_that_was_killed_goes_on_without_waiting_for_its_session() {
+    let topic = broker::unique("readings");
+    fill(&topic, 6);
+    let name = broker::unique("static");
+    let path = pipeline(&name, &topic, "workers: 1, static_membership: true");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_arterial"))
+        .args(["run", "--format", "json"])
+        .arg(&path)
+        .env("ARTERIAL_LOG", "warn")
+        .spawn()
+        .expect("the binary runs");
+    let deadline = Instant::now() + broker::PATIENCE;
+    while !broker::group_has_committed(&format!("arterial.{name}"), &topic) {
+        assert!(Instant::now() < deadline, "nothing was committed");
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let again = Instant::now();
+    let summary = finish(start(&path));
+    assert_eq!(summary["rows"]["balanced"], true);
+    assert!(again.elapsed() < Duration::from_secs(8), "waited {:?} for a session of 10 s", again.elapsed());
 }
 
 #[test]

@@ -127,7 +127,7 @@ const DENIED: &[(&str, &str)] = &[
     ("test.mock.num.brokers", "write `brokers: embedded`"),
     ("client.id", "it is derived from the pipeline and the worker"),
     ("group.id", "write it under `group`"),
-    ("group.instance.id", "it is derived from `instance` and the worker"),
+    ("group.instance.id", "`runtime.static_membership` sets it to the worker's slot"),
     ("group.protocol", GROUP),
     ("group.protocol.type", GROUP),
     ("group.remote.assignor", GROUP),

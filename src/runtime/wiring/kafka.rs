@@ -68,19 +68,16 @@ impl Wiring {
         format!("{}.{of}-{}", self.group(), std::process::id())
     }
 
-    pub(super) fn kafka_source(&self, until: Until) -> Result<Box<dyn Source>, SourceError> {
+    pub(super) fn kafka_source(&self, slot: &str, until: Until) -> Result<Box<dyn Source>, SourceError> {
         let kafka = self.kafka()?;
-        let group = if self.in_memory {
-            // An evaluation must not touch the offsets of the pipeline that runs.
-            self.evaluation_group("evaluation")
-        } else {
-            self.group()
-        };
+        // An evaluation must not touch the offsets of the pipeline that runs.
+        let group = if self.in_memory { self.evaluation_group("evaluation") } else { self.group() };
+        let instance_id = (self.plan.runtime.static_membership && !self.in_memory).then(|| slot.to_owned());
         let config = KafkaSourceConfig {
             connection: self.connection(kafka)?,
             topics: kafka.topics.clone(),
             group,
-            instance_id: None,
+            instance_id,
             start_at: start_at(&kafka.start_at),
             on_gap: match kafka.on_gap {
                 crate::spec::model::OnGap::Fail => OnGap::Fail,

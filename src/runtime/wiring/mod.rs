@@ -91,7 +91,7 @@ impl Wiring {
 }
 
 impl Connect for Wiring {
-    fn source(&self, _slot: &str, until: Until) -> Result<Box<dyn Source>, SourceError> {
+    fn source(&self, slot: &str, until: Until) -> Result<Box<dyn Source>, SourceError> {
         let source = &self.plan.source;
         if let Some(file) = &source.file {
             return Ok(Box::new(FileSource::open(&file_config(&self.plan, file))?));
@@ -101,7 +101,7 @@ impl Connect for Wiring {
             let opened = SimulateSource::open(simulate_config(simulate), Arc::new(move || clock.now_micros()))?;
             return Ok(Box::new(opened));
         }
-        self.kafka_source(until)
+        self.kafka_source(slot, until)
     }
 
     fn ledger(&self, slot: &str, partition_counts: &[u32]) -> Result<Box<dyn Ledger>, LedgerError> {
@@ -122,7 +122,7 @@ impl Wiring {
         Ok(crate::runtime::control::ControlLog::default())
     }
 
-    fn kafka_source(&self, _: Until) -> Result<Box<dyn Source>, SourceError> {
+    fn kafka_source(&self, _: &str, _: Until) -> Result<Box<dyn Source>, SourceError> {
         let reason = "this program was built without the feature `kafka`".to_owned();
         Err(SourceError::Config { what: "sources".to_owned(), reason })
     }

@@ -98,6 +98,10 @@ pub struct RuntimeSpec {
     pub workers: u32,
     /// Name of this process among those that run the same pipeline; its workers' slots are `<instance>-<n>`.
     pub instance: String,
+    /// Whether a worker that comes back within the session time-out (10 s) takes up its partitions at once, as the same
+    /// static member of the group (`group.instance.id` is its slot). Without, a killed worker's partitions wait for the
+    /// time-out. With it, those of a worker that leaves for good wait instead.
+    pub static_membership: bool,
     /// Time between commits at the head of the topic.
     pub commit_every: Span,
     /// Longest time between commits while catching up.
@@ -117,6 +121,7 @@ impl Default for RuntimeSpec {
         Self {
             workers: 1,
             instance: "0".to_owned(),
+            static_membership: false,
             commit_every: Span::millis(100),
             commit_every_max: Span::seconds(10),
             commit_rows_max: 5_000_000,
