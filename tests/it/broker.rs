@@ -247,7 +247,7 @@ pub(crate) fn group_has_committed(group: &str, topic: &str) -> bool {
     let mut place = TopicPartitionList::new();
     place.add_partition(topic, 0);
     // A group that is just being made has no coordinator for a moment: nothing is committed then.
-    observer.committed_offsets(place, PATIENCE).is_ok_and(|committed| {
-        committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_)))
-    })
+    observer
+        .committed_offsets(place, PATIENCE)
+        .is_ok_and(|committed| committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
 }
