@@ -14,12 +14,13 @@ use arterial_connectors::kafka::{
     Properties, SinkTopic, StateTopic, ensure_topic,
 };
 use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, StateRecord};
+use arterial_connectors::payload::Header;
 use arterial_connectors::position::{Partition, Position};
 use arterial_connectors::source::{GroupMetadata, OnGap, Source, SourceEvent, StartAt, Until};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedHeaders, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 /// How long a test waits for something that should take milliseconds.
@@ -149,6 +150,7 @@ pub(crate) struct Seen {
     pub(crate) offset: i64,
     pub(crate) key: Option<Vec<u8>>,
     pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<Header>,
 }
 
 /// Everything committed in a topic, by an independent consumer.
@@ -175,6 +177,7 @@ pub(crate) fn committed_records(topic: &str, partitions: i32) -> Vec<Seen> {
                 offset: message.offset(),
                 key: message.key().map(<[u8]>::to_vec),
                 value: message.payload().map(<[u8]>::to_vec),
+                headers: message.headers().map(headers_of).unwrap_or_default(),
             }),
             Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
             Some(Err(error)) => panic!("{error}"),
@@ -182,6 +185,10 @@ pub(crate) fn committed_records(topic: &str, partitions: i32) -> Vec<Seen> {
         }
     }
     seen
+}
+
+fn headers_of(headers: &BorrowedHeaders) -> Vec<Header> {
+    headers.iter().map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect()
 }
 
 /// Properties from pairs.

@@ -129,8 +129,8 @@ impl SourceHarness for FlawedTopic {
         self.0.grow()
     }
 
-    fn revoke(&mut self, partition: Partition) -> Result<bool, String> {
-        self.0.revoke(partition)
+    fn revoke(&mut self) -> Result<bool, String> {
+        self.0.revoke()
     }
 
     fn patience(&self) -> Patience {

@@ -27,6 +27,8 @@ mod features;
 mod features_properties;
 mod file_source;
 #[cfg(feature = "kafka")]
+mod kafka_conformance;
+#[cfg(feature = "kafka")]
 mod kafka_embedded;
 #[cfg(feature = "kafka")]
 mod kafka_ledger;

@@ -74,12 +74,12 @@ pub trait SourceHarness {
         Ok(false)
     }
 
-    /// Asks the open reader to hand a partition over; `false` where that never happens to the source.
+    /// Asks the open reader to hand some of its partitions over, not all of them; `false` where that never happens to
+    /// the source.
     ///
     /// # Errors
     /// In words.
-    fn revoke(&mut self, partition: Partition) -> Result<bool, String> {
-        let _ = partition;
+    fn revoke(&mut self) -> Result<bool, String> {
         Ok(false)
     }
 

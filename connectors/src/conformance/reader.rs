@@ -91,9 +91,13 @@ impl Reader {
         self.ended.contains(&partition)
     }
 
-    /// Polls until a partition is revoked.
-    pub(super) fn revoked(&mut self, partition: Partition) -> Result<(), String> {
-        self.until("the revocation of a partition", |reader| !reader.assigned.contains(&partition))
+    /// Polls until some of these partitions are revoked; the first part are those, the second the others.
+    pub(super) fn revoked(&mut self, partitions: &[Partition]) -> Result<(Vec<Partition>, Vec<Partition>), String> {
+        let kept = |reader: &Self, partition: &Partition| reader.assigned.contains(partition);
+        self.until("the revocation of a partition", |reader| {
+            !partitions.iter().all(|partition| kept(reader, partition))
+        })?;
+        Ok(partitions.iter().partition(|partition| !kept(self, partition)))
     }
 
     /// Looks for a while whether anything comes.

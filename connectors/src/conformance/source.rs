@@ -207,18 +207,20 @@ fn rows_arrive_later(harness: &mut dyn SourceHarness) -> Result<Done, String> {
 fn release_after_revoked(harness: &mut dyn SourceHarness) -> Result<Done, String> {
     let partitions = harness.partitions();
     let reference = read_all(harness)?;
-    let (revoked, others) = (partitions[0], &partitions[1..]);
     let mut reader = open(harness, Until::Latest)?;
     reader.seek_all(&partitions, SeekTo::Start)?;
-    reader.rows_of(revoked, 1)?;
-    if !harness.revoke(revoked)? {
+    reader.rows_of(partitions[0], 1)?;
+    if !harness.revoke()? {
         return Ok(Done::NotPossible);
     }
-    reader.revoked(revoked)?;
-    reader.ends(others)?;
+    let (revoked, others) = reader.revoked(&partitions)?;
+    if others.is_empty() {
+        return Err("the harness revoked all partitions".to_owned());
+    }
+    reader.ends(&others)?;
     reader.quiet()?;
-    reader.source.release(&[revoked]).map_err(|error| format!("release: {error}"))?;
-    if !matches!(reader.source.seek(revoked, SeekTo::Start), Err(SourceError::NotAssigned(_))) {
+    reader.source.release(&revoked).map_err(|error| format!("release: {error}"))?;
+    if !matches!(reader.source.seek(revoked[0], SeekTo::Start), Err(SourceError::NotAssigned(_))) {
         return Err("a released partition could still be sought".to_owned());
     }
     others.iter().try_for_each(|partition| same_rows(&reference[partition], &reader.rows[partition]))?;
