@@ -2,6 +2,7 @@
 # A real Apache Kafka (one process, KRaft mode) from its published jars, for tests and benchmarks.
 #
 #   scripts/kafka.sh start [DIR]   start a broker on free ports of 127.0.0.1 with its data in DIR; prints host:port
+#   scripts/kafka.sh resume DIR    start it again on its ports and data, after `stop` or a crash; prints host:port
 #   scripts/kafka.sh stop DIR      stop it, by the process id kept in DIR
 #   scripts/kafka.sh jars          fetch the jars and print their folder (a class path is "FOLDER/*")
 #
@@ -88,13 +89,13 @@ answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 watch_parent() {
     local dir=$1 parent=$2
-    while kill -0 "$parent" 2>/dev/null; do sleep 1; done
+    while alive "$parent"; do sleep 1; done
     stop "$dir"
     rm -rf "$dir"
 }
 
 start_once() {
-    local dir=$1 folder=$2 port controller pid uuid
+    local dir=$1 folder=$2 port controller uuid
     port=$(free_port)
     controller=$(free_port)
     rm -rf "$dir/data"
@@ -102,18 +103,45 @@ start_once() {
     local run=(java "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$folder/*")
     uuid=$("${run[@]}" -Xmx128m kafka.tools.StorageTool random-uuid 2>>"$dir/broker.log")
     "${run[@]}" -Xmx128m kafka.tools.StorageTool format --standalone -t "$uuid" -c "$dir/server.properties" >>"$dir/broker.log" 2>&1
+    launch "$dir" "$folder" "$port"
+}
+
+# Starts the broker of DIR and waits until it answers.
+launch() {
+    local dir=$1 folder=$2 port=$3 pid
     # shellcheck disable=SC2086  # the heap options are several words on purpose
-    setsid "${run[@]}" ${ARTERIAL_KAFKA_HEAP:--Xms256m -Xmx1g} kafka.Kafka "$dir/server.properties" >>"$dir/broker.log" 2>&1 </dev/null &
+    setsid java "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$folder/*" ${ARTERIAL_KAFKA_HEAP:--Xms256m -Xmx1g} \
+        kafka.Kafka "$dir/server.properties" >>"$dir/broker.log" 2>&1 </dev/null &
     pid=$!
     echo "$pid" >"$dir/pid"
     for _ in $(seq 600); do
-        kill -0 "$pid" 2>/dev/null || return 1
+        alive "$pid" || return 1
         if answers "$port"; then echo "127.0.0.1:$port" >"$dir/address"; return 0; fi
         sleep 0.1
     done
     stop "$dir"
     return 1
 }
+
+resume() {
+    need_java
+    local dir port
+    dir=$(cd "$1" && pwd)
+    ! runs "$dir" || fail "a broker already runs in $dir"
+    port=$(sed -n 's|^advertised.listeners=PLAINTEXT://127.0.0.1:||p' "$dir/server.properties")
+    launch "$dir" "$(jars)" "$port" || died "$dir"
+    cat "$dir/address"
+}
+
+runs() { [ -e "$1/pid" ] && alive "$(cat "$1/pid")"; }
+
+# Whether a process runs. One that has died and that nobody has waited for is still listed, as a zombie.
+alive() {
+    local state
+    state=$(ps -o stat= -p "$1" 2>/dev/null) && [ "${state#Z}" = "$state" ]
+}
+
+died() { fail "the broker did not start; the end of $1/broker.log: $(tail -3 "$1/broker.log" | tr '\n' ' ')"; }
 
 start() {
     need_java
@@ -122,7 +150,7 @@ start() {
     [ -n "$dir" ] || dir=$(mktemp -d "${TMPDIR:-/tmp}/arterial-kafka.XXXXXX")
     mkdir -p "$dir"
     dir=$(cd "$dir" && pwd)
-    ! { [ -e "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null; } || fail "a broker already runs in $dir"
+    ! runs "$dir" || fail "a broker already runs in $dir"
     for _ in 1 2 3; do
         if start_once "$dir" "$folder"; then
             if [ -n "${ARTERIAL_KAFKA_PARENT:-}" ]; then
@@ -132,7 +160,7 @@ start() {
             return
         fi
     done
-    fail "the broker did not start; the end of $dir/broker.log: $(tail -3 "$dir/broker.log" | tr '\n' ' ')"
+    died "$dir"
 }
 
 stop() {
@@ -141,7 +169,7 @@ stop() {
     pid=$(cat "$dir/pid")
     kill "$pid" 2>/dev/null || true
     for _ in $(seq 300); do
-        kill -0 "$pid" 2>/dev/null || break
+        alive "$pid" || break
         sleep 0.1
     done
     kill -9 "$pid" 2>/dev/null || true
@@ -150,7 +178,8 @@ stop() {
 
 case ${1:-} in
     start) start "${2:-}" ;;
+    resume) [ -n "${2:-}" ] || fail "usage: kafka.sh resume DIR"; resume "$2" ;;
     stop) [ -n "${2:-}" ] || fail "usage: kafka.sh stop DIR"; stop "$2" ;;
     jars) jars ;;
-    *) fail "usage: kafka.sh start [DIR] | stop DIR | jars" ;;
+    *) fail "usage: kafka.sh start [DIR] | resume DIR | stop DIR | jars" ;;
 esac

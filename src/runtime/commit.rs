@@ -108,6 +108,7 @@ impl Worker {
             return Err(error.into());
         }
         tracing::warn!(%error, hint = error.hint(), "ledger failed for a moment; going back to the last commit");
+        self.metrics.connected(Err(error.to_string()));
         self.back_off();
         self.recover()
     }
@@ -149,7 +150,7 @@ impl Worker {
             changes.check()?;
             let shard = Shard::restore(&self.plan, partition, next_offset, blocks, &changes)?;
             self.shards.insert(partition, shard);
-            self.last_row_micros.insert(partition, now_micros);
+            self.silence.heard(partition, now_micros);
             self.source.seek(partition, next_offset.map_or(SeekTo::Start, SeekTo::Offset))?;
         }
         Ok(())
@@ -177,7 +178,7 @@ impl Worker {
         for partition in partitions {
             self.shards.remove(partition);
             self.ended.remove(partition);
-            self.last_row_micros.remove(partition);
+            self.silence.forget(*partition);
         }
         self.drift.forget(partitions)
     }

@@ -62,6 +62,16 @@ pub enum PipelineError {
 }
 
 impl PipelineError {
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn transient(&self) -> bool {
+        match self {
+            Self::Source(error) => error.transient(),
+            Self::Ledger(error) => error.transient(),
+            _ => false,
+        }
+    }
+
     /// What the operator should do.
     #[must_use]
     pub fn hint(&self) -> &'static str {

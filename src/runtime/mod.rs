@@ -13,6 +13,7 @@ mod outputs;
 mod pace;
 mod pipeline;
 mod shard;
+mod silence;
 mod summary;
 mod teller;
 mod trace;

@@ -74,11 +74,9 @@ impl Outputs {
         for forecasts in made {
             for (index, horizon) in plan.predict.horizons(forecasts.predictor).iter().enumerate() {
                 for key in (0..live.len()).filter(|key| live[*key] && !forecasts.model[index][*key].is_nan()) {
-                    let names = key_columns(&plan, keys, key as u32);
-                    let text = names.values().copied().collect::<Vec<_>>().join("/");
                     self.scratch.clear();
                     let row = ForecastRow {
-                        key: names,
+                        key: key_columns(&plan, keys, key as u32),
                         predictor: plan.predict.name(forecasts.predictor),
                         horizon: horizon.micros,
                         window_end: forecasts.end,
@@ -87,7 +85,7 @@ impl Outputs {
                         profile: forecasts.profile[index][key],
                         version: forecasts.version[index],
                     };
-                    encode_forecast(&row, &mut self.scratch);
+                    let text = encode_forecast(&row, &mut self.scratch);
                     records.push(sink, Some(text.as_bytes()), Some(&self.scratch), Vec::new());
                 }
             }

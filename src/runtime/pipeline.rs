@@ -18,7 +18,7 @@ use super::error::PipelineError;
 use super::summary::{RunSummary, WorkerSummary};
 use super::teller::Teller;
 use super::worker::{Worker, WorkerParts};
-use crate::observe::{Listener, Metrics};
+use crate::observe::{Listener, Metrics, WorkerMetrics};
 use crate::spec::PipelinePlan;
 use crate::vocab::Clock;
 
@@ -97,6 +97,15 @@ impl Shared {
     }
 }
 
+/// Stops the workers when a run is dropped: nobody else would.
+struct StopOnDrop(Arc<Shared>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
 type WorkerEnd = (String, Result<WorkerSummary, PipelineError>);
 
 impl Pipeline {
@@ -107,13 +116,15 @@ impl Pipeline {
     }
 
     /// Runs until `shutdown` resolves (what was read is committed first), until a bounded run reached its end, or
-    /// until a worker fails. Workers are threads of their own: the caller's runtime is never blocked.
+    /// until a worker fails. Workers are threads of their own: the caller's runtime is never blocked. Dropping the
+    /// future stops them likewise, after a last commit.
     ///
     /// # Errors
     /// The first worker's error; the others are stopped at their next commit.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<RunSummary, PipelineError> {
         let started = Instant::now();
         let shared = Arc::new(Shared::default());
+        let _stop = StopOnDrop(Arc::clone(&shared));
         let slots: Vec<String> =
             (0..self.plan.runtime.workers).map(|index| format!("{}-{index}", self.plan.runtime.instance)).collect();
         let (sender, mut ends) = mpsc::channel::<WorkerEnd>(slots.len().max(1));
@@ -133,6 +144,8 @@ impl Pipeline {
                 }
                 end = ends.recv() => match end {
                     Some((_, Ok(summary))) => summaries.push(summary),
+                    // Told to stop before both ends were open: there is nothing to sum up.
+                    Some((_, Err(PipelineError::Stopped))) => {}
                     Some((slot, Err(error))) => {
                         tracing::error!(slot, %error, hint = error.hint(), "worker failed");
                         shared.stop.store(true, Ordering::Relaxed);
@@ -181,31 +194,34 @@ fn run_worker(
     slot: &str,
 ) -> Result<WorkerSummary, PipelineError> {
     let mut source = connect.source(slot, options.until)?;
-    let counts = loop {
-        match source.partition_counts() {
-            Ok(counts) => break counts,
-            Err(error) if error.transient() && !shared.stop.load(Ordering::Relaxed) => {
-                tracing::warn!(%error, hint = error.hint(), "waiting for the source");
-                thread::sleep(OPEN_PAUSE);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    };
-    let ledger = loop {
-        match connect.ledger(slot, &counts) {
-            Ok(ledger) => break ledger,
-            Err(error) if error.transient() && !shared.stop.load(Ordering::Relaxed) => {
-                tracing::warn!(%error, hint = error.hint(), "waiting for the ledger");
-                thread::sleep(OPEN_PAUSE);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    };
     let metrics = options.metrics.worker(slot);
+    let counts = patiently(shared, &metrics, || source.partition_counts().map_err(PipelineError::from))?;
+    let ledger = patiently(shared, &metrics, || connect.ledger(slot, &counts).map_err(PipelineError::from))?;
     let teller = Teller::new(options.listener, Arc::clone(shared));
     let (clock, until, decisions) = (options.clock, options.until, options.decisions);
     let parts = WorkerParts { source, ledger, clock, shared: Arc::clone(shared), metrics, teller, until, decisions };
     Worker::new(plan, parts).run()
+}
+
+/// Tries until what was asked for is there, it is refused for good, or the run is told to stop.
+fn patiently<T>(
+    shared: &Shared,
+    metrics: &WorkerMetrics,
+    mut ask: impl FnMut() -> Result<T, PipelineError>,
+) -> Result<T, PipelineError> {
+    loop {
+        match ask() {
+            Err(error) if error.transient() && shared.stop.load(Ordering::Relaxed) => {
+                return Err(PipelineError::Stopped);
+            }
+            Err(error) if error.transient() => {
+                tracing::warn!(%error, hint = error.hint(), "not open yet; trying again");
+                metrics.connected(Err(error.to_string()));
+                thread::sleep(OPEN_PAUSE);
+            }
+            answer => return answer,
+        }
+    }
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

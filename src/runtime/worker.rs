@@ -19,6 +19,7 @@ use super::error::PipelineError;
 use super::pace::CommitPace;
 use super::pipeline::Shared;
 use super::shard::Shard;
+use super::silence::Silence;
 use super::summary::WorkerSummary;
 use super::teller::Teller;
 use crate::observe::WorkerMetrics;
@@ -54,7 +55,7 @@ pub(crate) struct Worker {
     pub(super) decisions: Option<Arc<ControlLog>>,
     pub(super) shards: BTreeMap<Partition, Shard>,
     pub(super) ended: BTreeSet<Partition>,
-    pub(super) last_row_micros: BTreeMap<Partition, i64>,
+    pub(super) silence: Silence,
     pub(super) drift: Drift,
     pub(super) pace: CommitPace,
     pub(super) records: Records,
@@ -70,6 +71,8 @@ impl Worker {
             CommitPace::new(runtime.commit_every, runtime.commit_every_max, runtime.commit_rows_max, Instant::now());
         let drift = Drift::new(plan.event_time.max_drift_micros);
         let WorkerParts { source, ledger, clock, shared, metrics, teller, until, decisions } = parts;
+        // A run that follows an earlier one's decisions takes none of its own.
+        let silence = Silence::new(plan.event_time.idle_after_micros.filter(|_| decisions.is_none()));
         Self {
             plan,
             source,
@@ -82,7 +85,7 @@ impl Worker {
             decisions,
             shards: BTreeMap::new(),
             ended: BTreeSet::new(),
-            last_row_micros: BTreeMap::new(),
+            silence,
             drift,
             pace,
             records: Records::default(),
@@ -189,7 +192,7 @@ impl Worker {
             // A batch read just before its partition was dropped: its rows belong to the next owner.
             return Ok(());
         };
-        self.last_row_micros.insert(partition, self.clock.now_micros());
+        self.silence.heard(partition, self.clock.now_micros());
         let Some(decisions) = self.decisions.clone() else { return self.process_rows(&batch) };
         let position = shard.position().map_or(i64::MIN, |position| position.next_offset);
         let rewinds = self.summary.rewinds;
@@ -246,24 +249,20 @@ impl Worker {
 
     /// A partition that has been silent for `idle_after` while the broker answers has its windows closed.
     fn close_quiet_partitions(&mut self) -> Result<(), PipelineError> {
-        let idle_after_micros = self.plan.event_time.idle_after_micros.filter(|_| self.decisions.is_none());
-        let Some(idle_after_micros) = idle_after_micros else { return Ok(()) };
-        let now_micros = self.clock.now_micros();
-        if self.source.connected().is_err() {
-            // Silence of the broker says nothing about the sensors: start counting anew.
-            self.last_row_micros.values_mut().for_each(|last| *last = now_micros);
-            return Ok(());
-        }
-        let quiet: Vec<Partition> = self
-            .last_row_micros
-            .iter()
-            .filter(|(partition, last)| now_micros - **last >= idle_after_micros && !self.drift.paused(**partition))
-            .map(|(partition, _)| *partition)
-            .collect();
-        for partition in quiet {
-            self.last_row_micros.remove(&partition);
+        let (source, drift) = (&self.source, &self.drift);
+        let idle = self.silence.turned_idle(self.clock.now_micros(), source.connected().is_err(), |quiet| {
+            let lag: BTreeMap<Partition, u64> = source.lag_rows().into_iter().collect();
+            let waits = |partition: &&Partition| drift.paused(**partition) || lag.get(partition) != Some(&0);
+            quiet.iter().filter(waits).copied().collect()
+        });
+        let rewinds = self.summary.rewinds;
+        for partition in idle {
             tracing::info!(?partition, "partition is idle; closing its windows");
             self.flush(partition, FlushReason::Idle)?;
+            // Wound back to the last commit, the others have rows to read again.
+            if self.summary.rewinds > rewinds {
+                break;
+            }
         }
         Ok(())
     }
@@ -272,7 +271,7 @@ impl Worker {
         let progress = self
             .shards
             .iter()
-            .filter(|(partition, _)| !self.ended.contains(partition) && self.last_row_micros.contains_key(partition))
+            .filter(|(partition, _)| !self.ended.contains(partition) && !self.silence.idle(**partition))
             .filter_map(|(partition, shard)| shard.newest().map(|time| (*partition, time)))
             .collect();
         let change = self.drift.update(&progress);

@@ -16,8 +16,13 @@ use crate::encode_support::{EIGHT, MINUTE, conforms, headers, parsed};
 
 fn forecast(value: f64) -> Value {
     let mut bytes = Vec::new();
-    let row = ForecastRow {
-        key: BTreeMap::from([("segment_id", "S7")]),
+    encode_forecast(&row(BTreeMap::from([("segment_id", "S7")]), value), &mut bytes);
+    parsed(&bytes)
+}
+
+fn row<'a>(key: BTreeMap<&'a str, &'a str>, value: f64) -> ForecastRow<'a> {
+    ForecastRow {
+        key,
         predictor: "speed",
         horizon: 15 * MINUTE,
         window_end: EIGHT,
@@ -25,9 +30,16 @@ fn forecast(value: f64) -> Value {
         persistence: value,
         profile: value,
         version: 288,
-    };
-    encode_forecast(&row, &mut bytes);
-    parsed(&bytes)
+    }
+}
+
+#[test]
+fn keys_of_forecasts_differ_wherever_their_values_do() {
+    let key = |a, b| encode_forecast(&row(BTreeMap::from([("a", a), ("b", b)]), 1.0), &mut Vec::new());
+    assert_eq!(key("S7", "in"), "S7/in");
+    assert_eq!(key("S/7", "in"), "S%2F7/in");
+    assert_ne!(key("S/7", "in"), key("S", "7/in"));
+    assert_ne!(key("S/7", "in"), key("S%2F7", "in"));
 }
 
 #[test]

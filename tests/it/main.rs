@@ -51,6 +51,7 @@ mod predictor_checks;
 mod predictor_choices;
 mod run_changes;
 mod run_events;
+mod run_idle;
 mod run_restarts;
 mod run_support;
 mod score_metrics;

@@ -1,5 +1,9 @@
-//! A run that dies at any commit and is started again ends as an undisturbed run does, bit for bit.
+//! A run that dies at any commit and is started again ends as an undisturbed run does, bit for bit; one that is dropped ends.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arterial::runtime::{Pipeline, RunOptions, SystemClock};
 use arterial_connectors::memory::{CommitFault, Faults};
 use arterial_connectors::position::Partition;
 
@@ -32,5 +36,21 @@ fn run_that_dies_at_any_commit_ends_as_an_undisturbed_one() {
         }
         assert_eq!(survived.digest(), undisturbed.digest());
         assert_eq!(ends.alerts(), calm.alerts());
+    }
+}
+
+#[test]
+fn run_that_is_dropped_stops_its_workers() {
+    let clock = Arc::new(SystemClock);
+    let options = RunOptions { clock: clock.clone(), ..RunOptions::default() };
+    let pipeline = Pipeline::new(Arc::new(plan(PIPELINE)), Arc::new(Ends::new(10)), options);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let run = pipeline.run(std::future::pending());
+    runtime.block_on(async { tokio::time::timeout(Duration::from_millis(50), run).await }).unwrap_err();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // A worker that lives holds the clock.
+    while Arc::strong_count(&clock) > 1 {
+        assert!(Instant::now() < deadline, "a worker goes on for ever");
+        std::thread::yield_now();
     }
 }

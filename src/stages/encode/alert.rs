@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::settings::EncodeFormat;
-use super::time_text;
+use super::{key_text, time_text};
 use crate::stages::alert::{AlertChange, AlertState, Severity};
 use crate::stages::predict::Explanation;
 use crate::vocab::MICROS_PER_SECOND;
@@ -85,8 +85,7 @@ struct ContributionJson<'a> {
 /// Encodes one change. Ids are hashes of what they name, so a replay gives the same ones.
 #[must_use]
 pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: EncodeFormat) -> Encoded {
-    let values: Vec<String> = context.key.values().map(|value| segment(value)).collect();
-    let alert_key = format!("{}/{}", context.rule, values.join("/"));
+    let alert_key = format!("{}/{}", context.rule, key_text(&context.key));
     let opened_at = change.opened_at.0.to_string();
     let episode_id = hash_id(&[context.pipeline, context.rule, &alert_key, &opened_at]);
     let horizon = context.explained.as_ref().map_or(0, |(_, horizon, _)| *horizon);
@@ -119,11 +118,6 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
         headers.extend(cloud_event(change, context, &alert_key, &episode_id));
     }
     Encoded { key: alert_key.into_bytes(), value, headers }
-}
-
-/// A key value as a part of the alert key: a slash in it must not look like the one between two values.
-fn segment(value: &str) -> String {
-    value.replace('%', "%25").replace('/', "%2F")
 }
 
 /// `None` where the model had run away, so that there is nothing to add up.

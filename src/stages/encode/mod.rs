@@ -5,6 +5,8 @@ mod dead_letter;
 mod rows;
 mod settings;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, SecondsFormat};
 
 use crate::vocab::{EventTime, RFC3339_MICROS};
@@ -13,6 +15,12 @@ pub use alert::{AlertContext, Encoded, encode_alert};
 pub use dead_letter::{DeadLetterOrigin, dead_letter_headers};
 pub use rows::{ForecastRow, encode_forecast, encode_scores};
 pub use settings::EncodeFormat;
+
+/// Values of the key columns as one text: a slash in a value must not look like the one between two values.
+fn key_text(key: &BTreeMap<&str, &str>) -> String {
+    let escaped: Vec<String> = key.values().map(|value| value.replace('%', "%25").replace('/', "%2F")).collect();
+    escaped.join("/")
+}
 
 /// RFC 3339 in UTC, with as many decimals as needed; times beyond its years (a horizon after a clock that says 9999) are
 /// its last or first.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::time_text;
+use super::{key_text, time_text};
 use crate::stages::predict::ScoreRow;
 use crate::vocab::{EventTime, MICROS_PER_SECOND};
 
@@ -57,8 +57,8 @@ struct ScoreJson<'a> {
     skill_profile: Option<f64>,
 }
 
-/// Appends one forecast as JSON.
-pub fn encode_forecast(row: &ForecastRow<'_>, into: &mut Vec<u8>) {
+/// Appends one forecast as JSON, and returns its record's key: the values of the key columns.
+pub fn encode_forecast(row: &ForecastRow<'_>, into: &mut Vec<u8>) -> String {
     let finite = |value: f64| Some(value).filter(|value| value.is_finite());
     let json = ForecastJson {
         key: &row.key,
@@ -73,6 +73,7 @@ pub fn encode_forecast(row: &ForecastRow<'_>, into: &mut Vec<u8>) {
     };
     // Writing to memory does not fail, and every number is finite.
     let _ = serde_json::to_writer(into, &json);
+    key_text(&row.key)
 }
 
 /// One day's scores of one partition, as (key, value) records: the key names predictor, horizon and model.
