@@ -136,10 +136,7 @@ resume() {
 runs() { [ -e "$1/pid" ] && alive "$(cat "$1/pid")"; }
 
 # Whether a process runs. One that has died and that nobody has waited for is still listed, as a zombie.
-alive() {
-    local state
-    state=$(ps -o stat= -p "$1" 2>/dev/null) && [ "${state#Z}" = "$state" ]
-}
+alive() { kill -0 "$1" 2>/dev/null && ! grep -qs '^State:[[:space:]]*Z' "/proc/$1/status"; }
 
 died() { fail "the broker did not start; the end of $1/broker.log: $(tail -3 "$1/broker.log" | tr '\n' ' ')"; }
 

@@ -39,6 +39,10 @@ impl fmt::Display for EventTime {
 /// Index of a window key within its partition, dense from 0; given out by the window stage and saved in the state.
 pub type KeyId = u32;
 
+/// Longest key of a row, its columns together, bytes; a row with a longer one is a dead letter. Names of sensors have
+/// some tens. A block of state holds up to 4096 keys and has to fit into a record.
+pub const KEY_BYTES_MAX: usize = 512;
+
 /// The wall clock, asked only by `runtime`: tests pass their own.
 pub trait Clock: Send + Sync {
     /// Microseconds since 1970 UTC.

@@ -177,10 +177,10 @@ pub enum LedgerError {
         slot: String,
     },
     /// A record is larger than the broker accepts.
-    #[error("a record of {bytes} bytes for sink {sink} exceeds the broker's limit of {limit} bytes")]
+    #[error("a record of {bytes} bytes exceeds the limit of {limit} bytes of topic `{topic}`")]
     TooLarge {
-        /// Index of the sink.
-        sink: u16,
+        /// Name of the sink's topic.
+        topic: String,
         /// Size of the record.
         bytes: usize,
         /// The limit, bytes.
@@ -240,12 +240,12 @@ impl LedgerError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Fenced { .. } => "two processes use the same `instance`: give each its own",
-            Self::TooLarge { .. } => "raise `max.message.bytes` of the topic, or drop columns from the output",
+            Self::TooLarge { .. } => "raise `max.message.bytes` of the topic and start again: nothing is lost",
             Self::Unreadable { .. } => {
                 "run the version that wrote it, or delete it and the group's offsets to learn anew from the input"
             }
             Self::Mismatch { .. } => {
-                "the group's offsets were changed by hand: restore them, or delete the state and the offsets to learn anew"
+                "the group's offsets have expired or were changed by hand: set them to where the state ends, or delete the state topic and the offsets to learn anew"
             }
             Self::Topic { .. } => {
                 "create or correct the topic, or let Arterial create it with `create:` under the sink"

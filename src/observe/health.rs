@@ -1,22 +1,45 @@
-//! Whether a pipeline is alive, and whether it is ready: connected on both sides and committing.
+//! Whether a pipeline is alive, and whether it is ready: every worker is connected, and says so all the time.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a worker may say nothing. It reports several times a second, except while it restores state or waits for a
+/// commit.
+const SILENT_MAX: Duration = Duration::from_secs(5);
 
 /// Readiness of every worker.
 #[derive(Debug, Default)]
 pub struct Health {
-    workers: Mutex<BTreeMap<String, Result<(), String>>>,
+    workers: Mutex<BTreeMap<String, Report>>,
+}
+
+#[derive(Debug)]
+struct Report {
+    ready: Result<(), String>,
+    at: Instant,
+}
+
+impl Report {
+    /// Why the worker is not ready.
+    fn problem(&self) -> Option<String> {
+        let silent = self.at.elapsed();
+        match &self.ready {
+            Err(reason) => Some(reason.clone()),
+            Ok(()) if silent > SILENT_MAX => Some(format!("waits for the broker since {} s", silent.as_secs())),
+            Ok(()) => None,
+        }
+    }
 }
 
 impl Health {
     /// Notes how a worker stands: `Err` says why it is not ready.
     pub fn set(&self, worker: &str, ready: Result<(), String>) {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let report = Report { ready, at: Instant::now() };
         match workers.get_mut(worker) {
-            Some(known) if *known == ready => {}
-            Some(known) => *known = ready,
-            None => drop(workers.insert(worker.to_owned(), ready)),
+            Some(known) => *known = report,
+            None => drop(workers.insert(worker.to_owned(), report)),
         }
     }
 
@@ -31,7 +54,7 @@ impl Health {
         }
         let reasons: Vec<String> = workers
             .iter()
-            .filter_map(|(worker, ready)| ready.as_ref().err().map(|reason| format!("worker {worker}: {reason}")))
+            .filter_map(|(worker, report)| report.problem().map(|reason| format!("worker {worker}: {reason}")))
             .collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }
     }

@@ -151,26 +151,35 @@ impl Worker {
             let shard = Shard::restore(&self.plan, partition, next_offset, blocks, &changes)?;
             self.shards.insert(partition, shard);
             self.silence.heard(partition, now_micros);
-            self.source.seek(partition, next_offset.map_or(SeekTo::Start, SeekTo::Offset))?;
+            self.seek_patiently(partition, next_offset.map_or(SeekTo::Start, SeekTo::Offset))?;
         }
         Ok(())
     }
 
     fn restore_patiently(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, PipelineError> {
         loop {
-            if self.stopped() {
-                return Err(PipelineError::Stopped);
-            }
             match self.ledger.restore(partitions) {
-                Ok(restored) => return Ok(restored),
-                Err(error) if error.transient() => {
-                    tracing::warn!(%error, hint = error.hint(), "restore failed for a moment; trying again");
-                    self.metrics.connected(Err(error.to_string()));
-                    self.back_off();
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) if error.transient() => self.wait_out(&error, error.hint())?,
+                outcome => return Ok(outcome?),
             }
         }
+    }
+
+    fn seek_patiently(&mut self, partition: Partition, to: SeekTo) -> Result<(), PipelineError> {
+        loop {
+            match self.source.seek(partition, to) {
+                Err(error) if error.transient() => self.wait_out(&error, error.hint())?,
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    /// Pauses before something that failed for a moment is tried again.
+    fn wait_out(&mut self, error: &dyn std::error::Error, hint: &str) -> Result<(), PipelineError> {
+        tracing::warn!(%error, hint, "going back to the last commit failed for a moment; trying again");
+        self.metrics.connected(Err(error.to_string()));
+        self.back_off();
+        if self.stopped() { Err(PipelineError::Stopped) } else { Ok(()) }
     }
 
     /// Forgets partitions; returns those of them that the source still holds paused.

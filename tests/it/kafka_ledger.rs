@@ -257,9 +257,12 @@ fn record_over_the_limit_names_its_sink_and_sizes() {
     let mut ledger = bench.ledger("0");
     ledger.restore(&[part(0)]).unwrap();
     ledger.begin().unwrap();
-    let large = "x".repeat(1_200_000);
+    let large = "x".repeat(110_000_000);
     match ledger.append(&records(&[("a", &large)])) {
-        Err(LedgerError::TooLarge { sink: 0, bytes: 1_200_001, limit: 1_000_000 }) => {}
+        Err(LedgerError::TooLarge { topic, bytes: 110_000_001, limit }) => {
+            // The producer takes what a broker does; the topic's own limit is less.
+            assert_eq!((topic, limit), (bench.sink.clone(), 1_048_588));
+        }
         other => panic!("{other:?}"),
     }
     ledger.abort().unwrap();
@@ -279,7 +282,7 @@ fn record_over_the_limit_names_its_sink_and_sizes() {
     records.push(0, Some(b"a"), Some(&noise), Vec::new());
     ledger.append(&records).unwrap();
     match commit(&mut ledger, bench.source.group_metadata().as_ref(), &[(0, 1)], &[]) {
-        Err(LedgerError::TooLarge { sink: 0, bytes: 50_001, limit: 20_000 }) => {}
+        Err(LedgerError::TooLarge { topic, bytes: 50_001, limit: 20_000 }) => assert_eq!(topic, strict),
         other => panic!("{other:?}"),
     }
     ledger.abort().unwrap();

@@ -27,6 +27,8 @@ mod features;
 mod features_properties;
 mod file_source;
 #[cfg(feature = "kafka")]
+mod kafka_bad_days;
+#[cfg(feature = "kafka")]
 mod kafka_conformance;
 #[cfg(feature = "kafka")]
 mod kafka_embedded;
@@ -36,6 +38,8 @@ mod kafka_ledger;
 mod kafka_pipeline;
 #[cfg(feature = "kafka")]
 mod kafka_rebalance;
+#[cfg(feature = "kafka")]
+mod kafka_run_support;
 #[cfg(feature = "kafka")]
 mod kafka_settings;
 #[cfg(feature = "kafka")]

@@ -18,7 +18,7 @@ use super::log::ClientLog;
 use super::producer::{Failure, Origin, Outgoing, RecordProducer, SendError};
 use super::restore::{Durable, Restorer, transactional_id};
 use super::source::KafkaMember;
-use super::topics::{Administrator, CreateTopic, source_topics};
+use super::topics::{Administrator, CreateTopic, record_bytes_max, source_topics};
 use super::transaction::TransactionProducer;
 use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
 use crate::payload::Header;
@@ -130,6 +130,16 @@ impl KafkaLedger {
         })
     }
 
+    /// Refuses a partition that the topic did not have when the ledger was opened: keys have moved.
+    fn known(&self, partition: Partition) -> Result<(), LedgerError> {
+        let (topic, partitions) = self.topic_of(partition)?;
+        if u32::try_from(partition.number).is_ok_and(|number| number < partitions) {
+            return Ok(());
+        }
+        let reason = format!("now has partition {}, but had {partitions} when the run began", partition.number);
+        Err(LedgerError::Topic { topic: topic.to_string(), reason })
+    }
+
     /// Judges what was found of one partition.
     fn accept(&self, partition: Partition, durable: Durable) -> Result<Restored, LedgerError> {
         let Durable { committed, state } = durable;
@@ -187,11 +197,9 @@ impl KafkaLedger {
             Origin::State => self.config.state.topic.clone(),
         };
         let ours = self.producer().map_or(usize::MAX, |producer| producer.message_bytes_max());
-        let theirs =
-            Administrator::open(&self.config.connection).ok().and_then(|client| client.message_bytes_max(&topic));
-        let limit = ours.min(theirs.unwrap_or(usize::MAX));
+        let limit = record_bytes_max(&self.config.connection, &topic, ours);
         match origin {
-            Origin::Sink(sink) => LedgerError::TooLarge { sink, bytes, limit },
+            Origin::Sink(_) => LedgerError::TooLarge { topic, bytes, limit },
             Origin::State => LedgerError::Topic {
                 topic,
                 reason: format!("a state record of {bytes} bytes exceeds the limit of {limit} bytes"),
@@ -298,6 +306,9 @@ impl Ledger for KafkaLedger {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
+        for partition in partitions {
+            self.known(*partition)?;
+        }
         let restorer = Restorer {
             connection: &self.config.connection,
             log: &self.log,
@@ -384,6 +395,8 @@ fn ensure_state_topic(
         ("segment.ms", "3600000"),
         ("min.cleanable.dirty.ratio", "0.2"),
         ("delete.retention.ms", "3600000"),
+        // A block of the longest keys takes 2 MB.
+        ("max.message.bytes", "8388608"),
     ];
     let config = config.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let create = CreateTopic { partitions: needed, replication: state.replication, config };

@@ -124,6 +124,10 @@ impl ClientLog {
 
     /// An error that concerns the client as a whole. Only here does librdkafka say why a login failed.
     pub(super) fn error(&self, error: &KafkaError, reason: &str) {
+        // The end of a partition is no error of the client.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         let message = self.redact(reason);
         tracing::warn!(target: "librdkafka", code = ?error.rdkafka_error_code(), "{message}");
         let away = matches!(

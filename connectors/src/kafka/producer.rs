@@ -119,7 +119,7 @@ pub(super) struct RecordProducer {
 /// Records between two looks at delivery reports.
 const POLL_EVERY: u64 = 2_000;
 
-/// librdkafka's own `message.max.bytes`.
+/// librdkafka's own `message.max.bytes`, for a client that sets none.
 const MESSAGE_BYTES_MAX: usize = 1_000_000;
 
 /// How long one wait of a flush lasts before failed deliveries are collected.

@@ -204,11 +204,13 @@ impl Source for KafkaSource {
     }
 
     fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
-        let reader = self.readers.get(&partition).ok_or(SourceError::NotAssigned(partition))?;
+        let reader = self.readers.get_mut(&partition).ok_or(SourceError::NotAssigned(partition))?;
         if reader.revoked {
             // It will not be delivered again; what it stands at no longer matters.
             return Ok(());
         }
+        // What was stepped over and not delivered yet is stepped over again.
+        reader.skipped = 0;
         self.events.retain(|event| !concerns(event, partition));
         let from = match to {
             SeekTo::Offset(offset) => Some(offset),

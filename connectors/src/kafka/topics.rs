@@ -133,6 +133,12 @@ impl Administrator {
     }
 }
 
+/// The largest record, bytes, that both our producer and the topic take.
+pub(super) fn record_bytes_max(connection: &KafkaConnection, topic: &str, ours: usize) -> usize {
+    let theirs = Administrator::open(connection).ok().and_then(|client| client.message_bytes_max(topic));
+    ours.min(theirs.unwrap_or(usize::MAX))
+}
+
 /// Name and number of partitions of each source topic.
 pub(super) fn source_topics(
     administrator: &Administrator,

@@ -92,7 +92,11 @@ impl TransactionProducer {
                 Ok(())
             }
             Err(error) if is_fenced(&error) => Err(self.fenced()),
-            Err(error) => Err(self.failed("beginning a transaction", &error.to_string(), false)),
+            Err(error) => {
+                // A producer that cannot begin is of no more use; the next one can.
+                self.producer = None;
+                Err(self.failed("beginning a transaction", &error.to_string(), query::passing(&error)))
+            }
         }
     }
 

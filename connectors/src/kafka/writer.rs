@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::config::KafkaConnection;
 use super::producer::{Failure, Origin, Outgoing, RecordProducer, SendError};
+use super::topics::record_bytes_max;
 use crate::ledger::LedgerError;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -13,6 +14,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Writes to one topic; keys decide the partition by murmur2, keyless records go round.
 pub struct KafkaWriter {
+    connection: KafkaConnection,
     topic: String,
     producer: RecordProducer,
     accepted: u64,
@@ -25,7 +27,7 @@ impl KafkaWriter {
     /// [`LedgerError::Client`] where librdkafka does not accept the settings.
     pub fn open(connection: &KafkaConnection, topic: &str) -> Result<Self, LedgerError> {
         let producer = RecordProducer::open(&connection.producer(), &connection.log())?;
-        Ok(Self { topic: topic.to_owned(), producer, accepted: 0 })
+        Ok(Self { connection: connection.clone(), topic: topic.to_owned(), producer, accepted: 0 })
     }
 
     /// Queues one record; waits while the queue is full. `ts_ms`: milliseconds since 1970 UTC, the present unless
@@ -52,7 +54,7 @@ impl KafkaWriter {
             Outgoing { origin: Origin::Sink(0), topic: &self.topic, partition, key, value, headers: &[], ts_ms };
         match self.producer.send(&outgoing) {
             Ok(()) => {}
-            Err(SendError::TooLarge { bytes }) => return Err(too_large(bytes, &self.producer)),
+            Err(SendError::TooLarge { bytes }) => return Err(self.too_large(bytes)),
             Err(SendError::Fenced) => return Err(failed("writing", "the producer was fenced".to_owned(), false)),
             Err(SendError::Refused(error)) => return Err(failed("writing", error.to_string(), false)),
         }
@@ -76,19 +78,20 @@ impl KafkaWriter {
         Ok(self.accepted)
     }
 
+    fn too_large(&self, bytes: usize) -> LedgerError {
+        let limit = record_bytes_max(&self.connection, &self.topic, self.producer.message_bytes_max());
+        LedgerError::TooLarge { topic: self.topic.clone(), bytes, limit }
+    }
+
     fn explain(&self, failure: Failure) -> LedgerError {
         match failure.code {
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => too_large(failure.bytes, &self.producer),
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => self.too_large(failure.bytes),
             Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 LedgerError::Topic { topic: self.topic.clone(), reason: "does not exist".to_owned() }
             }
             _ => failed("delivering a record", failure.reason, true),
         }
     }
-}
-
-fn too_large(bytes: usize, producer: &RecordProducer) -> LedgerError {
-    LedgerError::TooLarge { sink: 0, bytes, limit: producer.message_bytes_max() }
 }
 
 fn failed(operation: &'static str, reason: String, transient: bool) -> LedgerError {

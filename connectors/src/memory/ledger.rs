@@ -153,7 +153,8 @@ impl MemoryLedger {
             let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
             let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers;
             if bytes > limit {
-                return Err(LedgerError::TooLarge { sink: record.sink, bytes, limit });
+                let topic = self.config.sinks.get(usize::from(record.sink)).cloned().unwrap_or_default();
+                return Err(LedgerError::TooLarge { topic, bytes, limit });
             }
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! The Kafka half of the wiring.
 
+use std::time::{Duration, Instant};
+
 use arterial_connectors::kafka::{
     Brokers, CreateTopic, EmbeddedBroker, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource,
     KafkaSourceConfig, Properties, SinkTopic, StateTopic,
@@ -12,10 +14,15 @@ use chrono::DateTime;
 use super::Wiring;
 use crate::runtime::control::{ControlLog, ControlRecord};
 use crate::spec::PipelinePlan;
-use crate::spec::model::{CreateSpec, Delivery, KafkaSourceSpec};
+use crate::spec::model::{CreateSpec, Delivery, KafkaSourceSpec, Output};
 
 /// Longest wait for one event of the control topic, after which it is asked again.
-const CONTROL_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+const CONTROL_WAIT: Duration = Duration::from_secs(1);
+/// How long the control topic may stay silent before its end: a group forms in seconds, a broker restarts in less.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Largest record of a topic that is created for originals, bytes: twice Kafka's default.
+const ORIGINAL_BYTES_MAX: u32 = 2 << 20;
 
 impl Wiring {
     fn kafka(&self) -> Result<&KafkaSourceSpec, SourceError> {
@@ -42,13 +49,26 @@ impl Wiring {
             until: Until::Latest,
         };
         let mut source = KafkaSource::open(config)?;
+        let mut deadline = Instant::now() + CONTROL_PATIENCE;
         match source.partition_counts() {
             Err(SourceError::TopicMissing { .. }) => return Ok(ControlLog::default()),
             counts => counts?,
         };
         let (mut records, mut left) = (Vec::new(), None);
         while left != Some(0) {
-            match source.poll(CONTROL_WAIT)? {
+            let event = match source.poll(CONTROL_WAIT) {
+                Ok(event) => event,
+                Err(error) if error.transient() => None,
+                Err(error) => return Err(error),
+            };
+            if event.is_some() {
+                deadline = Instant::now() + CONTROL_PATIENCE;
+            } else if Instant::now() >= deadline {
+                let why = source.connected().err().unwrap_or_else(|| "the group gave no partitions".to_owned());
+                let reason = format!("nothing came for {} s: {why}", CONTROL_PATIENCE.as_secs());
+                return Err(SourceError::Client { operation: "reading the control log", reason, transient: true });
+            }
+            match event {
                 Some(SourceEvent::Assigned(partitions)) => {
                     left = Some(partitions.len());
                     for partition in partitions {
@@ -56,7 +76,7 @@ impl Wiring {
                     }
                 }
                 Some(SourceEvent::Batch(batch)) => decisions(&topic, &batch.payload, &mut records)?,
-                Some(SourceEvent::End(_)) => left = left.map(|left| left - 1),
+                Some(SourceEvent::End(_)) => left = left.map(|left| left.saturating_sub(1)),
                 Some(SourceEvent::Revoked(partitions)) => source.release(&partitions)?,
                 Some(SourceEvent::Lost(_)) | None => {}
             }
@@ -92,10 +112,12 @@ impl Wiring {
         let topic_error =
             |error: SourceError| LedgerError::Topic { topic: "sources".to_owned(), reason: error.to_string() };
         let kafka = self.kafka().map_err(topic_error)?;
-        let declared = self.plan.sinks.declared().iter().filter_map(|(_, sink)| sink.kafka.as_ref());
         let sink = |topic: &String, create: Option<CreateTopic>| SinkTopic { topic: topic.clone(), create };
-        let mut sinks: Vec<SinkTopic> =
-            declared.map(|one| sink(&one.topic, one.create.as_ref().map(create_topic))).collect();
+        let mut sinks = Vec::new();
+        for (_, declared) in self.plan.sinks.declared() {
+            let Some(kafka) = &declared.kafka else { continue };
+            sinks.push(sink(&kafka.topic, kafka.create.as_ref().map(|create| create_topic(create, declared.from))));
+        }
         let control = CreateTopic {
             partitions: counts.iter().copied().max().unwrap_or(1),
             replication: self.plan.runtime.state_replication,
@@ -170,6 +192,11 @@ fn start_at(text: &str) -> StartAt {
     }
 }
 
-fn create_topic(create: &CreateSpec) -> CreateTopic {
-    CreateTopic { partitions: create.partitions, replication: create.replication, config: create.config.clone() }
+/// Originals go out with headers added: a topic for them takes records larger than the source's may be.
+fn create_topic(create: &CreateSpec, from: Output) -> CreateTopic {
+    let mut config = create.config.clone();
+    if matches!(from, Output::DeadLetter | Output::Late) {
+        config.entry("max.message.bytes".to_owned()).or_insert_with(|| ORIGINAL_BYTES_MAX.to_string());
+    }
+    CreateTopic { partitions: create.partitions, replication: create.replication, config }
 }

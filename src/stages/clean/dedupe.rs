@@ -17,14 +17,17 @@ use super::CleanPlanError;
 use super::cleaner::{CleanError, Working};
 use super::key::{KeyColumn, KeyKind, key_kind};
 use super::plan::{Scope, Step, Stepped};
-use super::reading_log::ReadingLog;
+use super::reading_log::{BLOCK_READINGS, ReadingLog};
 use crate::stages::rows::Reason;
-use crate::vocab::{MadeWith, Snapshot, StateError, StateReader, StateWriter, YamlPath, from_block, to_block};
+use crate::vocab::{
+    KEY_BYTES_MAX, MadeWith, Snapshot, StateError, StateReader, StateWriter, YamlPath, from_block, to_block,
+};
 
 /// Most readings remembered per partition, about 300 MB of memory; further ones are dead letters. At one reading per
-/// sensor and 30 s, remembered for 10 minutes, that is 400,000 sensors in one partition.
-const READINGS_MAX: usize = 8_000_000;
-/// Series of a block of names: 10 to 30 kB on disk.
+/// sensor and 30 s, remembered for 10 minutes, that is 400,000 sensors in one partition. Whole blocks of the log, so
+/// that a full one looks for what it may forget at every row.
+const READINGS_MAX: usize = 2048 * BLOCK_READINGS;
+/// Series of a block of names: 10 to 30 kB on disk, at most 0.5 MB.
 const BLOCK_SERIES: usize = 1024;
 /// Blocks from here on hold names of series; those below hold the log.
 const SERIES_BLOCKS: u32 = 1 << 31;
@@ -113,6 +116,9 @@ impl DedupePlan {
             match seen {
                 Seen::First => {}
                 Seen::Before => work.duplicate(row),
+                Seen::TooLong => {
+                    work.doom(row, Reason::BadKey, format!("the key is longer than {KEY_BYTES_MAX} bytes"));
+                }
                 Seen::Full => {
                     let detail = format!("dedupe remembers {READINGS_MAX} readings already");
                     work.doom(row, Reason::BadKey, detail);
@@ -128,6 +134,7 @@ impl DedupePlan {
 enum Seen {
     First,
     Before,
+    TooLong,
     Full,
 }
 
@@ -196,6 +203,9 @@ impl Dedupe {
         }
         let horizon = self.newest.saturating_sub(within_micros);
         let Some(key) = key else { return Seen::First };
+        if key.len() > KEY_BYTES_MAX {
+            return Seen::TooLong;
+        }
         if time < horizon {
             return Seen::First;
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::vocab::{StateError, from_block, to_block};
 
 /// Readings of a block: 15 to 30 kB on disk.
-const BLOCK_READINGS: usize = 4096;
+pub(super) const BLOCK_READINGS: usize = 4096;
 
 /// A remembered reading: the series it is of, and its event time in microseconds.
 pub(super) type Reading = (u32, i64);

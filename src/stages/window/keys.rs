@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
 
-use crate::vocab::KeyId;
+use crate::vocab::{KEY_BYTES_MAX, KeyId};
 
 /// Joins the values of several key columns; a value that holds it is refused, so that no two keys look alike.
 const SEPARATOR: char = '\u{1f}';
@@ -54,6 +54,8 @@ pub(super) enum Interned {
     New(KeyId),
     /// It is null or holds the separator.
     NoKey,
+    /// It is longer than [`KEY_BYTES_MAX`].
+    TooLong,
     /// The partition holds as many keys as it may.
     Full,
 }
@@ -153,6 +155,7 @@ impl Keys {
     pub(super) fn intern(&mut self, columns: &KeyColumns<'_>, row: usize, window: i64, keys_max: u32) -> Interned {
         let mut scratch = std::mem::take(&mut self.scratch);
         let interned = match columns.text(row, &mut scratch) {
+            Some(name) if name.len() > KEY_BYTES_MAX => Interned::TooLong,
             Some(name) => self.id_of(name, window, keys_max),
             None => Interned::NoKey,
         };

@@ -10,7 +10,7 @@ use super::open::OpenWindow;
 use super::readings::Readings;
 use super::{ClosedWindow, Crossing, WindowPlan};
 use crate::stages::rows::{Reason, RejectStage, Rejected, Rows};
-use crate::vocab::{EventTime, KeyId};
+use crate::vocab::{EventTime, KEY_BYTES_MAX, KeyId};
 
 /// Takes a closed window with the keys as they were in it.
 pub type OnClose<'a> = dyn FnMut(&Keys, &ClosedWindow) + 'a;
@@ -226,6 +226,7 @@ impl Windows {
                 Ok(key)
             }
             Interned::NoKey => Err((Reason::BadKey, "a key column is null or holds U+001F".to_owned())),
+            Interned::TooLong => Err((Reason::BadKey, format!("the key is longer than {KEY_BYTES_MAX} bytes"))),
             Interned::Full => {
                 Err((Reason::BadKey, format!("one key more than `keys.max`: the partition has {keys_max}")))
             }
