@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use arterial::cli::{Cli, execute};
 use arterial::runtime::PipelineError;
 use arterial::spec::SpecErrors;
+use arterial_connectors::ledger::LedgerError;
+use arterial_connectors::source::SourceError;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -32,8 +34,14 @@ fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(BAD_CONFIGURATION);
     }
     eprintln!("error: {error:#}");
-    if let Some(hint) = error.downcast_ref::<PipelineError>().map(PipelineError::hint) {
+    if let Some(hint) = hint(error) {
         eprintln!("hint: {hint}");
     }
     ExitCode::FAILURE
+}
+
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    None.or_else(|| error.downcast_ref::<PipelineError>().map(PipelineError::hint))
+        .or_else(|| error.downcast_ref::<SourceError>().map(SourceError::hint))
+        .or_else(|| error.downcast_ref::<LedgerError>().map(LedgerError::hint))
 }

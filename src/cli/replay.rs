@@ -41,7 +41,7 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub time: Option<String>,
     /// Seconds of the file's time per second; 0 is as fast as it goes.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = speed)]
     pub speed: f64,
     /// Stamp records with their row's time instead of the present.
     #[arg(long)]
@@ -49,6 +49,11 @@ pub struct ReplayArgs {
     /// Stop after this many rows.
     #[arg(long)]
     pub limit: Option<u64>,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if speed.is_finite() && speed >= 0.0 { Ok(speed) } else { Err("not 0 or a positive number".to_owned()) }
 }
 
 /// Runs the verb.
@@ -100,7 +105,9 @@ fn send(args: &ReplayArgs, batch: &RecordBatch, writer: &mut KafkaWriter, pace: 
     let (lines, ends) = json_lines(batch)?;
     let mut start = 0;
     for (row, end) in ends.into_iter().enumerate() {
-        let micros = times.as_ref().map(|times| times.as_primitive::<TimestampMicrosecondType>().value(row));
+        // A row without a time goes out at once, stamped with the present.
+        let timed = times.as_ref().filter(|times| times.is_valid(row));
+        let micros = timed.map(|times| times.as_primitive::<TimestampMicrosecondType>().value(row));
         if let Some(micros) = micros {
             pace.wait_for(micros);
         }
@@ -144,7 +151,8 @@ impl Pace {
             return;
         }
         let (began, first) = *self.start.get_or_insert((Instant::now(), micros));
-        let due = Duration::from_secs_f64((micros - first).max(0) as f64 / 1e6 / self.speed);
+        let due = (micros - first).max(0) as f64 / 1e6 / self.speed;
+        let due = Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX);
         std::thread::sleep(due.saturating_sub(began.elapsed()));
     }
 }

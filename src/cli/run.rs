@@ -22,7 +22,7 @@ use crate::spec::PipelinePlan;
     arterial run pipelines/congestion-aarhus.yaml\n  \
     arterial run --until latest pipelines/congestion-simulated.yaml\n  \
     arterial run --reset all pipelines/city-job.yaml\n\n\
-    SIGTERM and Ctrl-C finish the batch at hand, commit and leave.")]
+    SIGTERM and Ctrl-C finish the batch at hand, commit and leave; a second one leaves at once.")]
 pub struct RunArgs {
     /// The pipeline file.
     pub pipeline: PathBuf,
@@ -103,8 +103,22 @@ async fn serve(address: SocketAddr, metrics: &Arc<Metrics>) -> Result<tokio::tas
     }))
 }
 
-/// Resolves at SIGTERM or Ctrl-C.
+/// Resolves at SIGTERM or Ctrl-C. The next one ends the process at once.
 pub(super) async fn shutdown_signal() {
+    signal().await;
+    tracing::info!("stopping: committing what was read; once more to stop at once");
+    tokio::spawn(async {
+        signal().await;
+        tracing::warn!("stopped at once: what was not committed is read again at the next start");
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "asked for twice: a worker may hang in a call that never returns"
+        )]
+        std::process::exit(1);
+    });
+}
+
+async fn signal() {
     let interrupt = tokio::signal::ctrl_c();
     let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
         let _ = interrupt.await;
@@ -114,5 +128,4 @@ pub(super) async fn shutdown_signal() {
         _ = interrupt => {},
         _ = terminate.recv() => {},
     }
-    tracing::info!("stopping: committing what was read");
 }

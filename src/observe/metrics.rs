@@ -27,7 +27,7 @@ struct WorkerLabel {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PartitionLabel {
-    topic: u16,
+    topic: String,
     partition: i32,
 }
 
@@ -191,10 +191,18 @@ impl WorkerMetrics {
     }
 
     /// The accounting of a partition as of the last commit.
-    pub fn accounting(&self, partition: Partition, accounting: &Accounting) {
-        let label = PartitionLabel { topic: partition.topic, partition: partition.number };
+    pub fn accounting(&self, topic: &str, partition: Partition, accounting: &Accounting) {
+        let label = PartitionLabel { topic: topic.to_owned(), partition: partition.number };
         for (value, family) in &self.metrics.dispositions {
             family.get_or_create(&label).set(i64::try_from(value(accounting)).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// The worker no longer owns a partition.
+    pub fn forget_accounting(&self, topic: &str, partition: Partition) {
+        let label = PartitionLabel { topic: topic.to_owned(), partition: partition.number };
+        for (_, family) in &self.metrics.dispositions {
+            family.remove(&label);
         }
     }
 

@@ -98,7 +98,8 @@ impl Worker {
     /// What the owned partitions hold as of their last commit, to the metrics.
     pub(super) fn report_shards(&self) {
         for shard in self.shards.values() {
-            self.metrics.accounting(shard.partition(), shard.accounting());
+            let partition = shard.partition();
+            self.metrics.accounting(self.plan.topic(partition.topic), partition, shard.accounting());
         }
         self.metrics.scores(self.shards.values().map(|shard| (shard.partition(), shard.score_totals())));
     }
@@ -186,9 +187,12 @@ impl Worker {
     pub(super) fn drop_shards(&mut self, partitions: &[Partition]) -> Vec<Partition> {
         for partition in partitions {
             self.shards.remove(partition);
+            // Its next owner exports them.
+            self.metrics.forget_accounting(self.plan.topic(partition.topic), *partition);
             self.ended.remove(partition);
             self.silence.forget(*partition);
         }
+        self.metrics.scores(self.shards.values().map(|shard| (shard.partition(), shard.score_totals())));
         self.drift.forget(partitions)
     }
 

@@ -30,8 +30,8 @@ impl Drift {
         self.paused.contains(&partition)
     }
 
-    /// `progress`: the largest event time seen of each partition that still has rows to give; partitions that are
-    /// idle, ended or have given no row yet are left out, or they would hold the others back for ever.
+    /// `progress`: the largest event time seen of each partition that still has rows to give; partitions that have
+    /// given all there are, or none yet, are left out, or they would hold the others back for ever.
     pub(crate) fn update(&mut self, progress: &BTreeMap<Partition, EventTime>) -> DriftChange {
         let Some(slowest) = progress.values().min() else {
             return DriftChange { pause: Vec::new(), resume: std::mem::take(&mut self.paused) };

@@ -28,10 +28,6 @@ impl Silence {
         self.heard_micros.insert(partition, now_micros);
     }
 
-    pub(crate) fn idle(&self, partition: Partition) -> bool {
-        !self.heard_micros.contains_key(&partition)
-    }
-
     pub(crate) fn forget(&mut self, partition: Partition) {
         self.heard_micros.remove(&partition);
     }

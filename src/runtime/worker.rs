@@ -149,11 +149,19 @@ impl Worker {
             self.handle(event)?;
         }
         self.close_quiet_partitions()?;
-        self.metrics.connected(self.source.connected());
+        self.metrics.connected(self.source.connected().and_then(|()| self.committing()));
         if self.pace.due(Instant::now()) {
             self.commit()?;
         }
         Ok(())
+    }
+
+    /// Whether the last commit succeeded.
+    fn committing(&self) -> Result<(), String> {
+        match self.failures_in_a_row {
+            0 => Ok(()),
+            failures => Err(format!("the last {failures} commits failed")),
+        }
     }
 
     pub(super) fn stopped(&self) -> bool {
@@ -172,15 +180,12 @@ impl Worker {
                 tracing::info!(?partitions, "partitions revoked");
                 self.commit()?;
                 self.drop_shards(&partitions);
-                self.report_shards();
                 Ok(self.source.release(&partitions)?)
             }
             SourceEvent::Lost(partitions) => {
                 tracing::warn!(?partitions, "partitions lost; going back to the last commit");
                 self.drop_shards(&partitions);
-                self.recover()?;
-                self.report_shards();
-                Ok(())
+                self.recover()
             }
             SourceEvent::End(partition) => self.end(partition),
         }
@@ -268,10 +273,13 @@ impl Worker {
     }
 
     fn mind_drift(&mut self) -> Result<(), PipelineError> {
+        // A partition that has given all its rows holds nobody back, however old the last one is.
+        let read: BTreeSet<Partition> =
+            self.source.lag_rows().into_iter().filter(|(_, rows)| *rows == 0).map(|(partition, _)| partition).collect();
         let progress = self
             .shards
             .iter()
-            .filter(|(partition, _)| !self.ended.contains(partition) && !self.silence.idle(**partition))
+            .filter(|(partition, _)| !self.ended.contains(partition) && !read.contains(partition))
             .filter_map(|(partition, shard)| shard.newest().map(|time| (*partition, time)))
             .collect();
         let change = self.drift.update(&progress);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use chrono::DateTime;
 use chrono_tz::Tz;
 
@@ -59,23 +60,15 @@ pub(super) fn assemble(
     let schema = topic_schema(file, name, source, folder)?;
     let decode = reported(file, DecodePlan::new(decode_settings(name, source), &schema))?;
     let tables = tables(file, spec, folder, test_tables);
-    let clean = clean(file, spec, source, &schema, &decode, &tables?)?;
-    let window = reported(file, WindowPlan::new(window_settings(spec, source), clean.schema()))?;
-    let steps: BTreeSet<u32> = spec
-        .predict
-        .values()
-        .flat_map(|predict| &predict.horizons)
-        .filter_map(|horizon| u32::try_from(horizon.micros / spec.window.size.micros.max(1)).ok())
-        .collect();
-    let input = FeaturesInput {
-        columns: window.output_columns().to_vec(),
-        window_micros: window.size(),
-        horizon_steps: steps.into_iter().collect(),
-    };
-    let features: Vec<FeatureSettings> = spec.features.iter().map(feature_settings).collect();
-    let features = reported(file, FeaturesPlan::new(&features, &input))?;
-    let predict = predict(file, spec, &window, &features)?;
-    let alerts = alerts(file, spec, &window)?;
+    let (clean, cleaned) = clean(file, spec, source, &schema, &decode, &tables?);
+    let settings = window_settings(spec, source);
+    let columns = settings.output_columns();
+    let window = cleaned.and_then(|cleaned| reported(file, WindowPlan::new(settings, &cleaned)));
+    let features = features(file, spec, &columns);
+    // Whatever was refused so far, the names of the windows' columns are known.
+    let predict = features.as_ref().and_then(|features| predict(file, spec, &columns, features));
+    let alerts = alerts(file, spec, &columns);
+    let (clean, window, features, predict, alerts) = (clean?, window?, features?, predict?, alerts?);
     let stateful_steps = stateful_steps(spec, &clean, &window, &features, &alerts);
     let event_time = EventTimePlan {
         idle_after_micros: source.event_time.idle_after.map(|span| span.micros),
@@ -184,6 +177,7 @@ fn cells(rows: &[TestRow]) -> Vec<BTreeMap<String, Cell>> {
     rows.iter().map(|row| row.iter().map(|(column, scalar)| (column.clone(), cell(scalar))).collect()).collect()
 }
 
+/// The plan, and the schema after it, which may be known although there is no plan.
 fn clean(
     file: &mut PipelineFile,
     spec: &PipelineSpec,
@@ -191,7 +185,7 @@ fn clean(
     schema: &TopicSchema,
     decode: &DecodePlan,
     tables: &BTreeMap<String, Arc<Table>>,
-) -> Option<CleanPlan> {
+) -> (Option<CleanPlan>, Option<SchemaRef>) {
     let limits = schema.limits().into_iter().map(|(name, (minimum, maximum))| (name, Limits { minimum, maximum }));
     let input = CleanInput {
         schema: Arc::clone(decode.schema()),
@@ -201,9 +195,16 @@ fn clean(
         keys: spec.window.key.clone(),
     };
     let steps: Vec<CleanStep> = spec.clean.iter().map(clean_step).collect();
-    CleanPlan::new(&steps, &input, tables)
-        .map_err(|refused| refused.errors.iter().for_each(|problem| file.report(problem)))
-        .ok()
+    match CleanPlan::new(&steps, &input, tables) {
+        Ok(plan) => {
+            let cleaned = Arc::clone(plan.schema());
+            (Some(plan), Some(cleaned))
+        }
+        Err(refused) => {
+            refused.errors.iter().for_each(|problem| file.report(problem));
+            (None, refused.schema)
+        }
+    }
 }
 
 fn clean_step(step: &CleanStepSpec) -> CleanStep {
@@ -245,6 +246,22 @@ fn window_settings(spec: &PipelineSpec, source: &SourceSpec) -> WindowSettings {
     }
 }
 
+fn features(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> Option<FeaturesPlan> {
+    let steps: BTreeSet<u32> = spec
+        .predict
+        .values()
+        .flat_map(|predict| &predict.horizons)
+        .filter_map(|horizon| u32::try_from(horizon.micros / spec.window.size.micros.max(1)).ok())
+        .collect();
+    let input = FeaturesInput {
+        columns: columns.to_vec(),
+        window_micros: spec.window.size.micros,
+        horizon_steps: steps.into_iter().collect(),
+    };
+    let settings: Vec<FeatureSettings> = spec.features.iter().map(feature_settings).collect();
+    reported(file, FeaturesPlan::new(&settings, &input))
+}
+
 fn feature_settings(feature: &FeatureSpec) -> FeatureSettings {
     match feature {
         FeatureSpec::Lags(lags) => FeatureSettings::Lags {
@@ -283,16 +300,16 @@ fn feature_settings(feature: &FeatureSpec) -> FeatureSettings {
 fn predict(
     file: &mut PipelineFile,
     spec: &PipelineSpec,
-    window: &WindowPlan,
+    columns: &[String],
     features: &FeaturesPlan,
 ) -> Option<PredictPlan> {
     let settings: Vec<PredictorSettings> =
         spec.predict.iter().map(|(name, predict)| predictor_settings(name, predict)).collect();
     let input = PredictInput {
-        window_columns: window.output_columns(),
+        window_columns: columns,
         measured: spec.window.columns.len(),
-        window_size_micros: window.size(),
-        min_count: window.min_count(),
+        window_size_micros: spec.window.size.micros,
+        min_count: spec.window.min_count,
         feature_columns: features.columns(),
     };
     reported(file, PredictPlan::new(&settings, &input))
@@ -339,12 +356,12 @@ fn predictor_settings(name: &str, predict: &PredictSpec) -> PredictorSettings {
     }
 }
 
-fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, window: &WindowPlan) -> Option<AlertPlan> {
+fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> Option<AlertPlan> {
     let settings: Vec<AlertSettings> = spec.alerts.iter().map(|(name, alert)| alert_settings(name, alert)).collect();
     let horizons = |predict: &PredictSpec| predict.horizons.iter().map(|span| span.micros).collect();
     let input = AlertInput {
         key: spec.window.key.clone(),
-        columns: window.output_columns().to_vec(),
+        columns: columns.to_vec(),
         predictors: spec.predict.iter().map(|(name, predict)| (name.clone(), horizons(predict))).collect(),
     };
     reported(file, AlertPlan::new(&settings, &input))

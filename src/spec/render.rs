@@ -4,6 +4,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::lines::Lines;
 use super::problem::{Place, Problem};
+use super::shape::PROPERTIES;
 
 /// `file:line:column: message`, the snippet, `help: hint`; no line break at the end.
 pub(super) fn problem_text(file: &str, text: &str, problem: &Problem) -> String {
@@ -20,10 +21,11 @@ pub(super) fn problem_text(file: &str, text: &str, problem: &Problem) -> String 
     rendered
 }
 
-/// The line of a place with carets below its part of it. `None` where there is no text to show.
+/// The line of a place with carets below its part of it. `None` where there is no text to show, or none that may be.
 fn snippet(text: &str, at: Place) -> Option<String> {
-    let (line_start, line) = Lines::of(text).line(at.line);
-    if line.trim().is_empty() {
+    let lines = Lines::of(text);
+    let (line_start, line) = lines.line(at.line);
+    if line.trim().is_empty() || may_hold_secrets(&lines, at.line) {
         return None;
     }
     let marked = text.get(at.start..at.end.min(line_start + line.len())).unwrap_or_default().trim_end();
@@ -34,4 +36,21 @@ fn snippet(text: &str, at: Place) -> Option<String> {
     let annotated = source.annotation(AnnotationKind::Primary.span(start..end));
     let report = [Group::with_level(Level::ERROR).element(annotated)];
     Some(Renderer::plain().render(&report))
+}
+
+/// Whether a line is one of client properties, among which passwords stand, perhaps under a misspelt name. Told from the
+/// text alone: there may be no tree.
+fn may_hold_secrets(lines: &Lines<'_>, number: usize) -> bool {
+    let names_it = |line: &str| line.contains(PROPERTIES) || line.contains("password") || line.contains("secret");
+    let (_, own) = lines.line(number);
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut depth = indent(own);
+    let parents = (1..number).rev().map(|above| lines.line(above).1).filter(|line| {
+        let encloses = !line.trim().is_empty() && indent(line) < depth;
+        if encloses {
+            depth = indent(line);
+        }
+        encloses
+    });
+    names_it(own) || { parents }.any(names_it)
 }

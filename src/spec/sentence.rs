@@ -56,6 +56,16 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Without what stands there: it may be a password.
+    pub(super) fn concealed(self) -> Self {
+        match self {
+            Self::WrongType { due, .. } => {
+                Self::WrongType { due, found: "something else".to_owned(), hint: Some("put it in quotes".to_owned()) }
+            }
+            other => other,
+        }
+    }
+
     /// Places it: at the unknown key itself, else at the value.
     pub(super) fn into_problem(self, root: &Node, path: &YamlPath) -> Problem {
         let value_at = root.place(path);

@@ -14,6 +14,9 @@ use super::suggest;
 use super::tree::{self, Node, Value};
 use crate::vocab::{PathStep, YamlPath};
 
+/// The key under which client properties stand, passwords among them.
+pub(super) const PROPERTIES: &str = "properties";
+
 /// A schema, ready to check trees with.
 #[derive(Debug)]
 pub struct Shape {
@@ -61,7 +64,9 @@ impl Shape {
         let mut faults: Vec<(YamlPath, Fault)> = Vec::new();
         self.visit(&instance, root, &mut |misfit| {
             let faulted = sentence::faults(&self.schema, misfit.error, root.find(&misfit.path));
-            faults.extend(faulted.into_iter().map(|fault| (misfit.path.clone(), fault)));
+            let secret = misfit.path.0.contains(&PathStep::Key(PROPERTIES.to_owned()));
+            let shown = |fault: Fault| if secret { fault.concealed() } else { fault };
+            faults.extend(faulted.into_iter().map(|fault| (misfit.path.clone(), shown(fault))));
         });
         without_echoes(faults).into_iter().map(|(path, fault)| fault.into_problem(root, &path)).collect()
     }

@@ -1,9 +1,11 @@
 //! What the user gets to read: all problems together, in order, as text and as JSON; and no text that brings us down.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use arterial::spec::{PipelineFile, Registry};
 use proptest::prelude::*;
 
 use super::spec_support::{GOOD, parse, problems, rendered, spoilt};
@@ -208,5 +210,62 @@ proptest! {
             })
             .collect();
         survives(&lines.join("\n"))?;
+    }
+}
+
+/// Everything that is said of a text by rules, connectors and stages.
+fn planned(text: &str) -> String {
+    let file = PipelineFile::parse("pipeline.yaml", text, &|_| None, &Registry::standard());
+    file.plan(Path::new(""), &BTreeMap::new()).err().map(|errors| errors.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn line_of_client_properties_is_never_shown_nor_what_stands_there() {
+    let property = |line: &str| GOOD.replacen("brokers:", &format!("properties: {{ {line} }}, brokers:"), 1);
+    for line in [
+        "sasl.passwrd: hunter2",
+        "sasl.password: hunter2, bogus.key: x",
+        "sasl.password: [hunter2]",
+        "sasl.password: hunter2, sasl.password: hunter2",
+        "sasl.password: 'hunter2",
+        "sasl.password: 7402318, group.id: mine",
+    ] {
+        let said = planned(&property(line));
+        assert!(said.contains("pipeline.yaml:6:"), "{line}: {said}");
+        assert!(!said.contains("hunter2") && !said.contains("7402318"), "{line}: {said}");
+    }
+    let more = "    more:\n      properties:\n        sasl.passwrd: hunter2\n    decode:";
+    let said = planned(&GOOD.replacen("    decode:", more, 1));
+    assert!(said.contains("`more`") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn mistakes_in_every_stage_are_told_at_once() {
+    let text = r#"
+version: 1
+pipeline: wrong-throughout
+sources:
+  loops:
+    kafka: { brokers: "127.0.0.1:9092", topics: [in] }
+    decode: { schema: traffic-observation.v1 }
+    partitioned_by: sensor_id
+    event_time: { column: observed_at, max_delay: 60s }
+clean:
+  - sql: SELECT *, nosuch + 1 AS more FROM rows
+  - null_if: { speed_kmh: "speed_kmh < 0" }
+window: { size: 5m, key: [sensor_id], columns: { speed_kmh: avg(sped_kmh) } }
+features:
+  - lags: { column: flow, count: 3 }
+predict:
+  speed: { target: speed_kmh, horizons: [7m], model: { online_linear: {} } }
+alerts:
+  congestion: { measure: "speeed.15m", when: "< 60", clear: "> 70", summary: "slow" }
+sinks:
+  alerts: { from: alerts, kafka: { topic: out } }
+delivery: exactly_once
+"#;
+    let said = planned(text);
+    for part in ["nosuch", "`flow`", "speeed"] {
+        assert!(said.contains(part), "{part} is not told of:\n{said}");
     }
 }

@@ -211,6 +211,7 @@ fn kafka_sink_needs_a_kafka_source() {
     let kafka = "kafka: { brokers: \"127.0.0.1:9092\", topics: [\"${city}.loops\"] }";
     let text = spoilt(&[
         (kafka, "simulate: { length: 1d }"),
+        ("workers: 2", "workers: 1"),
         ("from: alerts, kafka: { topic: alerts.v1 }", "from: alerts, memory: {}"),
         ("from: late, kafka: { topic: late.v1 }", "from: late, «kafka: { topic: late.v1 }"),
         ("from: dead_letter, kafka: { topic: dlq.v1 }", "from: dead_letter, memory: {}"),

@@ -79,7 +79,7 @@ fn numbers_out_of_range_name_the_limit() {
     let wrong = [
         ("workers: 2", "workers: «0", "expected at least 1, found number 0"),
         ("workers: 2", "workers: «257", "expected at most 256, found number 257"),
-        ("count: 6", "count: «4294967296", "expected at most 4294967295, found number 4294967296"),
+        ("count: 6", "count: «4294967296", "expected at most 10080, found number 4294967296"),
         ("count: 6", "count: «-1", "expected at least 1, found number -1"),
         ("online_linear: {}", "online_linear: { forgetting: «0 }", "expected more than 0, found number 0"),
         ("online_linear: {}", "online_linear: { forgetting: «1.1 }", "expected at most 1, found number 1.1"),

@@ -85,8 +85,8 @@ pub enum FeatureSpec {
 pub struct LagsSpec {
     /// Window column.
     pub column: String,
-    /// How many, the closed window's own included.
-    #[schemars(range(min = 1))]
+    /// How many, the closed window's own included; at most a week of minutes.
+    #[schemars(range(min = 1, max = 10080))]
     pub count: u32,
     /// What stands for a null: nothing, or the last value before it.
     #[serde(default)]
@@ -184,6 +184,7 @@ pub struct DeviationSpec {
     pub column: String,
     /// Pairs of sine and cosine, with 1, 2, ... cycles per day.
     #[serde(default = "default_harmonics")]
+    #[schemars(range(min = 1))]
     pub harmonics: u32,
     /// Adds `<column>.deviation_held`: the deviation times `r / (r + 3)`, with `r` the readings in a row that equalled
     /// the one before.

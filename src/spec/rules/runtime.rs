@@ -2,6 +2,7 @@
 
 use super::Check;
 use crate::spec::model::{RuntimeSpec, Span};
+use crate::spec::part::Part;
 use crate::spec::syntax;
 
 /// Longest time between commits. Kafka aborts a transaction after 60 s by default; half of that leaves room for the
@@ -23,6 +24,16 @@ pub(super) fn check(check: &mut Check<'_>) {
     if let Some(longest) = most_span.filter(|longest| *longest > COMMIT_EVERY_MAX) {
         let message = format!("`commit_every_max` {longest} is more than {COMMIT_EVERY_MAX}");
         check.push(most.problem(message, "Kafka would abort transactions that stay open so long"));
+    }
+    let workers = runtime.get("workers");
+    let without_group = |source: &Part<'_>| source.get("file").given() || source.get("simulate").given();
+    if let [(_, source)] = check.file.get("sources").entries().as_slice()
+        && without_group(source)
+        && !source.get("kafka").given()
+        && workers.read::<u32>().is_some_and(|workers| workers > 1)
+    {
+        let message = "several workers share the partitions of a Kafka consumer group; this source has none".to_owned();
+        check.push(workers.problem(message, "remove `workers`, or set it to 1"));
     }
     let instance = runtime.get("instance");
     if let Some(name) = instance.text().filter(|name| !syntax::is_name(name)) {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::settings::Fill;
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
-/// Keys of one block of state: 50 kB with six lags.
-const BLOCK_KEYS: usize = 1024;
+/// Lags of one block of state, all its keys together: 64 kB.
+const BLOCK_LAGS: usize = 8192;
 /// Windows beyond which an age counts no further; ages are divided by it, so that they lie in 0..=1.
 const AGE_MAX: u8 = u8::MAX;
 
@@ -15,6 +15,8 @@ const AGE_MAX: u8 = u8::MAX;
 pub(super) struct Lags {
     step: String,
     count: usize,
+    /// Keys of one block of state.
+    block_keys: usize,
     fill: Fill,
     /// Keys x count, newest first, NaN where there is none.
     values: Vec<f64>,
@@ -31,7 +33,8 @@ struct Block {
 
 impl Lags {
     pub(super) fn new(step: String, count: usize, fill: Fill) -> Self {
-        Self { step, count, fill, values: Vec::new(), ages: Vec::new(), changed: Vec::new() }
+        let block_keys = (BLOCK_LAGS / count.max(1)).max(1);
+        Self { step, count, block_keys, fill, values: Vec::new(), ages: Vec::new(), changed: Vec::new() }
     }
 
     /// Takes the values of a window, by key; keys that are not live keep what they have.
@@ -51,7 +54,7 @@ impl Lags {
                 lags[0] = if value.is_nan() && self.fill == Fill::Last { carried } else { *value };
             }
             self.ages[key] = if value.is_nan() { self.ages[key].saturating_add(1) } else { 0 };
-            self.changed[key / BLOCK_KEYS] = true;
+            self.changed[key / self.block_keys] = true;
         }
     }
 
@@ -59,7 +62,7 @@ impl Lags {
         let keys = keys.max(self.ages.len());
         self.values.resize(keys * self.count, f64::NAN);
         self.ages.resize(keys, AGE_MAX);
-        self.changed.resize(keys.div_ceil(BLOCK_KEYS), false);
+        self.changed.resize(keys.div_ceil(self.block_keys), false);
     }
 
     /// A key's lags, newest first.
@@ -77,7 +80,7 @@ impl Lags {
         for key in keys.iter().map(|key| *key as usize).filter(|key| *key < known) {
             self.values[key * self.count..(key + 1) * self.count].fill(f64::NAN);
             self.ages[key] = AGE_MAX;
-            self.changed[key / BLOCK_KEYS] = true;
+            self.changed[key / self.block_keys] = true;
         }
     }
 
@@ -101,8 +104,8 @@ impl Lags {
 
     /// A block, cut after its last key with a reading: what it holds must not depend on how many keys came since.
     fn block(&self, block: usize) -> Block {
-        let from = block * BLOCK_KEYS;
-        let keys = from..(from + BLOCK_KEYS).min(self.ages.len());
+        let from = block * self.block_keys;
+        let keys = from..(from + self.block_keys).min(self.ages.len());
         let known = keys.rev().find(|key| self.ages[*key] < AGE_MAX || self.of(*key).iter().any(|lag| !lag.is_nan()));
         let to = known.map_or(from, |last| last + 1);
         let values = self.values[from * self.count..to * self.count].to_vec();
@@ -116,7 +119,7 @@ impl Lags {
                 let reason = format!("holds other than {} lags per key", self.count);
                 return Err(StateError { step: self.step.clone(), block: number, reason });
             }
-            let from = number as usize * BLOCK_KEYS;
+            let from = number as usize * self.block_keys;
             self.grow(from + block.ages.len());
             self.ages[from..from + block.ages.len()].copy_from_slice(&block.ages);
             self.values[from * self.count..from * self.count + block.values.len()].copy_from_slice(&block.values);

@@ -15,5 +15,5 @@ pub use calendar::{DAY_MICROS, LocalTime, local_time};
 pub use features::Features;
 pub use matrix::{FeatureColumn, FeatureMatrix};
 pub use plan::{FeatureSettings, FeaturesInput, FeaturesPlan, FeaturesPlanError};
-pub use profile::{Profile, ProfilePlan};
+pub use profile::{Profile, ProfilePlan, SlotError};
 pub use settings::{At, Fill, Period};

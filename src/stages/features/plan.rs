@@ -5,8 +5,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 
 use super::FeatureColumn;
-use super::calendar::DAY_MICROS;
-use super::profile::ProfilePlan;
+use super::profile::{ProfilePlan, SlotError};
 use super::settings::{At as When, Fill, Period};
 use crate::stages::expression::closest;
 use crate::vocab::{At, MadeWith, PathStep, YamlPath};
@@ -178,12 +177,9 @@ pub enum FeaturesPlanError {
         /// The column.
         column: String,
     },
-    /// A slot that does not divide the day.
-    #[error("slot of {seconds} s does not divide a day")]
-    Slot {
-        /// The slot.
-        seconds: i64,
-    },
+    /// Slots that cannot be.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
     /// A column made twice.
     #[error("feature `{name}` is made twice")]
     RepeatedColumn {
@@ -311,9 +307,6 @@ impl Builder<'_> {
             FeatureSettings::Profile { column, period, slot, at, min_values, smooth, memory, zone } => {
                 let index = self.column(column)?;
                 let slot_micros = slot.unwrap_or(self.input.window_micros);
-                if slot_micros <= 0 || DAY_MICROS % slot_micros != 0 {
-                    return Err((FeaturesPlanError::Slot { seconds: slot_micros / 1_000_000 }, None));
-                }
                 let step = format!("profile.{column}.{}", self.profiles.len());
                 let plan = ProfilePlan {
                     step,
@@ -324,6 +317,8 @@ impl Builder<'_> {
                     memory: *memory,
                     zone: *zone,
                 };
+                let hint = || Some("set `slot` to a time that a day is a multiple of, as `5m`".to_owned());
+                plan.check().map_err(|error| (error.into(), hint()))?;
                 let profile = self.profiles.len();
                 self.profiles.push((index, plan));
                 self.each(

@@ -8,12 +8,35 @@ use serde::{Deserialize, Serialize};
 
 use super::calendar::{DAY_MICROS, local_time};
 use super::settings::Period;
-use crate::vocab::{EventTime, KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
+use crate::vocab::{
+    EventTime, KeyId, MICROS_PER_SECOND, Snapshot, StateError, StateReader, StateWriter, from_block, to_block,
+};
 
-/// Keys of one block of state: 48 kB where every count is small.
+/// Keys of one block of state: 64 kB.
 const BLOCK_KEYS: usize = 4096;
 /// Low bits of a block's number that hold its block of keys; the slot stands above.
 const BLOCK_BITS: u32 = 16;
+/// Most slots: their numbers have to fit above the block's bits.
+const SLOTS_MAX: usize = 1 << (u32::BITS - BLOCK_BITS);
+
+/// Why a profile cannot have such slots.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SlotError {
+    /// They do not make up a day.
+    #[error("slot of {seconds} s does not divide a day")]
+    Uneven {
+        /// The slot, seconds.
+        seconds: i64,
+    },
+    /// There are too many of them.
+    #[error("slots of {seconds} s are {slots} over the period; at most {SLOTS_MAX}")]
+    TooMany {
+        /// The slot, seconds.
+        seconds: i64,
+        /// How many.
+        slots: usize,
+    },
+}
 
 /// What a profile is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,13 +87,36 @@ struct Places {
     all: usize,
 }
 
+impl ProfilePlan {
+    /// Whether there can be such slots.
+    ///
+    /// # Errors
+    /// [`SlotError`]: choose another `slot`.
+    pub fn check(&self) -> Result<(), SlotError> {
+        let seconds = self.slot_micros / MICROS_PER_SECOND;
+        if self.slot_micros <= 0 || DAY_MICROS % self.slot_micros != 0 {
+            return Err(SlotError::Uneven { seconds });
+        }
+        let slots = self.slots();
+        if slots > SLOTS_MAX { Err(SlotError::TooMany { seconds, slots }) } else { Ok(()) }
+    }
+
+    fn day_slots(&self) -> usize {
+        usize::try_from(DAY_MICROS / self.slot_micros.max(1)).unwrap_or(1).max(1)
+    }
+
+    /// Those of each class of days, of any day, and the one for everything.
+    fn slots(&self) -> usize {
+        (classes(self.period) + 1) * self.day_slots() + 1
+    }
+}
+
 impl Profile {
     /// A profile that has seen nothing.
     #[must_use]
     pub fn new(plan: ProfilePlan) -> Self {
-        let day_slots = Self::day_slots(&plan);
-        let classes = classes(plan.period);
-        Self { plan, slots: vec![Slot::default(); (classes + 1) * day_slots + 1] }
+        let slots = vec![Slot::default(); plan.slots()];
+        Self { plan, slots }
     }
 
     /// The zone whose day it is.
@@ -79,13 +125,9 @@ impl Profile {
         self.plan.zone
     }
 
-    fn day_slots(plan: &ProfilePlan) -> usize {
-        usize::try_from(DAY_MICROS / plan.slot_micros.max(1)).unwrap_or(1).max(1)
-    }
-
     /// Places of the window that ends at `end`, told by its last instant: 23:55..00:00 belongs to the day it lies in.
     fn places(&self, end: EventTime) -> Places {
-        let day_slots = Self::day_slots(&self.plan);
+        let day_slots = self.plan.day_slots();
         let local = local_time(end.plus(-1), self.plan.zone);
         // A slot index is below the number of slots: the remainder guards days that the slot does not divide.
         let day = (local.day_micros / self.plan.slot_micros.max(1)) as usize % day_slots;

@@ -1,6 +1,7 @@
 //! Why predictors cannot be planned, with what the user should do.
 
 use super::online::OnlineLinearError;
+use crate::stages::features::SlotError;
 
 /// Why a predictor cannot be planned.
 #[derive(Debug, thiserror::Error)]
@@ -73,12 +74,9 @@ pub enum PredictError {
     /// The model's settings.
     #[error(transparent)]
     Model(#[from] OnlineLinearError),
-    /// A slot of the profile baseline that does not divide the day.
-    #[error("slot of {slot_s} s does not divide a day")]
-    Slot {
-        /// The slot, seconds.
-        slot_s: f64,
-    },
+    /// A profile's slots that cannot be.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
     /// Two predictors of one name.
     #[error("predictor `{name}` is declared twice")]
     Duplicate {

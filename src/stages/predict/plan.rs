@@ -9,7 +9,7 @@ use super::labels::HORIZON_STEPS_MAX;
 use super::online::linear_predictor::HorizonModel;
 use super::online::{OnlineLinearError, OnlineLinearParams};
 use super::settings::{ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings, ScoreBy};
-use crate::stages::features::{DAY_MICROS, FeatureColumn, ProfilePlan};
+use crate::stages::features::{FeatureColumn, ProfilePlan};
 use crate::vocab::{At, EventTime, YamlPath};
 
 /// Most pairs that a model gathers before it starts: nine weeks of five-minute windows.
@@ -269,12 +269,13 @@ fn plan_limits(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Lim
 
 fn plan_profile(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> ProfilePlan {
     let ProfileSettings { period, slot_micros, zone, smooth, memory, min_values } = settings.profile;
-    if slot_micros <= 0 || DAY_MICROS % slot_micros != 0 {
-        let path = settings.path.key("baselines").key("slot");
-        problems.push(At { path, error: PredictError::Slot { slot_s: seconds(slot_micros) }, hint: None });
-    }
     let step = format!("predict.{}.profile", settings.name);
-    ProfilePlan { step, period, slot_micros, min_values, smooth, memory, zone }
+    let plan = ProfilePlan { step, period, slot_micros, min_values, smooth, memory, zone };
+    if let Err(error) = plan.check() {
+        let path = settings.path.key("baselines").key("slot");
+        problems.push(At { path, error: error.into(), hint: None });
+    }
+    plan
 }
 
 /// Selected columns that serve at least one horizon, ascending.

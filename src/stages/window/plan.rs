@@ -37,6 +37,14 @@ pub struct WindowSettings {
     pub at_end: AtEnd,
 }
 
+impl WindowSettings {
+    /// Names of the columns of a closed window: the aggregates, then the carried columns.
+    #[must_use]
+    pub fn output_columns(&self) -> Vec<String> {
+        self.columns.iter().map(|(name, _)| name).chain(&self.carry).cloned().collect()
+    }
+}
+
 /// One aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aggregate {
@@ -157,7 +165,7 @@ impl WindowPlan {
         if !check.errors.is_empty() {
             return Err(check.errors);
         }
-        let output_columns = aggregates.iter().map(|aggregate| aggregate.name.clone()).collect();
+        let output_columns = settings.output_columns();
         Ok(Self { settings, key_columns, columns: check.columns, aggregates, output_columns })
     }
 
