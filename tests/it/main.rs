@@ -13,6 +13,7 @@ mod conformance;
 mod conformance_flaws;
 mod decode;
 mod decode_properties;
+mod decode_shapes;
 mod decode_support;
 mod decode_times;
 mod decode_typed;

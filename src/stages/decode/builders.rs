@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, StringArray, TimestampMicrosecondBuilder,
 };
+use arrow::error::ArrowError;
 
 use super::plan::Kind;
 use super::scanner::Slot;
 
 /// A growing column.
 pub(super) enum ColumnBuilder {
-    Text(StringBuilder),
+    /// Bytes of UTF-8: all of them are checked once more when the column is finished, which is cheaper than each.
+    Text(BinaryBuilder),
     Float(Float64Builder),
     Int(Int64Builder),
     Bool(BooleanBuilder),
@@ -21,7 +23,7 @@ pub(super) enum ColumnBuilder {
 impl ColumnBuilder {
     pub(super) fn new(kind: Kind, rows: usize) -> Self {
         match kind {
-            Kind::Text => Self::Text(StringBuilder::with_capacity(rows, rows * 8)),
+            Kind::Text => Self::Text(BinaryBuilder::with_capacity(rows, rows * 8)),
             Kind::Float => Self::Float(Float64Builder::with_capacity(rows)),
             Kind::Int => Self::Int(Int64Builder::with_capacity(rows)),
             Kind::Bool => Self::Bool(BooleanBuilder::with_capacity(rows)),
@@ -30,7 +32,7 @@ impl ColumnBuilder {
     }
 
     /// Appends a value of this column's kind; anything else counts as null. Times come as microseconds.
-    pub(super) fn push(&mut self, slot: Slot, payload: &str, scratch: &str) {
+    pub(super) fn push(&mut self, slot: Slot, payload: &[u8], scratch: &[u8]) {
         match (self, slot) {
             (Self::Text(column), Slot::Text(from, to)) => column.append_value(&payload[from..to]),
             (Self::Text(column), Slot::Unescaped(from, to)) => column.append_value(&scratch[from..to]),
@@ -46,13 +48,17 @@ impl ColumnBuilder {
         }
     }
 
-    pub(super) fn finish(&mut self) -> ArrayRef {
-        match self {
-            Self::Text(column) => Arc::new(column.finish()),
+    /// The column.
+    ///
+    /// # Errors
+    /// Text that is not UTF-8, which nobody has pushed.
+    pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
+            Self::Text(column) => Arc::new(StringArray::try_from_binary(column.finish())?),
             Self::Float(column) => Arc::new(column.finish()),
             Self::Int(column) => Arc::new(column.finish()),
             Self::Bool(column) => Arc::new(column.finish()),
             Self::Time(column) => Arc::new(column.finish()),
-        }
+        })
     }
 }

@@ -8,8 +8,9 @@ use arterial_connectors::payload::{Payload, RawRow, RawRows};
 
 use super::builders::ColumnBuilder;
 use super::plan::{DecodePlan, Kind};
-use super::scanner::{Refusal, Scanner, Slot};
+use super::scanner::{Refusal, Scanner, Slot, Spot};
 use super::settings::TimestampFormat;
+use super::shape::Shapes;
 use super::timestamp::{TimeReader, in_calendar};
 use super::typed::decode_typed;
 use crate::stages::rows::{Reason, RejectStage, Rejected, Rows};
@@ -63,6 +64,8 @@ pub struct Decoder {
     times: TimeReader,
     slots: Vec<Slot>,
     scratch: String,
+    shapes: Shapes,
+    spots: Vec<Spot>,
 }
 
 impl Decoder {
@@ -72,7 +75,7 @@ impl Decoder {
         let kinds: Vec<Kind> = plan.columns.iter().map(|column| column.kind).collect();
         let times = TimeReader::new(plan.settings.zone);
         let slots = vec![Slot::Absent; kinds.len() + plan.objects];
-        Self { slots, kinds, times, plan, scratch: String::new() }
+        Self { slots, kinds, times, plan, scratch: String::new(), shapes: Shapes::new(), spots: Vec::new() }
     }
 
     /// Decodes one batch.
@@ -105,9 +108,9 @@ impl Decoder {
                 continue;
             };
             match self.row(value, || raw.row(index)) {
-                Ok((text, time)) => {
+                Ok(time) => {
                     for (builder, slot) in builders.iter_mut().zip(&self.slots) {
-                        builder.push(*slot, text, &self.scratch);
+                        builder.push(*slot, value, self.scratch.as_bytes());
                     }
                     decoded.rows.origin.push(origin);
                     decoded.rows.times.push(time);
@@ -117,29 +120,21 @@ impl Decoder {
                 }
             }
         }
-        let columns = builders.iter_mut().map(ColumnBuilder::finish).collect();
+        let columns = builders.iter_mut().map(ColumnBuilder::finish).collect::<Result<_, _>>()?;
         decoded.rows.batch = RecordBatch::try_new(Arc::clone(self.plan.schema()), columns)?;
         Ok(decoded)
     }
 
-    /// Reads one payload into the slots; returns its text and event time.
-    fn row<'p, 'r>(
-        &mut self,
-        value: &'p [u8],
-        raw: impl FnOnce() -> RawRow<'r>,
-    ) -> Result<(&'p str, i64), (Reason, String)> {
-        let (max_bytes, max_depth) = (self.plan.settings.max_bytes, self.plan.settings.max_depth);
+    /// Reads one payload into the slots; returns its event time.
+    fn row<'r>(&mut self, value: &[u8], raw: impl FnOnce() -> RawRow<'r>) -> Result<i64, (Reason, String)> {
+        let max_bytes = self.plan.settings.max_bytes;
         if value.len() > max_bytes {
             return Err((Reason::TooLarge, format!("{} bytes, the limit is {max_bytes}", value.len())));
         }
-        let text = std::str::from_utf8(value)
-            .map_err(|error| (Reason::InvalidUtf8, format!("not UTF-8 from byte {}", error.valid_up_to())))?;
-        self.slots.fill(Slot::Absent);
-        self.scratch.clear();
-        Scanner::new(text, max_depth, &self.kinds, &mut self.slots, &mut self.scratch)
-            .scan(&self.plan.root)
-            .map_err(|refusal| (refusal.reason, quote(text, refusal)))?;
-        self.check_columns(text)?;
+        if !self.shapes.read(value, &mut self.slots) {
+            self.scan(value)?;
+        }
+        self.check_columns(value)?;
         let Slot::Int(time) = self.slots[self.plan.event_time] else {
             let column = &self.plan.columns[self.plan.event_time].path;
             return Err((Reason::MissingColumn, format!("`{column}` is absent or null")));
@@ -154,11 +149,31 @@ impl Decoder {
             let detail = format!("`{column}`: {time} lies more than {skew} us ahead of its arrival {arrival}");
             return Err((Reason::FutureTimestamp, detail));
         }
-        Ok((text, time))
+        Ok(time)
+    }
+
+    /// Reads a payload of a shape not seen lately.
+    fn scan(&mut self, value: &[u8]) -> Result<(), (Reason, String)> {
+        let text = std::str::from_utf8(value)
+            .map_err(|error| (Reason::InvalidUtf8, format!("not UTF-8 from byte {}", error.valid_up_to())))?;
+        self.slots.fill(Slot::Absent);
+        self.scratch.clear();
+        let mut scanner =
+            Scanner::new(text, self.plan.settings.max_depth, &self.kinds, &mut self.slots, &mut self.scratch);
+        let curious = self.shapes.curious();
+        if curious {
+            self.spots.clear();
+            scanner = scanner.noting(&mut self.spots);
+        }
+        scanner.scan(&self.plan.root).map_err(|refusal| (refusal.reason, quote(text, refusal)))?;
+        if curious {
+            self.shapes.learn(value, &self.spots, &self.kinds);
+        }
+        Ok(())
     }
 
     /// Required columns must be there; times become microseconds.
-    fn check_columns(&mut self, text: &str) -> Result<(), (Reason, String)> {
+    fn check_columns(&mut self, text: &[u8]) -> Result<(), (Reason, String)> {
         for (index, column) in self.plan.columns.iter().enumerate() {
             let slot = self.slots[index];
             if matches!(slot, Slot::Absent | Slot::Null) {
@@ -169,14 +184,15 @@ impl Decoder {
             }
             if column.kind == Kind::Time {
                 let format = self.plan.settings.timestamp;
-                let written = written(slot, text, &self.scratch);
+                let written = written(slot, text, self.scratch.as_bytes());
                 let micros = match (written, format) {
-                    (Some(written), TimestampFormat::Rfc3339) => self.times.read(written.as_bytes()),
+                    (Some(written), TimestampFormat::Rfc3339) => self.times.read(written),
                     _ => epoch_micros(slot, format),
                 };
                 let Some(micros) = micros.filter(in_calendar) else {
-                    let problem = self.times.problem(written, format);
-                    let detail = format!("`{}`: {} {problem}", column.path, shown(slot, written));
+                    let written = written.map(String::from_utf8_lossy);
+                    let problem = self.times.problem(written.as_deref(), format);
+                    let detail = format!("`{}`: {} {problem}", column.path, shown(slot, written.as_deref()));
                     return Err((Reason::BadTimestamp, detail));
                 };
                 self.slots[index] = Slot::Int(micros);
@@ -216,7 +232,7 @@ fn quote(text: &str, refusal: Refusal) -> String {
 }
 
 /// The text of a slot that holds text.
-fn written<'a>(slot: Slot, text: &'a str, scratch: &'a str) -> Option<&'a str> {
+fn written<'a>(slot: Slot, text: &'a [u8], scratch: &'a [u8]) -> Option<&'a [u8]> {
     match slot {
         Slot::Text(from, to) => Some(&text[from..to]),
         Slot::Unescaped(from, to) => Some(&scratch[from..to]),

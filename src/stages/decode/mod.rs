@@ -5,6 +5,7 @@ mod decoder;
 mod plan;
 mod scanner;
 mod settings;
+mod shape;
 mod timestamp;
 mod typed;
 

@@ -29,6 +29,14 @@ pub(super) struct Refusal {
     pub(super) what: &'static str,
 }
 
+/// Where a scalar value lies in its payload, and the column that reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) column: Option<usize>,
+}
+
 /// A payload being read.
 pub(super) struct Scanner<'a> {
     text: &'a [u8],
@@ -37,6 +45,8 @@ pub(super) struct Scanner<'a> {
     kinds: &'a [Kind],
     slots: &'a mut [Slot],
     scratch: &'a mut String,
+    /// Notes the scalar values in their order, where somebody wants to know.
+    spots: Option<&'a mut Vec<Spot>>,
 }
 
 /// What a value is for.
@@ -58,7 +68,19 @@ impl<'a> Scanner<'a> {
         slots: &'a mut [Slot],
         scratch: &'a mut String,
     ) -> Self {
-        Self { text: text.as_bytes(), at: 0, depth_left: max_depth, kinds, slots, scratch }
+        Self { text: text.as_bytes(), at: 0, depth_left: max_depth, kinds, slots, scratch, spots: None }
+    }
+
+    /// The scanner, which also notes where scalar values lie.
+    pub(super) fn noting(self, spots: &'a mut Vec<Spot>) -> Self {
+        Self { spots: Some(spots), ..self }
+    }
+
+    fn note(&mut self, from: usize, column: Option<usize>) {
+        let to = self.at;
+        if let Some(spots) = &mut self.spots {
+            spots.push(Spot { from, to, column });
+        }
     }
 
     /// Reads the whole payload as one object.
@@ -182,7 +204,9 @@ impl<'a> Scanner<'a> {
             Use::Object(_) if self.peek() == Some(b'n') => self.word(b"null"),
             Use::Object(_) => Err(self.another_type("an object")),
             Use::Column(column) => {
+                let from = self.at;
                 self.slots[column] = self.scalar(self.kinds[column])?;
+                self.note(from, Some(column));
                 Ok(())
             }
         }
@@ -222,16 +246,19 @@ impl<'a> Scanner<'a> {
 
     /// Any value, checked but not kept.
     fn skip(&mut self) -> Scanned<()> {
+        let from = self.at;
         match self.peek() {
+            Some(b'{') => return self.object(None),
+            Some(b'[') => return self.array(),
             Some(b'"') => self.string().map(drop),
-            Some(b'{') => self.object(None),
-            Some(b'[') => self.array(),
             Some(b't') => self.word(b"true"),
             Some(b'f') => self.word(b"false"),
             Some(b'n') => self.word(b"null"),
             Some(b'-' | b'0'..=b'9') => self.number().map(drop),
             _ => Err(self.not_a_value()),
-        }
+        }?;
+        self.note(from, None);
+        Ok(())
     }
 
     fn array(&mut self) -> Scanned<()> {
@@ -383,7 +410,8 @@ impl<'a> Scanner<'a> {
 }
 
 /// Powers of ten that f64 holds exactly.
-const TENS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+pub(super) const TENS: [f64; 16] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
 /// A decimal of at most 15 digits without exponent: both its digits and the power of ten are exact in f64, so their
 /// quotient is correctly rounded (Clinger 1990, "How to Read Floating Point Numbers Accurately").

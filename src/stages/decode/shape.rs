@@ -1,0 +1,218 @@
+//! The layouts that nearly all messages of a topic share -> the values of a message, read in place.
+//!
+//! A shape is the text between the values of a message that the scanner has accepted. A message with the same text in
+//! the same places has the same keys in the same order, so only its values are left to read. Whatever differs, in the
+//! text or in how a value is written, is left to the scanner: a shape never refuses a message, and where it reads one it
+//! gives the slots that the scanner would give. No state: shapes change how fast messages are read, never what they say.
+
+use super::plan::Kind;
+use super::scanner::{Slot, Spot, TENS};
+
+/// Shapes that are remembered: topics are written by a few producers, each with its own layout.
+const SHAPES_MAX: usize = 4;
+/// Messages that pay for learning a shape: messages that are all different cost at most this share of a scan more.
+const LEARN_EVERY: u32 = 16;
+/// Shapes that may be learned in a row.
+const LEARN_BURST: u32 = 8;
+
+/// The layouts of a topic, the one that fitted last first.
+#[derive(Debug)]
+pub(super) struct Shapes {
+    shapes: Vec<Shape>,
+    /// Messages since a shape was learned, in parts of [`LEARN_EVERY`].
+    credit: u32,
+}
+
+/// One layout.
+#[derive(Debug)]
+struct Shape {
+    fields: Vec<Field>,
+    /// The text after the last value.
+    tail: Box<[u8]>,
+}
+
+/// A value and the text before it.
+#[derive(Debug)]
+struct Field {
+    before: Box<[u8]>,
+    value: Value,
+}
+
+/// What is due, by the column that reads it.
+#[derive(Debug, Clone, Copy)]
+enum Value {
+    Column(usize, Kind),
+    /// Nobody reads it; it must be a scalar all the same.
+    Skip,
+}
+
+impl Shapes {
+    pub(super) fn new() -> Self {
+        Self { shapes: Vec::new(), credit: LEARN_BURST * LEARN_EVERY }
+    }
+
+    /// Reads a message into the slots; `false`, with anything in the slots, where no shape fits it.
+    pub(super) fn read(&mut self, text: &[u8], slots: &mut [Slot]) -> bool {
+        for place in 0..self.shapes.len() {
+            slots.fill(Slot::Absent);
+            if self.shapes[place].read(text, slots).is_some() {
+                self.shapes[..=place].rotate_right(1);
+                return true;
+            }
+        }
+        self.credit = (self.credit + 1).min(LEARN_BURST * LEARN_EVERY);
+        false
+    }
+
+    /// Whether a message that no shape fitted should be learned from.
+    pub(super) fn curious(&self) -> bool {
+        self.credit >= LEARN_EVERY
+    }
+
+    /// Remembers the layout of an accepted message, in place of the one that fitted longest ago.
+    pub(super) fn learn(&mut self, text: &[u8], spots: &[Spot], kinds: &[Kind]) {
+        self.credit = self.credit.saturating_sub(LEARN_EVERY);
+        let mut fields = Vec::with_capacity(spots.len());
+        let mut from = 0;
+        for spot in spots {
+            let value = spot.column.map_or(Value::Skip, |column| Value::Column(column, kinds[column]));
+            fields.push(Field { before: text[from..spot.from].into(), value });
+            from = spot.to;
+        }
+        self.shapes.truncate(SHAPES_MAX - 1);
+        self.shapes.insert(0, Shape { fields, tail: text[from..].into() });
+    }
+}
+
+impl Shape {
+    fn read(&self, text: &[u8], slots: &mut [Slot]) -> Option<()> {
+        let mut at = 0;
+        for field in &self.fields {
+            at = after(text, at, &field.before)?;
+            let (slot, end) = match field.value {
+                Value::Column(_, Kind::Float) => float_or_null(text, at)?,
+                Value::Column(_, Kind::Int) => int_or_null(text, at)?,
+                Value::Column(_, Kind::Text) => text_or_null(text, at)?,
+                Value::Column(_, Kind::Bool) => bool_or_null(text, at)?,
+                Value::Column(_, Kind::Time) => text_or_null(text, at).or_else(|| int_or_null(text, at))?,
+                Value::Skip => scalar(text, at)?,
+            };
+            if let Value::Column(column, _) = field.value {
+                slots[column] = slot;
+            }
+            at = end;
+        }
+        (text[at..] == *self.tail).then_some(())
+    }
+}
+
+/// Where the message goes on after `expected`, if that stands at `at`.
+fn after(text: &[u8], at: usize, expected: &[u8]) -> Option<usize> {
+    let end = at + expected.len();
+    (text.get(at..end)? == expected).then_some(end)
+}
+
+fn float_or_null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
+    let Some((negative, digits, places, end)) = decimal(text, at) else { return null(text, at) };
+    // Both are exact in f64, so their quotient is correctly rounded (Clinger 1990).
+    let value = digits as f64 / TENS[places];
+    Some((Slot::Float(if negative { -value } else { value }), end))
+}
+
+fn int_or_null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
+    match decimal(text, at) {
+        Some((negative, digits, 0, end)) => {
+            let value = digits as i64;
+            Some((Slot::Int(if negative { -value } else { value }), end))
+        }
+        // A fraction is not whole: the scanner says so.
+        Some(_) => None,
+        None => null(text, at),
+    }
+}
+
+fn bool_or_null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
+    if let Some(end) = after(text, at, b"true") {
+        return Some((Slot::Bool(true), end));
+    }
+    match after(text, at, b"false") {
+        Some(end) => Some((Slot::Bool(false), end)),
+        None => null(text, at),
+    }
+}
+
+fn null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
+    Some((Slot::Null, after(text, at, b"null")?))
+}
+
+fn scalar(text: &[u8], at: usize) -> Option<(Slot, usize)> {
+    match text.get(at)? {
+        b'"' => text_or_null(text, at),
+        b't' | b'f' => bool_or_null(text, at),
+        _ => float_or_null(text, at),
+    }
+}
+
+/// A number of at most 15 digits without exponent: whether it is negative, its digits, how many of them stand after the
+/// point, and its end.
+fn decimal(text: &[u8], at: usize) -> Option<(bool, u64, usize, usize)> {
+    let negative = *text.get(at)? == b'-';
+    let first = at + usize::from(negative);
+    let (mut digits, mut end) = (0, first);
+    while let Some(digit) = digit(text, end) {
+        digits = digits * 10 + digit;
+        end += 1;
+        if end - first > 15 {
+            return None;
+        }
+    }
+    let whole = end - first;
+    // A zero in front of other digits is no JSON.
+    if whole == 0 || (whole > 1 && text[first] == b'0') {
+        return None;
+    }
+    let mut places = 0;
+    if text.get(end) == Some(&b'.') {
+        end += 1;
+        let point = end;
+        while let Some(digit) = digit(text, end) {
+            digits = digits * 10 + digit;
+            end += 1;
+            if whole + end - point > 15 {
+                return None;
+            }
+        }
+        places = end - point;
+        if places == 0 {
+            return None;
+        }
+    }
+    // The text that follows is compared next: a letter, a second point or an exponent does not fit it.
+    Some((negative, digits, places, end))
+}
+
+fn digit(text: &[u8], at: usize) -> Option<u64> {
+    let digit = text.get(at)?.wrapping_sub(b'0');
+    (digit <= 9).then_some(u64::from(digit))
+}
+
+/// A string without escapes: the range between its quotes.
+fn text_or_null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
+    if text.get(at) != Some(&b'"') {
+        return null(text, at);
+    }
+    let from = at + 1;
+    let (mut to, mut ascii) = (from, true);
+    loop {
+        match *text.get(to)? {
+            b'"' => break,
+            b'\\' | 0..=0x1f => return None,
+            byte => ascii &= byte < 0x80,
+        }
+        to += 1;
+    }
+    if !ascii && std::str::from_utf8(&text[from..to]).is_err() {
+        return None;
+    }
+    Some((Slot::Text(from, to), to + 1))
+}
