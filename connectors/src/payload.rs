@@ -115,6 +115,14 @@ impl RawRows {
         }
     }
 
+    /// Makes room for `rows` more records of `bytes` bytes together.
+    pub fn reserve(&mut self, rows: usize, bytes: usize) {
+        self.bytes.reserve(bytes);
+        self.spans.reserve(rows);
+        self.offsets.reserve(rows);
+        self.broker_ts_ms.reserve(rows);
+    }
+
     /// Appends one record. Offsets must be pushed in ascending order.
     pub fn push(&mut self, offset: i64, broker_ts_ms: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>) {
         let start = self.bytes.len();

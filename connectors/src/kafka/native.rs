@@ -77,15 +77,19 @@ pub(super) struct Taken {
     pub(super) mark: Option<Mark>,
 }
 
-/// Room for the message pointers of one batch read, reused.
+/// Messages that are asked for at once. librdkafka walks over them three times, and so do we: the operations around them,
+/// some 300 bytes each, should stay in the second-level cache meanwhile.
+const TAKE_MAX: usize = 1_000;
+
+/// Room for the message pointers of one read, reused.
 pub(super) struct MessageBuffer(Vec<*mut sys::rd_kafka_message_t>);
 
 // SAFETY: the pointers are only read between a batch read and the return of the call that made it; none survives it.
 unsafe impl Send for MessageBuffer {}
 
 impl MessageBuffer {
-    pub(super) fn new(messages_max: usize) -> Self {
-        Self(vec![ptr::null_mut(); messages_max])
+    pub(super) fn new() -> Self {
+        Self(vec![ptr::null_mut(); TAKE_MAX])
     }
 }
 
@@ -130,23 +134,39 @@ impl PartitionQueue {
     /// Takes at most `limit` messages, without waiting. Rows below `from` are repetitions and left out, rows at or
     /// beyond `bound` as well. The second value tells how many messages there were: fewer than `limit` means that
     /// the queue is empty and its next message will ring.
-    pub(super) fn take(&self, buffer: &mut MessageBuffer, limit: usize, from: i64, bound: i64) -> (Taken, usize) {
-        let limit = limit.min(buffer.0.len());
-        // SAFETY: the queue is alive and the buffer has room for `limit` pointers.
-        let count = unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, buffer.0.as_mut_ptr(), limit) };
-        let messages = &buffer.0[..usize::try_from(count).unwrap_or(0)];
-        // SAFETY: the first `count` pointers are messages that are ours until they are destroyed below.
-        let bytes = messages.iter().map(|message| unsafe { (**message).len + (**message).key_len }).sum();
-        let rows = RawRows::with_capacity(messages.len(), bytes);
-        let mut taken = Taken { rows, passed_bound: false, mark: None };
-        for message in messages {
-            // SAFETY: as above; nothing borrowed from the message outlives `push_message`.
-            unsafe {
-                push_message(&mut taken, *message, from, bound);
-                sys::rd_kafka_message_destroy(*message);
+    pub(super) fn take(
+        &self,
+        buffer: &mut MessageBuffer,
+        limit: usize,
+        row_bytes: usize,
+        from: i64,
+        bound: i64,
+    ) -> (Taken, usize) {
+        let mut taken = Taken { rows: RawRows::default(), passed_bound: false, mark: None };
+        let mut count = 0;
+        while count < limit {
+            let room = (limit - count).min(buffer.0.len());
+            // SAFETY: the queue is alive and the buffer has room for `room` pointers.
+            let got = unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, buffer.0.as_mut_ptr(), room) };
+            let messages = &buffer.0[..usize::try_from(got).unwrap_or(0)];
+            if count == 0 {
+                let expected = if messages.len() < room { messages.len() } else { limit };
+                taken.rows.reserve(expected, expected * row_bytes);
+            }
+            for message in messages {
+                // SAFETY: the first `got` pointers are messages that are ours until they are destroyed here; nothing
+                // borrowed from a message outlives `push_message`.
+                unsafe {
+                    push_message(&mut taken, *message, from, bound);
+                    sys::rd_kafka_message_destroy(*message);
+                }
+            }
+            count += messages.len();
+            if messages.len() < room {
+                break;
             }
         }
-        (taken, messages.len())
+        (taken, count)
     }
 
     /// The offset after the last one that `take` has consumed, transaction markers included; `None` before the

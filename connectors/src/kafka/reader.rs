@@ -11,7 +11,7 @@ use crate::position::Partition;
 use crate::source::SourceBatch;
 
 /// Most messages in a batch. Measured: 10,000 consume as fast as larger batches.
-pub(super) const BATCH_ROWS_MAX: usize = 10_000;
+const BATCH_ROWS_MAX: usize = 10_000;
 
 /// Bytes that a batch aims at; the first batch of a partition may exceed it, until the size of its rows is known.
 const BATCH_BYTES_AIM: usize = 4 << 20;
@@ -88,7 +88,7 @@ impl Reader {
             0 => BATCH_ROWS_MAX,
             bytes => (BATCH_BYTES_AIM / bytes).clamp(1, BATCH_ROWS_MAX),
         };
-        let (taken, count) = queue.take(buffer, limit, self.position.unwrap_or(0), self.end_or_max());
+        let (taken, count) = queue.take(buffer, limit, self.row_bytes, self.position.unwrap_or(0), self.end_or_max());
         if count == 0 {
             return Look::default();
         }

@@ -17,7 +17,7 @@ use super::config::KafkaSourceConfig;
 use super::log::ClientLog;
 use super::native::{MessageBuffer, Wakeup};
 use super::query;
-use super::reader::{BATCH_ROWS_MAX, Reader};
+use super::reader::Reader;
 use super::rebalance::SourceContext;
 use crate::position::Partition;
 use crate::source::{GroupMetadata, SeekTo, Source, SourceError, SourceEvent};
@@ -112,7 +112,7 @@ impl KafkaSource {
             consumer: Some(Arc::new(consumer)),
             wakeup,
             log,
-            buffer: MessageBuffer::new(BATCH_ROWS_MAX),
+            buffer: MessageBuffer::new(),
             events: VecDeque::new(),
             arriving: Vec::new(),
             ends: BTreeMap::new(),
