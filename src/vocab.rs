@@ -9,6 +9,18 @@ use serde::{Deserialize, Serialize};
 /// Microseconds in a second.
 pub const MICROS_PER_SECOND: i64 = 1_000_000;
 
+/// Units of durations in the pipeline file and their microseconds, longest first.
+pub const DURATION_UNITS: [(&str, i64); 5] =
+    [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", MICROS_PER_SECOND), ("ms", 1_000)];
+
+/// A duration in the longest unit that it is a whole number of: `90s`, `15m`, `0s`.
+#[must_use]
+pub fn duration_text(micros: i64) -> String {
+    let fits = |(unit, size): &(&str, i64)| micros % size == 0 && (micros != 0 || *unit == "s");
+    let (unit, size) = DURATION_UNITS.into_iter().find(fits).unwrap_or(("us", 1));
+    format!("{}{unit}", micros / size)
+}
+
 /// The years that RFC 3339 can write, 0000 to 9999 in UTC, as microseconds since 1970.
 pub const RFC3339_MICROS: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
 

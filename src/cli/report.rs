@@ -47,6 +47,7 @@ pub fn summary_json(plan: &PipelinePlan, summary: &RunSummary) -> serde_json::Va
         },
         "windows": summary.windows(),
         "alerts": summary.alerts(),
+        "refused_labels": summary.refused_labels(),
         "scores": summary.scores.iter().map(score_json).collect::<Vec<_>>(),
         "commits": summary.commits,
         "rewinds": summary.rewinds,
@@ -86,6 +87,9 @@ fn print_accounting(plan: &PipelinePlan, summary: &RunSummary) {
         summary.commits,
         summary.rewinds,
     );
+    if summary.refused_labels() > 0 {
+        println!("{} labels were too extreme to learn from and were refused", summary.refused_labels());
+    }
     println!("state {}", summary.digest());
 }
 

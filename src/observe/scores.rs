@@ -79,6 +79,11 @@ impl Collector for Scores {
         for total in &totals {
             ConstCounter::new(total.sums.count).encode(family.encode_family(&label(total))?)?;
         }
+        let help = "Labels that models refused in order to stay sound, of keys still known";
+        let mut family = encoder.encode_descriptor("predict_refused_labels", help, None, labels)?;
+        for total in totals.iter().filter(|total| !BASELINES.contains(&total.model.as_str())) {
+            ConstCounter::new(total.refused).encode(family.encode_family(&label(total))?)?;
+        }
         let gauge = ConstGauge::new(0.0).metric_type();
         let help = "Mean absolute error, in the target's unit";
         let mut family = encoder.encode_descriptor("predict_mae", help, None, gauge)?;

@@ -1,6 +1,6 @@
 //! What the stages return -> records of the sinks that want it. An output without a sink is not encoded at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::json::LineDelimitedWriter;
@@ -13,14 +13,15 @@ use super::control::ControlRecord;
 use crate::observe::BatchReport;
 use crate::spec::PipelinePlan;
 use crate::spec::model::Output;
-use crate::stages::alert::{AlertChange, RuleInput};
+use crate::stages::alert::{AlertChange, AlertRule, RuleInput};
 use crate::stages::encode::{
-    AlertContext, DeadLetterOrigin, Encoded, ForecastRow, dead_letter_headers, encode_alert, encode_forecast,
-    encode_scores,
+    AlertContext, DeadLetterOrigin, Encoded, ForecastRead, ForecastRow, dead_letter_headers, encode_alert,
+    encode_forecast, encode_scores,
 };
 use crate::stages::predict::{Forecasts, Predict, ScoreRow};
 use crate::stages::rows::Rejected;
-use crate::stages::window::Keys;
+use crate::stages::window::{ClosedWindow, Keys};
+use crate::vocab::KeyId;
 
 /// Encodes the outputs of one partition.
 pub(super) struct Outputs {
@@ -126,20 +127,19 @@ impl Outputs {
         predict: &Predict,
     ) -> AlertContext<'a> {
         let rule = &self.plan.alerts.rules()[change.rule];
-        let explained = rule.forecasts_read().first().and_then(|(predictor, horizon)| {
-            let why = predict.explain(*predictor, *horizon, change.key)?;
-            let micros = self.plan.predict.horizons(*predictor)[*horizon].micros;
-            Some((self.plan.predict.name(*predictor), micros, why))
+        let forecasts = rule.forecasts_read().iter().map(|(predictor, horizon)| ForecastRead {
+            predictor: self.plan.predict.name(*predictor),
+            horizon: self.plan.predict.horizons(*predictor)[*horizon].micros,
+            explanation: predict.explain(*predictor, *horizon, change.key),
         });
         let values: Vec<&str> = keys.values(change.key).collect();
-        let measured = input.window.rows[change.key as usize] >= self.plan.window.min_count();
         AlertContext {
             pipeline: &self.plan.name,
             rule: rule.name(),
             key: key_columns(&self.plan, keys, change.key),
-            explained,
+            forecasts: forecasts.collect(),
             expire_after: self.plan.alert_expire_after(change.rule),
-            inputs_quality: Some(f64::from(u8::from(measured))),
+            inputs_quality: inputs_quality(&self.plan, rule, input.window, change.key),
             summary: self.plan.alerts.summary(change, &values, input),
         }
     }
@@ -152,6 +152,16 @@ impl Outputs {
         let value = serde_json::to_vec(record).unwrap_or_default();
         records.push(sink, Some(key.as_bytes()), Some(&value), Vec::new());
     }
+}
+
+/// Of the window's computed columns that a rule reads, by itself or as the target of a forecast, the share that was
+/// measured; `None` where it reads none.
+fn inputs_quality(plan: &PipelinePlan, rule: &AlertRule, window: &ClosedWindow, key: KeyId) -> Option<f64> {
+    let targets = rule.forecasts_read().iter().map(|(predictor, _)| plan.predict.target(*predictor));
+    let computed = rule.window_columns_read().iter().copied().filter(|column| *column < plan.window.measured());
+    let inputs: BTreeSet<usize> = computed.chain(targets).collect();
+    let measured = inputs.iter().filter(|column| window.measured(**column, key, plan.window.min_count())).count();
+    (!inputs.is_empty()).then(|| measured as f64 / inputs.len() as f64)
 }
 
 fn key_columns<'a>(plan: &'a PipelinePlan, keys: &'a Keys, key: u32) -> BTreeMap<&'a str, &'a str> {

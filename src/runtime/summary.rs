@@ -105,6 +105,12 @@ impl RunSummary {
         self.partitions.values().map(|partition| partition.alerts).sum()
     }
 
+    /// Labels that models refused in order to stay sound, of keys that are still known: 0 for sane input.
+    #[must_use]
+    pub fn refused_labels(&self) -> u64 {
+        self.scores.iter().map(|score| score.refused).sum()
+    }
+
     /// Digest of the whole state.
     #[must_use]
     pub fn digest(&self) -> Digest {

@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 
 use super::problem::Problem;
 use super::sentence::{self, Fault};
-use super::suggest;
 use super::tree::{self, Node, Value};
+use crate::stages::expression::closest;
 use crate::vocab::{PathStep, YamlPath};
 
 /// The key under which client properties stand, passwords among them.
@@ -135,7 +135,7 @@ fn without_echoes(faults: Vec<(YamlPath, Fault)>) -> Vec<(YamlPath, Fault)> {
     for (path, fault) in &faults {
         match fault {
             Fault::UnknownKey { key, allowed } => {
-                if let Some(near) = suggest::nearest(key, allowed.iter().map(String::as_str)) {
+                if let Some(near) = closest(key, allowed.iter().map(String::as_str)) {
                     misspelt.insert((path.clone(), near.to_owned()));
                 }
             }

@@ -243,8 +243,8 @@ pub(crate) fn commit(
     ledger.commit(Commit { positions: &positions, state, group })
 }
 
-/// Whether a group has committed an offset of the topic's first partition.
-pub(crate) fn group_has_committed(group: &str, topic: &str) -> bool {
+/// How many rows of a topic of 4 partitions a group has committed.
+pub(crate) fn committed_rows(group: &str, topic: &str) -> u64 {
     let observer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", address())
         .set("group.id", group)
@@ -252,9 +252,9 @@ pub(crate) fn group_has_committed(group: &str, topic: &str) -> bool {
         .create()
         .expect("a consumer");
     let mut place = TopicPartitionList::new();
-    place.add_partition(topic, 0);
+    place.add_partition_range(topic, 0, 3);
     // A group that is just being made has no coordinator for a moment: nothing is committed then.
-    observer
-        .committed_offsets(place, PATIENCE)
-        .is_ok_and(|committed| committed.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
+    let Ok(committed) = observer.committed_offsets(place, PATIENCE) else { return 0 };
+    let rows = |offset| if let Offset::Offset(rows) = offset { rows as u64 } else { 0 };
+    committed.elements().iter().map(|element| rows(element.offset())).sum()
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::AsArray;
-use arterial::stages::clean::{Cell, CleanPlan, CleanStep, Cleaner, Limits, Missing, Otherwise, Table, TableError};
+use arterial::stages::clean::{
+    Cell, CleanInput, CleanPlan, CleanStep, Cleaner, Limits, Missing, Otherwise, Table, TableError,
+};
 use arterial::stages::rows::Reason;
 
 use crate::clean_support::*;
@@ -230,7 +232,8 @@ fn every_problem_of_every_step_is_reported_at_once_with_its_place() {
         [
             "clean[0].null_if.sped_kmh: unknown column `sped_kmh`; did you mean `speed_kmh`?",
             "clean[0].null_if.sped_kmh: line 1, column 1: unknown column `cont`; did you mean `count`?",
-            "clean[1].null_if.observed_at: event time `observed_at` must not become null",
+            "clean[1].null_if.observed_at: column `observed_at` is the source's `event_time.column` and must stay as it \
+             came; drop such rows instead: `- sql: SELECT * FROM rows WHERE ...`",
             "clean[2].range.columns.note: column `note` is Utf8, not a number",
             "clean[3].range.columns.count: column `count` has neither `minimum` nor `maximum`",
             "clean[4].range.columns.count: column `count`: no Int64 lies between 0.2 and 0.8",
@@ -242,6 +245,47 @@ fn every_problem_of_every_step_is_reported_at_once_with_its_place() {
             "clean[6].lookup.columns[1]: column `sensor_id` exists already",
         ]
     );
+}
+
+#[test]
+fn no_step_may_alter_the_column_that_partitions_or_the_event_time() {
+    let limits = Limits { minimum: Some(0.0), maximum: Some(9.0) };
+    // Partitioned by a number, which `clamp` could make another sensor's.
+    let refused = |steps: &[CleanStep]| {
+        let input = CleanInput { partitioned_by: "count".to_owned(), ..input() };
+        match CleanPlan::new(steps, &input, &sites()) {
+            Ok(_) => Vec::new(),
+            Err(refused) => refused.errors.iter().map(|at| format!("{at}; {}", at.hint.as_deref().unwrap())).collect(),
+        }
+    };
+    let fixed =
+        |column: &str, role: &str| format!("column `{column}` is the source's `{role}` and must stay as it came");
+    let partitioned = fixed("count", "partitioned_by");
+    let otherwise = "write `otherwise: drop` or `otherwise: dead_letter`";
+    for altering in [Otherwise::Clamp, Otherwise::Null] {
+        let found = refused(&[range("count", limits, altering)]);
+        assert_eq!(found, [format!("clean[0].range.columns.count: {partitioned}; {otherwise}")]);
+        let found = refused(&[range("observed_at", limits, altering)]);
+        let timed = fixed("observed_at", "event_time.column");
+        assert_eq!(found, [format!("clean[0].range.columns.observed_at: {timed}; {otherwise}")]);
+    }
+    for removing in [Otherwise::Drop, Otherwise::DeadLetter] {
+        assert_eq!(refused(&[range("count", limits, removing)]), Vec::<String>::new());
+    }
+    let hint = "drop such rows instead: `- sql: SELECT * FROM rows WHERE ...`";
+    let found = refused(&[null_if("count", "count > 9")]);
+    assert_eq!(found, [format!("clean[0].null_if.count: {partitioned}; {hint}")]);
+    let (hint, changed) = ("give the computed value another name", "column `count` must be selected unchanged");
+    for (text, column) in [
+        ("SELECT * REPLACE (least(count, 9) AS count) FROM rows", 38),
+        ("SELECT * EXCLUDE (count), length(note) AS count FROM rows", 27),
+        ("SELECT sensor_id AS count, observed_at FROM rows", 8),
+    ] {
+        let found = refused(&[sql(text)]);
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        let wanted = format!("clean[0].sql: line 1, column {column}: {changed}; {hint}");
+        assert_eq!(found, [wanted], "{text}");
+    }
 }
 
 #[test]

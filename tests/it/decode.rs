@@ -141,10 +141,46 @@ fn key_that_is_read_and_comes_twice_is_a_duplicate_whatever_its_value_or_spellin
 }
 
 #[test]
-fn key_that_nobody_reads_may_come_twice() {
-    let messages =
-        [message(r#","x":1,"x":{"sensor_id":1,"sensor_id":2}"#), message(r#","speed":1,"speed":"under m only""#)];
-    assert_eq!(decode(settings(), &messages).rows.origin, [0, 1]);
+fn key_that_nobody_reads_and_comes_twice_is_a_duplicate_at_every_depth() {
+    all_refused(
+        Reason::DuplicateKey,
+        &[
+            (r#"{"x":1,"x":2}"#, r#"expected each key once at byte 7, found `\"x\":2}`"#),
+            (r#"{"x":1,"y":2,"x":1}"#, r#"expected each key once at byte 13, found `\"x\":1}`"#),
+            (r#"{"":1,"":2}"#, r#"expected each key once at byte 6, found `\"\":2}`"#),
+            (r#"{"x":1,"\u0078":2}"#, r#"expected each key once at byte 7, found `\"\\u0078\":2}`"#),
+            (r#"{"\u0078":1,"x":2}"#, r#"expected each key once at byte 12, found `\"x\":2}`"#),
+            (r#"{"m":{"a":1,"a":2}}"#, r#"expected each key once at byte 12, found `\"a\":2}}`"#),
+            // Inside what is skipped, the names of columns are names like others.
+            (
+                r#"{"x":[0,{"y":{"sensor_id":1,"sensor_id":2}}]}"#,
+                r#"expected each key once at byte 28, found `\"sensor_id\":2}}]}`"#,
+            ),
+        ],
+    );
+    let apart = [
+        message(r#","x":1,"X":2,"x ":3,"":4"#),
+        message(r#","a":{"a":{"a":[{"a":1},{"a":1}]}},"b":{"a":1}"#),
+        // `speed` is a column's key under `m` only.
+        message(r#","speed":1,"m":{"speed":1,"m":{}}"#),
+    ];
+    assert_eq!(decode(settings(), &apart).rows.origin, [0, 1, 2]);
+}
+
+#[test]
+fn one_repeat_among_very_many_keys_is_found_in_linear_time() {
+    let many = |last: usize| {
+        let keys: Vec<String> = (0..200_000).chain([last]).map(|key| format!(r#","k{key}":0"#)).collect();
+        message(&keys.concat())
+    };
+    let settings = DecodeSettings { max_bytes: usize::MAX, ..settings() };
+    let started = std::time::Instant::now();
+    assert_eq!(decode(settings.clone(), &[many(200_000)]).rejected, []);
+    for repeated in [0, 7, 8, 199_999] {
+        assert_eq!(refusal(settings.clone(), many(repeated).as_bytes()).0, "duplicate_key", "{repeated}");
+    }
+    // Each with each would be 10^11 comparisons.
+    assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -350,6 +386,7 @@ fn refusals_that_another_reader_does_not_share() {
         (message(r#","m":{"speed":"1.5"}"#), "wrong_type"),
         (message(r#","m":{"speed":1e400}"#), "overflow"),
         (message(r#","note":"a","note":"b""#), "duplicate_key"),
+        (message(r#","x":1,"x":2"#), "duplicate_key"),
         (message(r#","seen_at":"2026-11-23T08:00:00""#), "bad_timestamp"),
         (message(r#","seen_at":1795420800000000"#), "bad_timestamp"),
         (message("") + "{}", "trailing_data"),

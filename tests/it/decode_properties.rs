@@ -1,5 +1,6 @@
 //! Decoding against other readers of the same bytes: arrow-json for what is accepted, serde_json for what is refused.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -123,12 +124,18 @@ fn junk() -> impl Strategy<Value = Vec<(String, Junk)>> {
     let value = leaf.prop_recursive(4, 12, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Junk::List),
-            // Keys of columns mean nothing in here, and may come twice.
+            // Keys of columns mean nothing in here.
             prop::collection::vec((prop_oneof![other_key(), Just("sensor_id".to_owned())], inner), 0..4)
-                .prop_map(Junk::Object),
+                .prop_map(|members| Junk::Object(each_key_once(members))),
         ]
     });
-    prop::collection::vec((other_key(), value), 0..3)
+    prop::collection::vec((other_key(), value), 0..3).prop_map(each_key_once)
+}
+
+fn each_key_once<T>(mut members: Vec<(String, T)>) -> Vec<(String, T)> {
+    let mut seen = HashSet::new();
+    members.retain(|(key, _)| seen.insert(key.clone()));
+    members
 }
 
 fn reading() -> impl Strategy<Value = Reading> {
@@ -302,6 +309,26 @@ proptest! {
         prop_assert_eq!(shown(&decoded.rows.batch), shown(&wanted));
         let times = wanted.column(1).as_primitive::<arrow::datatypes::TimestampMicrosecondType>().values().to_vec();
         prop_assert_eq!(decoded.rows.times, times);
+    }
+
+    #[test]
+    fn keys_of_an_object_are_refused_exactly_where_one_comes_twice(
+        keys in prop::collection::vec(0..60_u8, 0..24),
+        inside: bool,
+        seed: u64,
+    ) {
+        let writer = &mut JsonWriter::new(seed);
+        let mut members: Vec<(String, String)> = keys.iter().map(|key| (format!("k{key}"), "0".to_owned())).collect();
+        if inside {
+            members = vec![("deep".to_owned(), format!("[{}]", writer.object(members)))];
+        }
+        for (key, text) in [("sensor_id", "A"), ("observed_at", "2026-11-23T08:00:00Z")] {
+            members.push((key.to_owned(), writer.string(text)));
+        }
+        let decoded = decode(settings(), &[writer.object(members)]);
+        let reasons: Vec<Reason> = decoded.rejected.iter().map(|rejected| rejected.reason).collect();
+        let once = keys.iter().collect::<HashSet<_>>().len() == keys.len();
+        prop_assert_eq!(reasons, if once { vec![] } else { vec![Reason::DuplicateKey] });
     }
 
     #[test]

@@ -7,6 +7,7 @@ use arrow::array::{
     NullArray, StringArray, StringViewArray, TimestampMicrosecondArray, TimestampMillisecondArray,
     TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
 };
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::Int8Type;
 use arrow::json::LineDelimitedWriter;
 use arrow::record_batch::RecordBatch;
@@ -132,6 +133,29 @@ fn numbers_of_any_width_become_the_schemas() {
         let decoded = typed(flat_settings(), with(3, "note", values));
         assert_eq!(column(&decoded, "note"), [r#""a""#, r#""b""#, r#""a""#], "{kind}");
     }
+}
+
+#[test]
+fn number_that_is_not_finite_rejects_its_row_and_no_other() {
+    let columns: [(ArrayRef, [&str; 3]); 3] = [
+        (Arc::new(Float64Array::from(vec![1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY])), ["NaN", "inf", "-inf"]),
+        (Arc::new(Float32Array::from(vec![1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY])), ["NaN", "inf", "-inf"]),
+        (texts(&["1", "NaN", "inf", "-Infinity"]), ["NaN", "inf", "-Infinity"]),
+    ];
+    for (values, shown) in columns {
+        let kind = values.data_type().clone();
+        let decoded = typed(flat_settings(), with(4, "speed_kmh", values));
+        let details = shown.map(|shown| format!("`speed_kmh`: `{shown}` is not a finite number"));
+        let wanted: Vec<_> = (1..).zip(&details).map(|(row, detail)| (row, "not_finite", detail.as_str())).collect();
+        assert_eq!(refusals(&decoded), wanted, "{kind}");
+        assert_eq!(column(&decoded, "speed_kmh"), bits(&[1.0]), "{kind}");
+    }
+    // What stands under a null is nothing.
+    let (numbers, nulls) = (vec![f64::INFINITY, 2.0], NullBuffer::from(vec![false, true]));
+    let decoded =
+        typed(flat_settings(), with(2, "speed_kmh", Arc::new(Float64Array::new(numbers.into(), Some(nulls)))));
+    assert_eq!(refusals(&decoded), []);
+    assert_eq!(column(&decoded, "speed_kmh"), ["null".to_owned(), bits(&[2.0])[0].clone()]);
 }
 
 #[test]
@@ -264,7 +288,7 @@ fn rows() -> impl Strategy<Value = RecordBatch> {
 }
 
 proptest! {
-    // Finite numbers only: a file knows NaN, and its rows pass; a message cannot hold one.
+    // Finite numbers only: a message cannot hold others.
     #[test]
     fn the_same_rows_as_json_and_typed_give_the_same_rows_and_the_same_refusals(rows in rows()) {
         let mut lines = Vec::new();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use arterial::stages::alert::{AlertChange, AlertState, Severity};
-use arterial::stages::encode::{AlertContext, EncodeFormat, Encoded, encode_alert};
+use arterial::stages::encode::{AlertContext, EncodeFormat, Encoded, ForecastRead, encode_alert};
 use arterial::stages::predict::{Contribution, Explanation};
 use arterial::vocab::EventTime;
 use proptest::prelude::*;
@@ -33,11 +33,15 @@ fn context() -> AlertContext<'static> {
         pipeline: "ring-road",
         rule: "congestion",
         key: BTreeMap::from([("segment_id", "S7")]),
-        explained: Some(("speed", 15 * MINUTE, explanation())),
+        forecasts: vec![forecast(explanation())],
         expire_after: 30 * MINUTE,
         inputs_quality: Some(1.0),
         summary: "Slow traffic expected on S7: 0.19 of free flow".to_owned(),
     }
+}
+
+fn forecast(explanation: Explanation) -> ForecastRead<'static> {
+    ForecastRead { predictor: "speed", horizon: 15 * MINUTE, explanation: Some(explanation) }
 }
 
 fn explanation() -> Explanation {
@@ -93,9 +97,10 @@ fn checker_finds_every_way_in_which_an_alert_can_miss_its_schema() {
             r#".valid_from: "2026-11-23T08:00:00+01:00" is not a time"#,
         ),
         ("/inputs_quality", json!(1.5), ".inputs_quality: 1.5 is above 1"),
-        ("/explanation", json!([]), ".explanation: [] is not null, and .explanation: [] is not a record"),
-        ("/explanation/contributions", json!({}), ".explanation.contributions: {} is not an array"),
-        ("/explanation/contributions/1/share", Value::Null, ".explanation.contributions[1].share: null is not double"),
+        ("/explanation", Value::Null, ".explanation: null is not an array"),
+        ("/explanation/0", json!([]), ".explanation[0]: [] is not a record"),
+        ("/explanation/0/contributions", json!({}), ".explanation[0].contributions: {} is not an array"),
+        ("/explanation/0/contributions/1/share", Value::Null, "[0].contributions[1].share: null is not double"),
     ];
     for (place, value, problem) in spoilt {
         let mut bad = good.clone();
@@ -133,23 +138,44 @@ fn alert_of_every_state_and_severity_conforms_and_only_a_lasting_one_says_when_i
 
 #[test]
 fn alert_on_a_measured_value_is_observed_now_and_needs_no_explanation() {
-    let measured = AlertContext { explained: None, inputs_quality: None, ..context() };
+    let measured = AlertContext { forecasts: Vec::new(), inputs_quality: None, ..context() };
     let value = parsed(&encoded(&AlertChange { value: None, ..change() }, &measured).value);
     conforms("alert.v1", &value);
     assert_eq!((&value["certainty"], &value["valid_from"]), (&json!("observed"), &json!("2026-11-23T08:00:00Z")));
-    assert_eq!([&value["explanation"], &value["model_version"], &value["value"]], [&Value::Null; 3]);
+    assert_eq!([&value["model_version"], &value["value"]], [&Value::Null; 2]);
+    assert_eq!(value["explanation"], json!([]));
     let forecast = parsed(&encoded(&change(), &context()).value);
     assert_eq!((&forecast["certainty"], &forecast["valid_from"]), (&json!("likely"), &json!("2026-11-23T08:15:00Z")));
     assert_eq!(forecast["model_version"], "speed@288");
 }
 
 #[test]
+fn alert_on_forecasts_is_likely_from_the_nearest_horizon_on_also_where_there_is_no_forecast_left() {
+    let read = |horizon, explanation| ForecastRead { predictor: "speed", horizon: horizon * MINUTE, explanation };
+    let version = |version| Some(Explanation { version, ..explanation() });
+    let several = vec![read(60, version(7)), read(30, None), read(45, version(5))];
+    let value = parsed(&encoded(&change(), &AlertContext { forecasts: several, ..context() }).value);
+    conforms("alert.v1", &value);
+    assert_eq!((&value["certainty"], &value["valid_from"]), (&json!("likely"), &json!("2026-11-23T08:30:00Z")));
+    assert_eq!(value["expires_at"], "2026-11-23T09:00:00Z");
+    assert_eq!(value["model_version"], "speed@7, speed@5");
+    let explained: Vec<_> = value["explanation"].as_array().unwrap().iter().map(|one| &one["horizon_s"]).collect();
+    assert_eq!(explained, [&json!(3600.0), &json!(2700.0)]);
+    // The measure went null: the change is about a forecast all the same.
+    let expired = AlertChange { state: AlertState::Expired, value: None, ..change() };
+    let value = parsed(&encoded(&expired, &AlertContext { forecasts: vec![read(15, None)], ..context() }).value);
+    conforms("alert.v1", &value);
+    assert_eq!((&value["certainty"], &value["valid_from"]), (&json!("likely"), &json!("2026-11-23T08:15:00Z")));
+    assert_eq!((&value["model_version"], &value["explanation"]), (&Value::Null, &json!([])));
+}
+
+#[test]
 fn explanation_names_the_largest_shares_first_whatever_their_sign() {
     let value = parsed(&encoded(&change(), &context()).value);
     let order: Vec<_> =
-        value["explanation"]["contributions"].as_array().unwrap().iter().map(|one| &one["feature"]).collect();
+        value["explanation"][0]["contributions"].as_array().unwrap().iter().map(|one| &one["feature"]).collect();
     assert_eq!(order, ["speed.lag1", "speed.lag0", "holiday"]);
-    assert_eq!(value["explanation"]["contributions"][2]["value"], Value::Null);
+    assert_eq!(value["explanation"][0]["contributions"][2]["value"], Value::Null);
 }
 
 #[test]
@@ -158,11 +184,12 @@ fn numbers_that_json_cannot_hold_are_null_or_left_out_and_the_record_still_confo
         let change = AlertChange { value: Some(bad), ..change() };
         let mut runaway = explanation();
         runaway.contributions[0].share = bad;
-        let explained = Some(("speed", MINUTE, runaway));
-        let record = encoded(&change, &AlertContext { explained, inputs_quality: Some(bad), ..context() });
+        let forecasts = vec![forecast(runaway)];
+        let record = encoded(&change, &AlertContext { forecasts, inputs_quality: Some(bad), ..context() });
         let value = parsed(&record.value);
         conforms("alert.v1", &value);
-        assert_eq!([&value["value"], &value["inputs_quality"], &value["explanation"]], [&Value::Null; 3]);
+        assert_eq!([&value["value"], &value["inputs_quality"]], [&Value::Null; 2]);
+        assert_eq!(value["explanation"], json!([]));
     }
 }
 
@@ -197,7 +224,7 @@ fn ids_follow_from_what_they_name_and_from_nothing_else() {
     assert_eq!(ids(&change(), &context()), (id.clone(), episode.clone()));
     // What a second run may come to see otherwise does not name the event.
     let rounded = AlertChange { value: Some(0.1), threshold: 0.3, severity: None, ..change() };
-    let reworded = AlertContext { summary: String::new(), explained: None, inputs_quality: None, ..context() };
+    let reworded = AlertContext { summary: String::new(), forecasts: Vec::new(), inputs_quality: None, ..context() };
     assert_eq!(ids(&rounded, &reworded), (id.clone(), episode.clone()));
     // Another change of the same episode: another event, the same episode.
     let next = ids(&AlertChange { seq: 2, ..change() }, &context());
@@ -250,7 +277,7 @@ proptest! {
         let explained = Explanation { baseline: values[3], contributions, ..explanation() };
         let context = AlertContext {
             key: BTreeMap::from([("a", first.as_str()), ("b", second.as_str())]),
-            explained: Some(("speed", horizon, explained)),
+            forecasts: vec![ForecastRead { horizon, ..forecast(explained) }],
             summary: summary.clone(),
             ..context()
         };
@@ -259,8 +286,9 @@ proptest! {
         prop_assert_eq!(check(&avsc("alert.v1"), &value), Ok(()));
         prop_assert_eq!(&value["summary"], &json!(summary));
         prop_assert_eq!(&value["key"], &json!({ "a": first, "b": second }));
-        prop_assert_eq!(value["explanation"].is_null(), !(values[2].is_finite() && values[3].is_finite()));
-        if let Some(contribution) = value["explanation"]["contributions"].get(0) {
+        let explained = value["explanation"].as_array().unwrap();
+        prop_assert_eq!(explained.len(), usize::from(values[2].is_finite() && values[3].is_finite()));
+        if let Some(contribution) = value.pointer("/explanation/0/contributions/0") {
             prop_assert_eq!(&contribution["feature"], &json!(feature));
         }
         prop_assert_eq!(value["alert_key"].as_str().unwrap().as_bytes(), &record.key);

@@ -232,6 +232,16 @@ fn profile_stands_alone_smooths_and_fades_as_declared() {
 }
 
 #[test]
+fn profile_passes_over_values_that_are_not_finite() {
+    let mut features = Features::new(plan(&[profile(Period::Day, At::Now, 1)]));
+    for (day, value) in [10.0, f64::INFINITY, f64::NEG_INFINITY, NAN, 20.0].into_iter().enumerate() {
+        features.update(&window(MONDAY + day as i64 * DAY, &[value]));
+    }
+    let matrix = features.update(&window(MONDAY + 5 * DAY, &[NAN]));
+    assert_eq!(matrix.row(0), [15.0]);
+}
+
+#[test]
 fn one_closed_window_changes_few_blocks_of_a_long_profile() {
     let settings = [profile(Period::Week, At::Target, 3), lags(Fill::Last, false)];
     let mut features = Features::new(plan(&settings));

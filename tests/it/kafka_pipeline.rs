@@ -1,12 +1,23 @@
 //! Whole pipelines over a real broker, run as a user runs them: the binary, YAML, kill -9.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::broker;
 use crate::kafka_run_support::{anonymous, committed, fill, finish, pipeline, refused, start, write};
+
+/// Waits until a pipeline has committed so many rows, or has ended.
+fn await_committed(name: &str, topic: &str, rows: u64, child: &mut Child) {
+    let deadline = Instant::now() + broker::PATIENCE;
+    while broker::committed_rows(&format!("arterial.{name}"), topic) < rows {
+        if child.try_wait().expect("a state").is_some() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{rows} rows were not committed");
+    }
+}
 
 #[test]
 fn every_row_is_accounted_for_and_a_second_run_adds_nothing() {
@@ -29,20 +40,22 @@ fn every_row_is_accounted_for_and_a_second_run_adds_nothing() {
 #[test]
 fn killed_again_and_again_it_writes_what_an_undisturbed_run_writes() {
     let topic = broker::unique("readings");
-    fill(&topic, 12);
+    let rows = fill(&topic, 12);
     let (calm, shaken) = (broker::unique("calm"), broker::unique("shaken"));
     let undisturbed = finish(start(&pipeline(&calm, &topic, "workers: 1")));
     assert!(undisturbed["alerts"].as_u64() > Some(0), "the corridor gave no alert: {undisturbed}");
-    let path = pipeline(&shaken, &topic, "workers: 1");
-    // Delays from a seed: early ones hit the start and the restore, later ones the middle of transactions.
-    let mut delay_ms: u64 = 150;
-    for _ in 0..8 {
+    // Small transactions, so that there are many of them to be killed in; static, so that nobody waits for the dead.
+    let path = pipeline(&shaken, &topic, "workers: 1, static_membership: true, commit_rows_max: 200");
+    let mut interrupted = 0;
+    // The first is killed as it starts, each other as soon as it has committed so much.
+    for kill in 0..8 {
         let mut child = start(&path);
-        std::thread::sleep(Duration::from_millis(delay_ms));
+        await_committed(&shaken, &topic, rows * kill / 9, &mut child);
+        interrupted += u32::from(child.try_wait().expect("a state").is_none());
         child.kill().expect("killed");
         child.wait().expect("ended");
-        delay_ms = (delay_ms * 7919 + 104_729) % 900 + 100;
     }
+    assert!(interrupted > 5, "{interrupted} of 8 were killed before they were done");
     let survived = finish(start(&path));
     // What a person can read first: a digest only says that something differs.
     for part in ["rows", "windows", "alerts", "scores", "state_digest"] {
@@ -65,10 +78,7 @@ fn a_static_member_that_was_killed_goes_on_without_waiting_for_its_session() {
         .env("ARTERIAL_LOG", "warn")
         .spawn()
         .expect("the binary runs");
-    let deadline = Instant::now() + broker::PATIENCE;
-    while !broker::group_has_committed(&format!("arterial.{name}"), &topic) {
-        assert!(Instant::now() < deadline, "nothing was committed");
-    }
+    await_committed(&name, &topic, 1, &mut child);
     child.kill().expect("killed");
     child.wait().expect("ended");
     let again = Instant::now();

@@ -54,6 +54,7 @@ mod predict_state;
 mod predict_support;
 mod predictor_checks;
 mod predictor_choices;
+mod run_alerts;
 mod run_changes;
 mod run_events;
 mod run_idle;

@@ -111,7 +111,7 @@ fn every_model_learns_a_linear_law() {
             let tolerance = if name.contains("no bias") { 2.0 } else { 0.1 };
             assert!((forecast - label).abs() < tolerance, "{name}: {forecast} for {label}");
         }
-        assert_eq!(model.refused(), 0, "{name}");
+        assert_eq!(model.refused(0), 0, "{name}");
         assert_eq!(model.version(0), 18_000, "{name}");
     }
 }
@@ -228,7 +228,7 @@ fn huge_values_leave_every_model_finite_and_able_to_recover() {
         }
         let (features, labels) = sample(1, 5000, 0.0);
         assert!(forecasts(&*model, &features)[0][0].is_finite(), "{name}");
-        assert!(model.refused() > 0, "{name}");
+        assert!(model.refused(0) > 0, "{name}");
         if name.contains("forgets nothing") {
             // Least squares that forgets nothing is right to stay with what the accepted rows said.
             continue;

@@ -11,7 +11,7 @@ use arterial::serve::Server;
 use arterial::stages::predict::{ScoreTotal, skill};
 use arterial_connectors::memory::{CommitFault, Faults};
 
-use crate::run_support::{Ends, PIPELINE, plan, run};
+use crate::run_support::{Ends, PIPELINE, edited, plan, run};
 
 /// Samples of an exposition by name and labels.
 fn samples(text: &str) -> BTreeMap<String, f64> {
@@ -70,6 +70,25 @@ fn scraped_scores_are_those_of_the_summary() {
         let line = format!("# TYPE arterial_predict_{name} {kind}");
         assert_eq!(scraped.lines().filter(|found| *found == line).count(), 1, "{line}");
     }
+}
+
+#[test]
+fn labels_that_models_refused_are_told() {
+    let name = "arterial_predict_refused_labels_total{predictor=\"speed\",horizon=\"15m\",model=\"online_linear\"}";
+    let told = |text: &str| {
+        let ran = run(plan(text), &Ends::new(10));
+        let exported = samples(&ran.metrics.encode().unwrap())[name];
+        (ran.result.unwrap().refused_labels(), exported)
+    };
+    assert_eq!(told(PIPELINE), (0, 0.0));
+    // Numbers whose squares no f64 holds.
+    let extreme = "clean:\n  - sql: SELECT * REPLACE \
+                   (CASE WHEN flow_veh_h > 600 THEN speed_kmh * 1e200 ELSE speed_kmh END AS speed_kmh) FROM rows\n";
+    let dedupe = "  - dedupe: { key: [sensor_id, observed_at], within: 20m }\n";
+    let spoilt = edited(&[("clean:\n", extreme), (dedupe, ""), ("avg(speed_kmh)", "max(speed_kmh)")]);
+    let (refused, exported) = told(&spoilt);
+    assert!(refused > 0);
+    assert_eq!(exported, refused as f64);
 }
 
 #[test]

@@ -41,21 +41,73 @@ fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
-/// The first path segment after `crate::` in every line that has one.
+/// Line and segments of every path that begins with `crate::`, those in braces one by one.
 fn crate_imports(text: &str) -> Vec<(usize, Vec<String>)> {
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
-        .flat_map(|(number, line)| {
-            line.match_indices("crate::").map(move |(at, matched)| {
-                let path = &line[at + matched.len()..];
-                let segments = path
-                    .split("::")
-                    .map(|s| s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>());
-                (number + 1, segments.collect())
-            })
-        })
-        .collect()
+    let mut found = Vec::new();
+    for (at, matched) in text.match_indices("crate::") {
+        let (before, after) = (&text[..at], &text[at + matched.len()..]);
+        if before.lines().next_back().is_some_and(|line| line.trim_start().starts_with("//")) {
+            continue;
+        }
+        let mut paths = Vec::new();
+        use_tree(&mut after.trim_start(), &[], &mut paths);
+        found.extend(paths.into_iter().map(|path| (before.matches('\n').count() + 1, path)));
+    }
+    found
+}
+
+/// Reads a path, or several in braces, from the front of `text`: all of them go on from `before`.
+fn use_tree(text: &mut &str, before: &[String], paths: &mut Vec<Vec<String>>) {
+    if let Some(inside) = text.strip_prefix('{') {
+        *text = inside.trim_start();
+        while !text.starts_with('}') {
+            use_tree(text, before, paths);
+            // Over `as name` and the comma.
+            *text = text.trim_start_matches(|c| c != ',' && c != '}');
+            *text = text.strip_prefix(',').unwrap_or(text).trim_start();
+            assert!(!text.is_empty(), "a brace that never closes");
+        }
+        *text = &text[1..];
+        return;
+    }
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let path = [before, &[text[..end].to_owned()]].concat();
+    *text = &text[end..];
+    match text.strip_prefix("::") {
+        Some(rest) => {
+            *text = rest.trim_start();
+            use_tree(text, &path, paths);
+        }
+        None => paths.push(path),
+    }
+}
+
+/// Whether a text starts threads, tasks or processes, however the call is broken over lines.
+fn spawns(text: &str) -> bool {
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code: String = code.split_whitespace().collect();
+    ["thread::spawn", "tokio::spawn", "thread::scope", "thread::Builder", ".spawn(", "spawn_blocking", "spawn_local"]
+        .iter()
+        .any(|call| code.contains(call))
+}
+
+#[test]
+fn imports_are_seen_in_every_shape() {
+    let text = "use crate::{\n    stages::{alert::{self, Alerts as A}, window},\n    vocab::*,\n};\n\
+                // crate::cli\nfn f() -> crate::spec::Plan<crate::state::Digest> {}\n";
+    let seen: Vec<String> =
+        crate_imports(text).iter().map(|(line, path)| format!("{line} {}", path.join("::"))).collect();
+    let braced = ["1 stages::alert::self", "1 stages::alert::Alerts", "1 stages::window", "1 vocab::"];
+    assert_eq!(seen, [&braced[..], &["6 spec::Plan", "6 state::Digest"]].concat());
+}
+
+#[test]
+fn spawning_is_seen_in_every_shape() {
+    let built = "let work = thread::Builder::new()\n    .name(name)\n    .spawn(work)?;";
+    for text in [built, "builder\n    .spawn(work)", "std::thread::spawn(|| 1)", "let run = tokio::spawn;"] {
+        assert!(spawns(text), "{text}");
+    }
+    assert!(!spawns("// thread::spawn is for others\nfn respawned() {}"));
 }
 
 #[test]
@@ -131,10 +183,7 @@ fn only_the_runtime_spawns_threads_and_tasks() {
         .iter()
         .filter(|path| !allowed.iter().any(|folder| shown(path).starts_with(folder)))
         .filter(|path| shown(path).starts_with("src/"))
-        .filter(|path| {
-            let text = fs::read_to_string(path).unwrap();
-            text.contains("thread::spawn") || text.contains("tokio::spawn") || text.contains("Builder::new().spawn")
-        })
+        .filter(|path| spawns(&fs::read_to_string(path).unwrap()))
         .map(|path| shown(path))
         .collect();
     assert!(spawning.is_empty(), "these spawn: {spawning:?}");

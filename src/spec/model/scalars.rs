@@ -7,16 +7,14 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::vocab::{DURATION_UNITS, duration_text};
+
 /// A length of time with its unit, as `250ms`, `90s`, `5m`, `12h`, `60d`. Kept in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span {
     /// Microseconds.
     pub micros: i64,
 }
-
-/// Unit suffixes and their microseconds, longest unit first: how a span is printed.
-const UNITS: [(&str, i64); 5] =
-    [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000)];
 
 /// Most digits of a span: nine digits of days would not fit 64 bits of microseconds, eight do.
 const SPAN_DIGITS_MAX: usize = 8;
@@ -56,7 +54,7 @@ impl Span {
             return Err(error());
         }
         let number: i64 = number.parse().map_err(|_| error())?;
-        let (_, micros) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
+        let (_, micros) = DURATION_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
         number.checked_mul(*micros).map(|micros| Self { micros }).ok_or_else(error)
     }
 
@@ -69,12 +67,7 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, micros) in UNITS {
-            if self.micros % micros == 0 && (self.micros != 0 || name == "s") {
-                return write!(formatter, "{}{name}", self.micros / micros);
-            }
-        }
-        write!(formatter, "{}us", self.micros)
+        formatter.write_str(&duration_text(self.micros))
     }
 }
 

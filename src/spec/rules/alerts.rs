@@ -2,7 +2,7 @@
 
 use super::Check;
 use crate::spec::part::Part;
-use crate::spec::syntax::{self, Comparison, Direction};
+use crate::stages::alert::Comparison;
 
 const COMPARISON_HINT: &str = "write an operator and a number: `\"< 0.45\"`; operators: <, <=, >, >=";
 
@@ -16,7 +16,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         for (_, condition) in alert.get("severity").entries() {
             let severity = read_comparison(check, &condition);
             if let (Some(when), Some(severity)) = (when, severity)
-                && severity.direction != when.direction
+                && severity.downward() != when.downward()
             {
                 check.push(
                     condition.problem("the severity compares the other way than `when`", "use the operator of `when`"),
@@ -29,7 +29,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 
 fn read_comparison(check: &mut Check<'_>, part: &Part<'_>) -> Option<Comparison> {
     let text = part.text()?;
-    let comparison = syntax::comparison(text);
+    let comparison = Comparison::parse(text).ok();
     if comparison.is_none() {
         check.push(part.problem(format!("`{text}` is not a comparison"), COMPARISON_HINT));
     }
@@ -38,16 +38,15 @@ fn read_comparison(check: &mut Check<'_>, part: &Part<'_>) -> Option<Comparison>
 
 /// An alert must be able to clear, and not by the value that opens it.
 fn check_clear(check: &mut Check<'_>, part: &Part<'_>, when: Comparison, clear: Comparison) {
-    let (operator, side, beyond) = match when.direction {
-        Direction::Below => (">", "above", clear.limit >= when.limit),
-        Direction::Above => ("<", "below", clear.limit <= when.limit),
-    };
-    if clear.direction == when.direction {
+    let (limit, clear_limit) = (when.limit(), clear.limit());
+    let (operator, side, beyond) =
+        if when.downward() { (">", "above", clear_limit >= limit) } else { ("<", "below", clear_limit <= limit) };
+    if clear.downward() == when.downward() {
         let message = "`clear` compares the same way as `when`: the alert would clear while it holds";
-        check.push(part.problem(message, format!("use `{operator}` with a number at or {side} {}", when.limit)));
+        check.push(part.problem(message, format!("use `{operator}` with a number at or {side} {limit}")));
     } else if !beyond {
-        let message = format!("`clear` {} lies on the alarming side of `when` {}", clear.limit, when.limit);
-        check.push(part.problem(message, format!("use a number at or {side} {}", when.limit)));
+        let message = format!("`clear` {clear_limit} lies on the alarming side of `when` {limit}");
+        check.push(part.problem(message, format!("use a number at or {side} {limit}")));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Check;
 use crate::spec::syntax;
+use crate::stages::expression::is_column;
 
 /// Mappings whose keys are names.
 const NAMED: [&str; 5] = ["sources", "tables", "predict", "alerts", "sinks"];
@@ -15,7 +16,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         for (name, part) in check.file.get(section).entries() {
             if !syntax::is_name(name) {
                 check.push(part.key_problem(format!("`{name}` is not a name"), advice(name)));
-            } else if section == "predict" && !syntax::is_column(name) {
+            } else if section == "predict" && !is_column(name) {
                 let message = format!("`{name}` cannot name a predictor: `measure` would read it as a subtraction");
                 check.push(part.key_problem(message, "start with a letter; use `_` instead of `-`"));
             }

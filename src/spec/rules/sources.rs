@@ -3,7 +3,8 @@
 use super::Check;
 use crate::spec::model::{Delivery, EMBEDDED, Settings, Span, Stamps};
 use crate::spec::part::Part;
-use crate::spec::{suggest, syntax};
+use crate::spec::syntax;
+use crate::stages::expression::{closest, did_you_mean};
 
 /// How a point in time is written.
 pub(super) const TIME_HINT: &str = "write RFC 3339 with an offset: `2026-11-23T08:00:00Z`";
@@ -30,8 +31,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 pub(super) fn check_kind(check: &mut Check<'_>, part: &Part<'_>, what: &str, kinds: &[&str]) {
     let given: Vec<&str> = kinds.iter().copied().filter(|kind| part.get(kind).given()).collect();
     // A misspelt kind is reported as an unknown key already.
-    let misspelt =
-        part.keys().iter().any(|key| !kinds.contains(key) && suggest::nearest(key, kinds.iter().copied()).is_some());
+    let misspelt = part.keys().iter().any(|key| !kinds.contains(key) && closest(key, kinds.iter().copied()).is_some());
     let found = match given.len() {
         1 => return,
         0 if misspelt || part.keys().is_empty() => return,
@@ -75,11 +75,8 @@ fn check_kafka(check: &mut Check<'_>, kafka: &Part<'_>) {
     if let Some(text) = start_at.text().filter(|text| !["earliest", "latest"].contains(text) && !syntax::is_time(text))
     {
         let message = format!("`{text}` is neither `earliest`, `latest` nor a time");
-        let hint = match suggest::nearest(text, ["earliest", "latest"]) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => TIME_HINT.to_owned(),
-        };
-        check.push(start_at.problem(message, hint));
+        let hint = did_you_mean(text, ["earliest", "latest"]);
+        check.push(start_at.problem(message, hint.unwrap_or_else(|| TIME_HINT.to_owned())));
     }
     let topics = kafka.get("topics").texts();
     for (index, (topic, part)) in topics.iter().enumerate() {

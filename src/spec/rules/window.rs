@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::Check;
 use crate::spec::model::{DifferencesSpec, Span};
 use crate::spec::part::Part;
-use crate::spec::{suggest, syntax};
+use crate::spec::suggest;
+use crate::stages::expression::{closest, is_column};
+use crate::stages::window::{Function, aggregate};
 
 pub(super) fn check(check: &mut Check<'_>) {
     let window = check.file.get("window");
@@ -48,7 +50,7 @@ fn check_columns(check: &mut Check<'_>, window: &Part<'_>) {
     let key: Vec<&str> = window.get("key").texts().into_iter().map(|(name, _)| name).collect();
     let columns = window.get("columns");
     for (name, part) in columns.entries() {
-        if !syntax::is_column(name) {
+        if !is_column(name) {
             let hint = "use letters, digits and underscores, no digit first";
             check.push(part.key_problem(format!("`{name}` is not a column name"), hint));
         }
@@ -69,10 +71,10 @@ fn check_columns(check: &mut Check<'_>, window: &Part<'_>) {
 }
 
 fn check_aggregate(check: &mut Check<'_>, part: &Part<'_>) {
-    let Some(text) = part.text().filter(|text| syntax::aggregate(text).is_none()) else { return };
+    let Some(text) = part.text().filter(|text| aggregate(text).is_none()) else { return };
     let function = text.split('(').next().unwrap_or_default().trim();
-    let known = syntax::AGGREGATES;
-    let hint = match suggest::nearest(function, known) {
+    let known = Function::ALL.map(|(name, _)| name);
+    let hint = match closest(function, known) {
         Some(near) if near != function => format!("did you mean `{near}`? functions: {}", known.join(", ")),
         _ => format!("write `function(column)`, as `avg(speed_kmh)` or `count(*)`; functions: {}", known.join(", ")),
     };

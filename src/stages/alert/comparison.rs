@@ -60,6 +60,12 @@ impl Comparison {
         }
     }
 
+    /// Whether it holds for numbers below its limit.
+    #[must_use]
+    pub const fn downward(self) -> bool {
+        self.operator.downward()
+    }
+
     /// The limit, in the measure's unit.
     #[must_use]
     pub const fn limit(self) -> f64 {

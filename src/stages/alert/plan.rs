@@ -70,6 +70,7 @@ pub struct AlertRule {
     pub(super) severities: Vec<(Severity, Comparison)>,
     summary: Summary,
     forecasts_read: Vec<(usize, usize)>,
+    window_columns_read: Vec<usize>,
     made_with: MadeWith,
 }
 
@@ -90,10 +91,16 @@ impl AlertRule {
         &self.name
     }
 
-    /// Predictor and horizon of each forecast that the measure reads: what an explanation of the alert is about.
+    /// Predictor and horizon of each forecast that the measure reads: what the explanation of an alert is about.
     #[must_use]
     pub fn forecasts_read(&self) -> &[(usize, usize)] {
         &self.forecasts_read
+    }
+
+    /// Indices of the columns of the closed window that the measure reads, ascending.
+    #[must_use]
+    pub fn window_columns_read(&self) -> &[usize] {
+        &self.window_columns_read
     }
 
     /// The template of its summary. Columns are numbered as by [`AlertPlan::value`].
@@ -195,14 +202,18 @@ impl Check {
         self.key(settings, input);
         let summary = self.summary(settings, input, names);
         let (measure, (when, clear, severities), summary) = (measure?, conditions?, summary?);
-        let read = measure.columns_read().iter().filter_map(|index| match origins.get(*index) {
-            Some(Origin::Forecast(predictor, horizon)) => Some((*predictor, *horizon)),
-            _ => None,
-        });
+        let (mut forecasts_read, mut window_columns_read) = (Vec::new(), Vec::new());
+        for index in measure.columns_read() {
+            match origins[*index] {
+                Origin::Forecast(predictor, horizon) => forecasts_read.push((predictor, horizon)),
+                Origin::Window(column) => window_columns_read.push(column),
+            }
+        }
         Some(AlertRule {
             name: settings.name.clone(),
             step: format!("alert.{}", settings.name),
-            forecasts_read: read.collect(),
+            forecasts_read,
+            window_columns_read,
             // An open alert clears under new limits as it would under the old.
             made_with: MadeWith {
                 step: format!("alert.{}", settings.name),

@@ -23,11 +23,13 @@ pub enum CleanPlanError {
     /// An empty list where columns are due.
     #[error("no columns")]
     NoColumns,
-    /// The event time must stay.
-    #[error("event time `{name}` must not become null")]
-    EventTimeNulled {
-        /// The event-time column.
+    /// A step would alter what tells windows and partitions apart.
+    #[error("column `{name}` is the source's `{role}` and must stay as it came")]
+    Fixed {
+        /// The column.
         name: String,
+        /// The setting of the source that names it.
+        role: &'static str,
     },
     /// Limits of a column that has no order of magnitude.
     #[error("column `{name}` is {found}, not a number")]

@@ -13,7 +13,7 @@ use super::cleaner::{CleanError, Working};
 use super::key::{KeyColumn, KeyKind, key_kind};
 use super::plan::{Scope, Step, Stepped};
 use super::{CleanPlanError, Missing, Table};
-use crate::stages::expression::closest;
+use crate::stages::expression::did_you_mean;
 use crate::stages::rows::Reason;
 use crate::vocab::YamlPath;
 
@@ -48,8 +48,8 @@ pub(super) struct LookupRequest<'a> {
 pub(super) fn plan_lookup(scope: &mut Scope<'_>, path: &YamlPath, request: &LookupRequest<'_>) -> Stepped {
     let on = scope.column(&path.key("on"), request.on);
     let Some(table) = scope.tables.get(request.table).map(Arc::clone) else {
-        let known = closest(request.table, scope.tables.keys().map(String::as_str)).map(str::to_owned);
-        scope.refuse_name(&path.key("table"), CleanPlanError::UnknownTable { name: request.table.to_owned() }, known);
+        let hint = did_you_mean(request.table, scope.tables.keys().map(String::as_str));
+        scope.refuse_with(&path.key("table"), CleanPlanError::UnknownTable { name: request.table.to_owned() }, hint);
         return Stepped::Unknown;
     };
     let added = added_columns(scope, path, request, &table);
@@ -93,9 +93,9 @@ fn added_columns(
         } else if let Some(values) = table.column(name) {
             added.push(Arc::clone(values));
         } else {
-            let known = closest(name, table.column_names()).map(str::to_owned);
+            let hint = did_you_mean(name, table.column_names());
             let error = CleanPlanError::UnknownTableColumn { table: table.name().to_owned(), name: name.clone() };
-            scope.refuse_name(&place, error, known);
+            scope.refuse_with(&place, error, hint);
         }
     }
     (added.len() == request.columns.len()).then_some(added)

@@ -9,7 +9,6 @@ use arrow::compute::nullif;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
-use super::CleanPlanError;
 use super::cleaner::{CleanError, Working};
 use super::plan::{Scope, Step, Stepped};
 use crate::stages::expression::{Expression, Wanted};
@@ -30,8 +29,7 @@ pub(super) fn plan_null_if(scope: &mut Scope<'_>, path: &YamlPath, columns: &BTr
     for (name, text) in columns {
         let place = path.key(name);
         let index = scope.column(&place, name);
-        if *name == scope.input.event_time {
-            scope.refuse(&place, CleanPlanError::EventTimeNulled { name: name.clone() });
+        if scope.is_fixed(&place, name, "drop such rows instead: `- sql: SELECT * FROM rows WHERE ...`") {
             continue;
         }
         match (index, Expression::compile(text, scope.schema, Wanted::Boolean, scope.sandbox)) {

@@ -11,7 +11,7 @@ use super::null_if::{NullIf, plan_null_if};
 use super::range::{Range, plan_range};
 use super::sql::{Sql, plan_sql};
 use super::{CleanPlanError, CleanStep, Limits, Table};
-use crate::stages::expression::{Sandbox, SqlError, closest};
+use crate::stages::expression::{Sandbox, SqlError, did_you_mean};
 use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 
 /// What the steps start from.
@@ -103,13 +103,21 @@ pub(super) struct Scope<'a> {
 impl Scope<'_> {
     /// Notes a problem.
     pub(super) fn refuse(&mut self, path: &YamlPath, error: CleanPlanError) {
-        self.errors.push(At { path: path.clone(), error, hint: None });
+        self.refuse_with(path, error, None);
     }
 
-    /// Notes an unknown name and the one that was perhaps meant.
-    pub(super) fn refuse_name(&mut self, path: &YamlPath, error: CleanPlanError, known: Option<String>) {
-        let hint = known.map(|known| format!("did you mean `{known}`?"));
+    /// Notes a problem and what to do about it, where that can be said.
+    pub(super) fn refuse_with(&mut self, path: &YamlPath, error: CleanPlanError, hint: Option<String>) {
         self.errors.push(At { path: path.clone(), error, hint });
+    }
+
+    /// Whether no step may alter the column, which is then noted as a problem: two keys that become one would meet in
+    /// several partitions, and the event time has been judged before cleaning.
+    pub(super) fn is_fixed(&mut self, path: &YamlPath, name: &str, hint: &str) -> bool {
+        let roles = [(&self.input.event_time, "event_time.column"), (&self.input.partitioned_by, "partitioned_by")];
+        let Some((_, role)) = roles.into_iter().find(|(fixed, _)| *fixed == name) else { return false };
+        self.refuse_with(path, CleanPlanError::Fixed { name: name.to_owned(), role }, Some(hint.to_owned()));
+        true
     }
 
     /// Notes a problem in SQL text.
@@ -122,9 +130,8 @@ impl Scope<'_> {
     pub(super) fn column(&mut self, path: &YamlPath, name: &str) -> Option<usize> {
         let found = self.schema.index_of(name).ok();
         if found.is_none() {
-            let known = closest(name, self.schema.fields().iter().map(|field| field.name().as_str()));
-            let known = known.map(str::to_owned);
-            self.refuse_name(path, CleanPlanError::UnknownColumn { name: name.to_owned() }, known);
+            let hint = did_you_mean(name, self.schema.fields().iter().map(|field| field.name().as_str()));
+            self.refuse_with(path, CleanPlanError::UnknownColumn { name: name.to_owned() }, hint);
         }
         found
     }

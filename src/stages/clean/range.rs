@@ -45,10 +45,14 @@ pub(super) fn plan_range(
     for (name, limits) in columns {
         let place = path.key("columns").key(name);
         let Some(index) = scope.column(&place, name) else { continue };
+        let alters = matches!(otherwise, Otherwise::Null | Otherwise::Clamp);
+        if alters && scope.is_fixed(&place, name, "write `otherwise: drop` or `otherwise: dead_letter`") {
+            continue;
+        }
         match bounds(scope, name, index, *limits) {
             Ok(column) => {
                 // Clamping makes NaN, which has no nearest limit, null.
-                if matches!(otherwise, Otherwise::Null | Otherwise::Clamp) {
+                if alters {
                     fields[index] = Arc::new(fields[index].as_ref().clone().with_nullable(true));
                 }
                 bounded.push(column);

@@ -71,7 +71,8 @@ fn compile(scope: &Scope<'_>, text: &str) -> Result<Sql, SqlError> {
         let unchanged = [&scope.input.event_time, &scope.input.partitioned_by].contains(&&selected.name);
         let passed = expression.passed_column().map(|index| schema.field(index));
         if unchanged && passed.is_none_or(|field| *field.name() != selected.name) {
-            return Err(SqlError::at(selected.place, SqlProblem::Changed { name: selected.name }));
+            let hint = "give the computed value another name";
+            return Err(SqlError::at(selected.place, SqlProblem::Changed { name: selected.name }).hint(hint));
         }
         fields.push(Arc::new(match passed {
             Some(field) => field.clone().with_name(&selected.name),

@@ -1,7 +1,10 @@
 //! JSON text -> the values of the columns that are read, in one pass and without a tree.
 //!
 //! Accepts exactly the grammar of RFC 8259. Keys that no column reads are skipped, but their values must be JSON too.
-//! A key that is read and comes twice is refused; one that nobody reads may.
+//! A key that comes twice in one object is refused, at every depth, whether it is read or not.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::plan::{Child, Kind, Node};
 use crate::stages::rows::Reason;
@@ -47,6 +50,36 @@ pub(super) struct Scanner<'a> {
     scratch: &'a mut String,
     /// Notes the scalar values in their order, where somebody wants to know.
     spots: Option<&'a mut Vec<Spot>>,
+}
+
+/// Keys of one object that are compared one by one: beyond them a hash finds a repeat, so that time stays linear.
+const COMPARED_MAX: usize = 8;
+
+/// Keys of one object that no column reads, as they come. An object all of whose keys are read has none, and costs
+/// nothing.
+#[derive(Default)]
+struct Unread<'a> {
+    few: [&'a [u8]; COMPARED_MAX],
+    count: usize,
+    /// Those beyond `few`, and those that were written with escapes.
+    more: HashSet<Cow<'a, [u8]>>,
+}
+
+impl<'a> Unread<'a> {
+    /// Whether the key is a new one; remembers it.
+    fn insert(&mut self, key: Cow<'a, [u8]>) -> bool {
+        if self.few[..self.count].contains(&&*key) {
+            return false;
+        }
+        match key {
+            Cow::Borrowed(key) if self.count < COMPARED_MAX => {
+                self.few[self.count] = key;
+                self.count += 1;
+                !self.more.contains(key)
+            }
+            key => self.more.insert(key),
+        }
+    }
 }
 
 /// What a value is for.
@@ -135,7 +168,7 @@ impl<'a> Scanner<'a> {
         self.descend()?;
         self.at += 1;
         self.space();
-        let mut next = 0;
+        let (mut next, mut unread) = (0, None);
         if self.peek() == Some(b'}') {
             self.at += 1;
             self.depth_left += 1;
@@ -143,7 +176,7 @@ impl<'a> Scanner<'a> {
         }
         loop {
             self.space();
-            let value = self.key(node, &mut next)?;
+            let value = self.key(node, &mut next, &mut unread)?;
             self.space();
             self.expect(b':', "`:`")?;
             self.space();
@@ -162,28 +195,34 @@ impl<'a> Scanner<'a> {
     }
 
     /// A key, and what its value is for. `next` is where the search begins: keys mostly come in one order. A key that is
-    /// read is refused where its slot shows that it came before.
-    fn key<'n>(&mut self, node: Option<&'n Node>, next: &mut usize) -> Scanned<Use<'n>> {
+    /// read is refused where its slot shows that it came before, another where it is among the `unread`.
+    fn key<'n>(
+        &mut self,
+        node: Option<&'n Node>,
+        next: &mut usize,
+        unread: &mut Option<Unread<'a>>,
+    ) -> Scanned<Use<'n>> {
         if self.peek() != Some(b'"') {
             return Err(self.refuse(Reason::Malformed, "a key"));
         }
         let at = self.at;
-        let text = self.string()?;
-        let Some(node) = node else { return Ok(Use::Skip) };
-        let key = match text {
-            Slot::Unescaped(from, to) => &self.scratch.as_bytes()[from..to],
-            Slot::Text(from, to) => &self.text[from..to],
-            _ => &[],
+        let duplicate = Refusal { reason: Reason::DuplicateKey, at, what: "each key once" };
+        let text = self.text;
+        let key: Cow<'a, [u8]> = match self.string()? {
+            Slot::Unescaped(from, to) => Cow::Owned(self.scratch.as_bytes()[from..to].to_vec()),
+            Slot::Text(from, to) => Cow::Borrowed(&text[from..to]),
+            _ => Cow::default(),
         };
-        let count = node.children.len();
-        for step in 0..count {
-            let index = (*next + step) % count;
-            let (name, child) = &node.children[index];
-            if name.as_bytes() == key {
+        let name: &[u8] = &key;
+        let children = node.map_or(&[][..], |node| &node.children);
+        for step in 0..children.len() {
+            let index = (*next + step) % children.len();
+            let (known, child) = &children[index];
+            if known.as_bytes() == name {
                 *next = index + 1;
                 let (Child::Column(slot) | Child::Object(slot, _)) = child;
                 if !matches!(self.slots[*slot], Slot::Absent) {
-                    return Err(Refusal { reason: Reason::DuplicateKey, at, what: "each key once" });
+                    return Err(duplicate);
                 }
                 return Ok(match child {
                     Child::Column(column) => Use::Column(*column),
@@ -194,7 +233,7 @@ impl<'a> Scanner<'a> {
                 });
             }
         }
-        Ok(Use::Skip)
+        if unread.get_or_insert_with(Unread::default).insert(key) { Ok(Use::Skip) } else { Err(duplicate) }
     }
 
     fn value(&mut self, value: Use<'_>) -> Scanned<()> {

@@ -1,13 +1,14 @@
 //! Rows that already have types (Parquet, embedders) -> rows of the schema: columns by name, cast where nothing is lost.
 //!
-//! A row with a value that cannot be cast is rejected, as it is in a message. NaN and infinities pass: files know them.
+//! A row with a value that cannot be cast is rejected, as it is in a message, and so is one with NaN or an infinity:
+//! no message can hold them, and one of them in a mean that is carried on would stay in it for good.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, TimestampMicrosecondArray};
 use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{CastOptions, cast_with_options, filter_record_batch, nullif};
-use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::array_value_to_string;
 
@@ -72,6 +73,9 @@ fn reject(
     };
     // A value that cannot even be shown is named by its type.
     let shown = array_value_to_string(given, row).unwrap_or_else(|_| given.data_type().to_string());
+    if column.kind == Kind::Float && shown.parse::<f64>().is_ok() {
+        return (Reason::NotFinite, format!("`{}`: `{shown}` is not a finite number", column.path));
+    }
     if column.kind != Kind::Time {
         return (Reason::WrongType, format!("`{}`: `{shown}` is not {}", column.path, column.kind.name()));
     }
@@ -110,7 +114,21 @@ fn typed_column(
         let back = cast_with_options(&cast, values.data_type(), &CAST)?;
         return Ok(nullif(&cast, &distinct(&back, values)?)?);
     }
+    if column.kind == Kind::Float {
+        return finite(cast);
+    }
     Ok(cast)
+}
+
+/// The numbers, with null for those that are not finite.
+fn finite(numbers: ArrayRef) -> Result<ArrayRef, DecodeError> {
+    let floats = numbers.as_primitive::<Float64Type>();
+    // The quick look first: there are mostly none. What stands under a null counts for nothing, but may be anything.
+    if floats.values().iter().all(|value| value.is_finite()) {
+        return Ok(numbers);
+    }
+    let infinite: BooleanArray = floats.iter().map(|value| value.map(|value| !value.is_finite())).collect();
+    Ok(nullif(&numbers, &infinite)?)
 }
 
 /// Times with a zone are instants; times without are local to the declared zone; numbers are as `timestamp` says.

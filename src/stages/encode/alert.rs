@@ -22,14 +22,25 @@ pub struct AlertContext<'a> {
     pub rule: &'a str,
     /// Key columns and their values.
     pub key: BTreeMap<&'a str, &'a str>,
-    /// Predictor, horizon (microseconds) and explanation of the forecast that the measure reads, where it reads one.
-    pub explained: Option<(&'a str, i64, Explanation)>,
+    /// Every forecast that the measure reads; none where it reads what was measured.
+    pub forecasts: Vec<ForecastRead<'a>>,
     /// How long an alert outlives its measure, microseconds.
     pub expire_after: i64,
-    /// Share of the key's window that was measured.
+    /// Share of the columns behind the measure that were measured in the key's window.
     pub inputs_quality: Option<f64>,
     /// One line for people.
     pub summary: String,
+}
+
+/// A forecast that a measure reads.
+#[derive(Debug, Clone)]
+pub struct ForecastRead<'a> {
+    /// The predictor's name.
+    pub predictor: &'a str,
+    /// Its horizon, microseconds.
+    pub horizon: i64,
+    /// Why it is what it is; `None` where there is no forecast.
+    pub explanation: Option<Explanation>,
 }
 
 /// A record's parts.
@@ -62,7 +73,7 @@ struct AlertJson<'a> {
     model_version: Option<String>,
     inputs_quality: Option<f64>,
     location: Option<String>,
-    explanation: Option<ExplanationJson<'a>>,
+    explanation: Vec<ExplanationJson<'a>>,
     summary: &'a str,
 }
 
@@ -88,7 +99,8 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
     let alert_key = format!("{}/{}", context.rule, key_text(&context.key));
     let opened_at = change.opened_at.0.to_string();
     let episode_id = hash_id(&[context.pipeline, context.rule, &alert_key, &opened_at]);
-    let horizon = context.explained.as_ref().map_or(0, |(_, horizon, _)| *horizon);
+    // What several forecasts speak of begins with the nearest of them.
+    let horizon = context.forecasts.iter().map(|read| read.horizon).min().unwrap_or(0);
     let lasting = matches!(change.state, AlertState::Opened | AlertState::Updated);
     let json = AlertJson {
         alert_key: &alert_key,
@@ -96,7 +108,7 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
         seq: change.seq,
         state: change.state.name(),
         severity: change.severity,
-        certainty: if context.explained.is_some() { "likely" } else { "observed" },
+        certainty: if context.forecasts.is_empty() { "observed" } else { "likely" },
         pipeline: context.pipeline,
         rule: context.rule,
         key: &context.key,
@@ -105,10 +117,10 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
         expires_at: lasting.then(|| time_text(change.at.plus(horizon).plus(context.expire_after))),
         value: change.value,
         threshold: change.threshold,
-        model_version: context.explained.as_ref().map(|(name, _, why)| format!("{name}@{}", why.version)),
+        model_version: model_version(&context.forecasts),
         inputs_quality: context.inputs_quality,
         location: None,
-        explanation: context.explained.as_ref().and_then(|(name, horizon, why)| explanation(name, *horizon, why)),
+        explanation: context.forecasts.iter().filter_map(explanation).collect(),
         summary: &context.summary,
     };
     // JSON holds every number here: those that may not be finite are optional, and null where they are not.
@@ -120,8 +132,16 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
     Encoded { key: alert_key.into_bytes(), value, headers }
 }
 
-/// `None` where the model had run away, so that there is nothing to add up.
-fn explanation<'a>(predictor: &'a str, horizon: i64, why: &'a Explanation) -> Option<ExplanationJson<'a>> {
+/// `speed@288, speed@280`: one for each forecast; `None` where there is none.
+fn model_version(forecasts: &[ForecastRead<'_>]) -> Option<String> {
+    let made = forecasts.iter().filter_map(|read| Some((read.predictor, read.explanation.as_ref()?.version)));
+    let versions: Vec<String> = made.map(|(predictor, version)| format!("{predictor}@{version}")).collect();
+    (!versions.is_empty()).then(|| versions.join(", "))
+}
+
+/// `None` where there is no forecast, or the model had run away, so that there is nothing to add up.
+fn explanation<'a>(read: &'a ForecastRead<'_>) -> Option<ExplanationJson<'a>> {
+    let why = read.explanation.as_ref()?;
     let shares = why.contributions.iter().map(|one| one.share);
     if !shares.chain([why.baseline, why.forecast]).all(f64::is_finite) {
         return None;
@@ -136,8 +156,14 @@ fn explanation<'a>(predictor: &'a str, horizon: i64, why: &'a Explanation) -> Op
         })
         .collect();
     contributions.sort_by(|one, other| other.share.abs().total_cmp(&one.share.abs()));
-    let horizon_s = horizon as f64 / MICROS_PER_SECOND as f64;
-    Some(ExplanationJson { predictor, horizon_s, baseline: why.baseline, forecast: why.forecast, contributions })
+    let horizon_s = read.horizon as f64 / MICROS_PER_SECOND as f64;
+    Some(ExplanationJson {
+        predictor: read.predictor,
+        horizon_s,
+        baseline: why.baseline,
+        forecast: why.forecast,
+        contributions,
+    })
 }
 
 /// CloudEvents 1.0, Kafka protocol binding, binary content mode: attributes as `ce_` headers.

@@ -11,7 +11,7 @@ use chrono::{DateTime, SecondsFormat};
 
 use crate::vocab::{EventTime, RFC3339_MICROS};
 
-pub use alert::{AlertContext, Encoded, encode_alert};
+pub use alert::{AlertContext, Encoded, ForecastRead, encode_alert};
 pub use dead_letter::{DeadLetterOrigin, dead_letter_headers};
 pub use rows::{ForecastRow, encode_forecast, encode_scores};
 pub use settings::EncodeFormat;

@@ -19,8 +19,8 @@ pub use compile::{Expression, Wanted};
 pub use error::{SqlError, SqlProblem};
 pub use evaluate::{Evaluated, Failure};
 pub use sandbox::Sandbox;
-pub use suggest::closest;
-pub use text::forecast_column;
+pub use suggest::{closest, did_you_mean};
+pub use text::{forecast_column, is_column};
 
 pub(in crate::stages) use refuse::{TABLE, check_column};
 pub(in crate::stages) use text::{SqlText, keyword_of};

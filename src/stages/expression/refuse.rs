@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::sql::sqlparser::ast::{Expr, Function, Ident, Query, Spanned, Value, Visit, Visitor};
 
 use super::sandbox::Lookup;
-use super::{Sandbox, SqlError, SqlProblem, closest};
+use super::{Sandbox, SqlError, SqlProblem, did_you_mean};
 
 /// The table that a cleaning statement reads; column names may be qualified with it.
 pub(in crate::stages) const TABLE: &str = "rows";
@@ -76,10 +76,7 @@ impl Checker<'_> {
                 let name = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
                 let candidates = self.schema.fields().iter().map(|field| field.name().as_str());
                 let error = SqlError::at(first.span.start, SqlProblem::UnknownColumn { name: name.clone() });
-                Err(match closest(&name, candidates) {
-                    Some(known) => error.hint(format!("did you mean `{known}`?")),
-                    None => error,
-                })
+                Err(SqlError { hint: did_you_mean(&name, candidates), ..error })
             }
             [] => Ok(()),
         }
@@ -101,12 +98,8 @@ impl Checker<'_> {
             }
             Lookup::Unbounded => Err(error(SqlProblem::Unbounded { name })),
             Lookup::Unknown => {
-                let known = closest(&name, self.sandbox.names());
-                let unknown = error(SqlProblem::UnknownFunction { name: name.clone() });
-                Err(match known {
-                    Some(known) => unknown.hint(format!("did you mean `{known}`?")),
-                    None => unknown,
-                })
+                let hint = did_you_mean(&name, self.sandbox.names());
+                Err(SqlError { hint, ..error(SqlProblem::UnknownFunction { name }) })
             }
         }
     }
@@ -122,11 +115,8 @@ pub(in crate::stages) fn check_column(name: &Ident, schema: &Schema) -> Result<(
     }
     let error = SqlError::at(name.span.start, SqlProblem::UnknownColumn { name: name.value.clone() });
     let candidates = schema.fields().iter().map(|field| field.name().as_str());
-    if let Some(known) = closest(&name.value, candidates) {
-        return Err(error.hint(format!("did you mean `{known}`?")));
-    }
-    let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    Err(error.hint(format!("columns here: {}", columns.join(", "))))
+    let hint = did_you_mean(&name.value, candidates.clone());
+    Err(error.hint(hint.unwrap_or_else(|| format!("columns here: {}", candidates.collect::<Vec<_>>().join(", ")))))
 }
 
 fn not_scalar(expr: &Expr) -> SqlError {

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 
 use super::{SqlError, SqlProblem};
+use crate::vocab::{DURATION_UNITS, duration_text};
 
 /// Longest SQL text, bytes: twenty times the longest statement of the shipped pipelines.
 pub(super) const SQL_BYTES_MAX: usize = 32 * 1024;
@@ -35,20 +36,18 @@ const NESTED_TYPES: [Keyword; 8] = [
     Keyword::UNION,
 ];
 
-/// Unit suffixes of durations and their microseconds, longest first.
-const UNITS: [(&str, i64); 5] =
-    [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000)];
-
 /// The column name of a predictor's forecast: `speed` with 3,600,000,000 microseconds is `speed.1h`. In an expression
 /// the same horizon may be written in any unit: `speed.60m`.
 #[must_use]
 pub fn forecast_column(predictor: &str, horizon_micros: i64) -> String {
-    for (unit, micros) in UNITS {
-        if horizon_micros % micros == 0 {
-            return format!("{predictor}.{}{unit}", horizon_micros / micros);
-        }
-    }
-    format!("{predictor}.{horizon_micros}us")
+    format!("{predictor}.{}", duration_text(horizon_micros))
+}
+
+/// Whether a text can name a column without quotes: letters, digits and underscores, no digit first.
+#[must_use]
+pub fn is_column(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// One SQL text and its tokens.
@@ -224,7 +223,7 @@ fn forecast_of(tokens: &[TokenWithSpan]) -> Option<TokenWithSpan> {
         return None;
     }
     let count: i64 = digits.strip_prefix('.')?.parse().ok()?;
-    let (_, micros) = UNITS.iter().find(|(symbol, _)| *symbol == suffix.value)?;
+    let (_, micros) = DURATION_UNITS.iter().find(|(symbol, _)| *symbol == suffix.value)?;
     let value = forecast_column(&word.value, count.checked_mul(*micros)?);
     let column = Word { value, quote_style: Some('"'), keyword: Keyword::NoKeyword };
     let mut span = name.span;

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use super::FeatureColumn;
 use super::profile::{ProfilePlan, SlotError};
 use super::settings::{At as When, Fill, Period};
-use crate::stages::expression::closest;
+use crate::stages::expression::did_you_mean;
 use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 
 /// One group of feature columns, as the pipeline file has it. Times in microseconds.
@@ -417,8 +417,7 @@ impl Builder<'_> {
 
     fn column(&self, name: &str) -> Result<usize, Refused> {
         self.input.columns.iter().position(|known| known == name).ok_or_else(|| {
-            let hint = closest(name, self.input.columns.iter().map(String::as_str));
-            let hint = hint.map(|known| format!("did you mean `{known}`?"));
+            let hint = did_you_mean(name, self.input.columns.iter().map(String::as_str));
             (FeaturesPlanError::UnknownColumn { name: name.to_owned() }, hint)
         })
     }

@@ -144,7 +144,8 @@ impl Profile {
         }
     }
 
-    /// Takes the values of a window that ends at `time`, by key, NaN for null.
+    /// Takes the values of a window that ends at `time`, by key, NaN for null. What is not finite is passed over: a mean
+    /// would never be rid of it.
     pub fn observe(&mut self, time: EventTime, values: &[f64]) {
         let smooth = i64::from(self.plan.smooth);
         let memory = self.plan.memory.map_or(f64::INFINITY, f64::from);
@@ -238,7 +239,7 @@ impl Slot {
         self.changed.resize(self.means.len().div_ceil(BLOCK_KEYS), false);
         for (block, values) in values.chunks(BLOCK_KEYS).enumerate() {
             let means = &mut self.means[block * BLOCK_KEYS..];
-            for (mean, value) in means.iter_mut().zip(values).filter(|(_, value)| !value.is_nan()) {
+            for (mean, value) in means.iter_mut().zip(values).filter(|(_, value)| value.is_finite()) {
                 mean.weight = (mean.weight + weight).min(memory);
                 mean.mean += weight * (value - mean.mean) / mean.weight;
                 self.changed[block] = true;

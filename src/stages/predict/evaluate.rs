@@ -144,6 +144,8 @@ pub struct ScoreTotal {
     pub horizon_micros: i64,
     /// The errors.
     pub sums: ErrorSums,
+    /// Labels that the model refused in order to stay sound, of keys that are still known.
+    pub refused: u64,
 }
 
 /// Adds the totals of another partition of the same plan. Call it in ascending partition order: floating-point sums
@@ -154,7 +156,10 @@ pub fn merge_totals(totals: &mut Vec<ScoreTotal>, other: &[ScoreTotal]) {
             total.predictor == add.predictor && total.model == add.model && total.horizon_micros == add.horizon_micros
         };
         match totals.iter_mut().find(same) {
-            Some(total) => total.sums.merge(&add.sums),
+            Some(total) => {
+                total.sums.merge(&add.sums);
+                total.refused += add.refused;
+            }
             None => totals.push(add.clone()),
         }
     }

@@ -9,6 +9,7 @@ use super::labels::HORIZON_STEPS_MAX;
 use super::online::linear_predictor::HorizonModel;
 use super::online::{OnlineLinearError, OnlineLinearParams};
 use super::settings::{ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings, ScoreBy};
+use crate::stages::expression::did_you_mean;
 use crate::stages::features::{FeatureColumn, ProfilePlan};
 use crate::vocab::{At, EventTime, YamlPath};
 
@@ -116,6 +117,12 @@ impl PredictPlan {
     #[must_use]
     pub fn name(&self, predictor: usize) -> &str {
         &self.predictors[predictor].name
+    }
+
+    /// The window column that a predictor forecasts, as an index.
+    #[must_use]
+    pub fn target(&self, predictor: usize) -> usize {
+        self.predictors[predictor].target
     }
 
     /// A predictor's horizons, in the order of [`super::Forecasts::model`].
@@ -329,12 +336,6 @@ fn model_problem(path: &YamlPath, error: OnlineLinearError) -> Problem {
         _ => (path.key("features"), None),
     };
     At { path, error: error.into(), hint }
-}
-
-/// The name most like `wrong`, where one is like it at all.
-fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
-    let near = names.map(|name| (strsim::damerau_levenshtein(wrong, name), name)).min()?;
-    (near.0 <= near.1.len().max(wrong.len()) / 3).then(|| format!("did you mean `{}`?", near.1))
 }
 
 fn seconds(micros: i64) -> f64 {

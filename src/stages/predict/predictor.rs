@@ -17,8 +17,9 @@ pub trait Predictor: Send {
     /// Labels learned so far at a horizon, by all keys together.
     fn version(&self, horizon: usize) -> u64;
 
-    /// Labels refused so far because they would not have left the model sound, of keys that are still known.
-    fn refused(&self) -> u64;
+    /// Labels refused so far at a horizon because they would not have left the model sound, of keys that are still known:
+    /// 0 for sane input.
+    fn refused(&self, horizon: usize) -> u64;
 
     /// Writes the state.
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter);

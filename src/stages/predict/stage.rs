@@ -100,21 +100,19 @@ impl Predict {
         let mut totals = Vec::new();
         for (lane, plan) in self.lanes.iter().zip(&self.plan.predictors) {
             for (index, horizon) in plan.horizons.iter().enumerate() {
-                totals.extend(MODELS.iter().zip(lane.scores.total(index)).map(|(model, &sums)| ScoreTotal {
+                // Baselines take every label.
+                let refused = [lane.model.refused(index), 0, 0];
+                let sums = lane.scores.total(index).iter().zip(refused);
+                totals.extend(MODELS.iter().zip(sums).map(|(model, (&sums, refused))| ScoreTotal {
                     predictor: plan.name.clone(),
                     model: (*model).to_owned(),
                     horizon_micros: horizon.micros,
                     sums,
+                    refused,
                 }));
             }
         }
         totals
-    }
-
-    /// Labels that models refused in order to stay sound, of keys that are still known: 0 for sane input.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.model.refused()).sum()
     }
 
     /// Writes the state of every predictor.
@@ -241,14 +239,8 @@ impl Lane {
 
 /// The target's values that count as measured: `[key]`, NaN elsewhere.
 fn labels(window: &ClosedWindow, target: usize, min_count: u32) -> Vec<f64> {
-    let values = window.columns[target].iter().zip(&window.rows).zip(&window.live);
-    values
-        .map(
-            |((&value, &rows), &live)| {
-                if live && rows >= min_count.max(1) && value.is_finite() { value } else { f64::NAN }
-            },
-        )
-        .collect()
+    let values = window.columns[target].iter().zip(0..);
+    values.map(|(&value, key)| if window.measured(target, key, min_count) { value } else { f64::NAN }).collect()
 }
 
 /// The columns that a predictor uses, of every key.

@@ -27,4 +27,11 @@ impl ClosedWindow {
     pub fn key_count(&self) -> usize {
         self.live.len()
     }
+
+    /// Whether a column of a key was measured: a finite value, from `min_count` rows at least.
+    #[must_use]
+    pub fn measured(&self, column: usize, key: KeyId, min_count: u32) -> bool {
+        let key = key as usize;
+        self.live[key] && self.rows[key] >= min_count.max(1) && self.columns[column][key].is_finite()
+    }
 }

@@ -15,7 +15,7 @@ mod windows;
 pub use accumulator::Function;
 pub use closed::ClosedWindow;
 pub use keys::Keys;
-pub use plan::{Aggregate, WindowPlan, WindowPlanError, WindowSettings};
+pub use plan::{Aggregate, WindowPlan, WindowPlanError, WindowSettings, aggregate};
 pub use settings::{AtEnd, Stamps};
 pub use total::MAGNITUDE_MAX;
 pub use watermark::{Advance, Crossing, Watermark};

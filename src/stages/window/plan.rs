@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Schema};
 use super::accumulator::Function;
 use super::saved::{KEYS_MAX, OPEN_MAX};
 use super::settings::{AtEnd, Stamps};
-use crate::stages::expression::closest;
+use crate::stages::expression::{did_you_mean, is_column};
 use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 
 /// What the pipeline file says of windows. Times in microseconds.
@@ -41,7 +41,7 @@ impl WindowSettings {
     /// Names of the columns of a closed window: the aggregates, then the carried columns.
     #[must_use]
     pub fn output_columns(&self) -> Vec<String> {
-        self.columns.iter().map(|(name, _)| name).chain(&self.carry).cloned().collect()
+        self.columns.keys().chain(&self.carry).cloned().collect()
     }
 }
 
@@ -203,6 +203,12 @@ impl WindowPlan {
         &self.output_columns
     }
 
+    /// How many columns of a closed window, from the first, are measured; the rest are carried along.
+    #[must_use]
+    pub fn measured(&self) -> usize {
+        self.settings.columns.len()
+    }
+
     /// Fewest rows for a window to count as measured.
     #[must_use]
     pub fn min_count(&self) -> u32 {
@@ -241,6 +247,16 @@ impl WindowPlan {
 
     pub(super) fn aggregates(&self) -> &[Aggregate] {
         &self.aggregates
+    }
+}
+
+/// `avg(speed_kmh)` as function and column, no column for `count(*)`; `None` where the text is no aggregate.
+#[must_use]
+pub fn aggregate(text: &str) -> Option<(Function, Option<&str>)> {
+    let (function, column) = text.trim().strip_suffix(')')?.split_once('(')?;
+    match (Function::parse(function.trim())?, column.trim()) {
+        (Function::Count, "*") => Some((Function::Count, None)),
+        (function, column) => is_column(column).then_some((function, Some(column))),
     }
 }
 
@@ -300,8 +316,7 @@ impl Check<'_> {
             return Some((index, field.data_type().clone()));
         }
         let known = self.schema.fields().iter().map(|field| field.name().as_str());
-        let hint = closest(name, known).map(|known| format!("did you mean `{known}`?"));
-        self.refuse(path, WindowPlanError::UnknownColumn { name: name.to_owned() }, hint);
+        self.refuse(path, WindowPlanError::UnknownColumn { name: name.to_owned() }, did_you_mean(name, known));
         None
     }
 
@@ -324,20 +339,18 @@ impl Check<'_> {
     }
 
     fn aggregate(&mut self, path: &YamlPath, name: &str, text: &str) -> Option<Aggregate> {
-        let parts = text.trim().strip_suffix(')').and_then(|text| text.split_once('('));
-        let parsed = parts.and_then(|(function, column)| Some((Function::parse(function.trim())?, column.trim())));
-        let Some((function, column)) = parsed else {
+        let Some((function, column)) = aggregate(text) else {
             let error = WindowPlanError::NotAggregate { text: text.to_owned() };
             self.refuse(path, error, Some(AGGREGATES.to_owned()));
             return None;
         };
         let column = match (function, column) {
-            (Function::Count, "*") => None,
-            (Function::Count, column) => {
+            (_, None) => None,
+            (Function::Count, Some(column)) => {
                 let (index, _) = self.find(path, column)?;
                 Some(self.read(index))
             }
-            (_, column) => Some(self.number(path, column)?),
+            (_, Some(column)) => Some(self.number(path, column)?),
         };
         Some(Aggregate { name: name.to_owned(), function, column })
     }

@@ -127,8 +127,8 @@ impl Predictor for LinearPredictor {
         self.versions[horizon]
     }
 
-    fn refused(&self) -> u64 {
-        self.banks.iter().flat_map(|bank| &bank.refused).map(|&refused| u64::from(refused)).sum()
+    fn refused(&self, horizon: usize) -> u64 {
+        self.banks[horizon].refused.iter().map(|&refused| u64::from(refused)).sum()
     }
 
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
