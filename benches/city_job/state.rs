@@ -1,6 +1,6 @@
 //! What state costs: bytes and records of each commit and the time it takes, and the time of a restore, for a small and
-//! a large city. Every commit carries all blocks that changed since the last one; while the pipeline catches up, as
-//! here, that is nearly all of them.
+//! a large city. Every commit carries the blocks that changed since the last one: while the pipeline catches up, as here,
+//! in a small city that is nearly all of them.
 
 use anyhow::{Context, Result};
 use comfy_table::Table;
