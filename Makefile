@@ -1,13 +1,24 @@
 # make demo    build and run the demo: simulated loops, first alert, score table
 # make test    everything the tests need, then the tests
 # make bench   the city job over a real Kafka broker, stage by stage, beside raw librdkafka; writes target/bench.json
+# make bench-state   what commits and restores of the state cost, for 5,000 and 100,000 sensors; likewise
+# make accuracy    forecasts on real data beside their references; needs ARTERIAL_DATA; writes target/accuracy.json
 # make kill-nine   all of Aarhus, exactly once, while its processes are killed; needs ARTERIAL_DATA
-# make check   lint and test: what CI runs
-.PHONY: demo test bench kill-nine lint check audit
+# make check   lint and test: what CI runs, all of it without the network once the tools and crates are there
+# make audit   known vulnerabilities of the dependencies; needs the network, so `make check` leaves it out
+#
+# ARTERIAL_TEST_KAFKA=host:port   test and bench use that broker: neither Java nor Maven is needed, nothing is fetched
+.PHONY: demo test bench bench-state accuracy kill-nine lint check audit
 .DEFAULT_GOAL := check
 
 DENY_VERSION := 0.20.2
 CARGO := cargo
+BROKER_JARS := @scripts/kafka.sh jars >/dev/null
+ifdef ARTERIAL_TEST_KAFKA
+SHARED_BROKER_JARS :=
+else
+SHARED_BROKER_JARS := $(BROKER_JARS)
+endif
 
 demo:
 	@scripts/apt.sh
@@ -16,17 +27,26 @@ demo:
 
 test:
 	@scripts/apt.sh
-	@scripts/kafka.sh jars >/dev/null
+	$(SHARED_BROKER_JARS)
 	$(CARGO) test --locked --workspace
 
 bench:
 	@scripts/apt.sh
-	@scripts/kafka.sh jars >/dev/null
+	$(SHARED_BROKER_JARS)
 	$(CARGO) bench --locked --bench city_job
+
+bench-state:
+	@scripts/apt.sh
+	$(SHARED_BROKER_JARS)
+	$(CARGO) bench --locked --bench city_job -- state
+
+accuracy:
+	@scripts/apt.sh
+	$(CARGO) bench --locked --bench accuracy
 
 kill-nine:
 	@scripts/apt.sh
-	@scripts/kafka.sh jars >/dev/null
+	$(BROKER_JARS)
 	$(CARGO) bench --locked --bench kill_nine
 
 lint:
@@ -38,7 +58,7 @@ lint:
 	@cargo deny --version 2>/dev/null | grep -q "$(DENY_VERSION)" || $(CARGO) install --quiet --locked cargo-deny@$(DENY_VERSION)
 	$(CARGO) deny check bans licenses sources
 
-# Needs the network: fetches the advisory database.
+# Fetches the advisory database.
 audit:
 	$(CARGO) deny check advisories
 

@@ -24,12 +24,30 @@ impl Cost {
     }
 }
 
+/// What one commit carried of the state, and how long the ledger took to make it durable.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CommitCost {
+    pub(crate) records: usize,
+    pub(crate) bytes: usize,
+    pub(crate) took: Duration,
+}
+
+/// All state that was read back at the start of a run, and the time until reading could begin.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RestoreCost {
+    pub(crate) bytes: usize,
+    pub(crate) took: Duration,
+}
+
 /// Starts at the first row.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     started: Option<(Instant, Duration)>,
     stopped: Option<(Instant, Duration)>,
     rows: u64,
+    pub(crate) commits: Vec<CommitCost>,
+    restoring: Option<Instant>,
+    pub(crate) restore: RestoreCost,
 }
 
 impl Meter {
@@ -44,6 +62,25 @@ impl Meter {
     /// Notes that everything so far is done; the last call counts.
     pub(crate) fn stop(&mut self) {
         self.stopped = Some((Instant::now(), cpu()));
+    }
+
+    /// Notes a successful commit.
+    pub(crate) fn committed(&mut self, cost: CommitCost) {
+        self.commits.push(cost);
+        self.stop();
+    }
+
+    /// Notes what a restore that began then has given.
+    pub(crate) fn restored(&mut self, since: Instant, bytes: usize) {
+        self.restoring.get_or_insert(since);
+        self.restore.bytes += bytes;
+    }
+
+    /// Notes that a partition's state is rebuilt: its worker says where it reads on.
+    pub(crate) fn sought(&mut self) {
+        if let Some(since) = self.restoring {
+            self.restore.took = since.elapsed();
+        }
     }
 
     /// `None` where there was no row.

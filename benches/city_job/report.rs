@@ -1,25 +1,14 @@
 //! Medians of all repeats -> a table for people and `target/bench.json` for machines.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::Result;
 use comfy_table::Table;
-use serde::Serialize;
 
+use crate::figures::Figure;
 use crate::measure::{Cost, median, peak_rss_mb};
 
 /// What was measured of each depth, in order, with the raw read beside it.
 #[derive(Default)]
 pub(crate) struct Report {
     depths: Vec<(&'static str, Vec<(Cost, Cost)>)>,
-}
-
-/// One figure of `target/bench.json`.
-#[derive(Serialize)]
-struct Figure {
-    name: String,
-    value: f64,
-    unit: &'static str,
 }
 
 impl Report {
@@ -64,28 +53,19 @@ impl Report {
         table
     }
 
-    fn figures(&self) -> Vec<Figure> {
-        let figure = |name: String, value: f64, unit: &'static str| Figure { name, value, unit };
+    pub(crate) fn figures(&self) -> Vec<Figure> {
         let mut figures = vec![
-            figure("kafka.raw_rows_per_s".to_owned(), self.raw(Cost::rows_per_s), "rows/s"),
-            figure("kafka.raw_cpu_ns_per_row".to_owned(), self.raw(Cost::cpu_ns_per_row), "ns"),
+            Figure::new("kafka.raw_rows_per_s", self.raw(Cost::rows_per_s), "rows/s"),
+            Figure::new("kafka.raw_cpu_ns_per_row", self.raw(Cost::cpu_ns_per_row), "ns"),
         ];
         for (name, costs) in &self.depths {
             let middle = |of: &dyn Fn(&Cost) -> f64| median(costs.iter().map(|(_, cost)| of(cost)));
-            figures.push(figure(format!("kafka.{name}_rows_per_s"), middle(&Cost::rows_per_s), "rows/s"));
-            figures.push(figure(format!("kafka.{name}_cpu_ns_per_row"), middle(&Cost::cpu_ns_per_row), "ns"));
-            figures.push(figure(format!("kafka.{name}_to_raw"), to_raw(costs), "ratio"));
+            figures.push(Figure::new(format!("kafka.{name}_rows_per_s"), middle(&Cost::rows_per_s), "rows/s"));
+            figures.push(Figure::new(format!("kafka.{name}_cpu_ns_per_row"), middle(&Cost::cpu_ns_per_row), "ns"));
+            figures.push(Figure::new(format!("kafka.{name}_to_raw"), to_raw(costs), "ratio"));
         }
-        figures.push(figure("ours.rss_mb".to_owned(), peak_rss_mb(), "MB"));
+        figures.push(Figure::new("ours.rss_mb", peak_rss_mb(), "MB"));
         figures
-    }
-
-    /// Writes `target/bench.json` of the checkout, wherever builds go.
-    pub(crate) fn write(&self) -> Result<PathBuf> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench.json");
-        std::fs::create_dir_all(path.with_file_name(""))?;
-        std::fs::write(&path, serde_json::to_string_pretty(&self.figures())?)?;
-        Ok(path)
     }
 }
 

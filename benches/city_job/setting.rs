@@ -7,11 +7,15 @@ use anyhow::{Context, Result, ensure};
 use arterial::spec::{PipelineFile, PipelinePlan, Registry};
 use arterial_connectors::kafka::{Brokers, CreateTopic, KafkaConnection, KafkaWriter, Properties, ensure_topic};
 
-use crate::generator::write_city;
+use crate::generator::make_readings;
 use crate::support::Broker;
 
 /// Partitions of the city's topic.
 pub(crate) const PARTITIONS: i32 = 8;
+
+/// How often the shipped pipeline commits.
+pub(crate) const COMMIT_EVERY: &str = "1s";
+const SHIPPED: &str = "runtime: { commit_every: 1s, commit_every_max: 1s }";
 
 /// Where the benchmark runs.
 pub(crate) struct Setting {
@@ -26,9 +30,10 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// Starts a broker where none is named, and writes the topic.
-    pub(crate) fn open() -> Result<Self> {
-        let rounds = number("ARTERIAL_BENCH_ROUNDS", 1_200)?;
+    /// Starts a broker where none is named, and writes the topic: `rounds` readings of every detector, unless
+    /// `ARTERIAL_BENCH_ROUNDS` says how many.
+    pub(crate) fn open(detectors: usize, rounds: usize) -> Result<Self> {
+        let rounds = number("ARTERIAL_BENCH_ROUNDS", rounds)?;
         let repeats = number("ARTERIAL_BENCH_REPEATS", 3)?;
         let (broker, brokers) = match std::env::var("ARTERIAL_TEST_KAFKA") {
             Ok(brokers) => (None, brokers),
@@ -38,7 +43,7 @@ impl Setting {
                 (Some(broker), brokers)
             }
         };
-        let topic = format!("city-{}", std::process::id());
+        let topic = format!("city-{detectors}-{}", std::process::id());
         let connection = KafkaConnection {
             brokers: Brokers::List(brokers.clone()),
             client_id: "arterial.bench".to_owned(),
@@ -46,23 +51,24 @@ impl Setting {
         };
         let create = CreateTopic { partitions: PARTITIONS.unsigned_abs(), replication: None, config: [].into() };
         ensure_topic(&connection, &topic, Some(&create))?;
-        let written = write_city(&mut KafkaWriter::open(&connection, &topic)?, rounds)?;
-        eprintln!(
-            "{} rows of {} bytes written to `{topic}` on {brokers}",
-            written.rows,
-            written.bytes / written.rows.max(1)
-        );
-        Ok(Self { _broker: broker, brokers, topic, rounds, repeats, rows: written.rows, malformed: written.malformed })
+        let mut writer = KafkaWriter::open(&connection, &topic)?;
+        let made = make_readings(detectors, rounds, |key, value| Ok(writer.send(Some(key), Some(value), None)?))?;
+        writer.flush()?;
+        eprintln!("{} rows of {} bytes written to `{topic}` on {brokers}", made.rows, made.bytes / made.rows.max(1));
+        Ok(Self { _broker: broker, brokers, topic, rounds, repeats, rows: made.rows, malformed: made.malformed })
     }
 
-    /// The shipped pipeline, renamed: nothing else differs.
-    pub(crate) fn plan(&self, name: &str) -> Result<Arc<PipelinePlan>> {
+    /// The shipped pipeline, renamed, and with a commit so often: nothing else differs.
+    pub(crate) fn plan(&self, name: &str, commit_every: &str) -> Result<Arc<PipelinePlan>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
         let shipped = std::fs::read_to_string(folder.join("city-job.yaml"))?;
         let topic = &self.topic;
+        let runtime = format!("runtime: {{ commit_every: {commit_every}, commit_every_max: {commit_every} }}");
         let renamed = shipped
             .replace("pipeline: city-job", &format!("pipeline: {topic}-{name}"))
-            .replace("${topic}.", &format!("${{topic}}.{name}."));
+            .replace("${topic}.", &format!("${{topic}}.{name}."))
+            .replace(SHIPPED, &runtime);
+        ensure!(renamed.contains(&runtime), "the shipped pipeline has changed its shape");
         let environment = |variable: &str| match variable {
             "KAFKA_BROKERS" => Some(self.brokers.clone()),
             "CITY_TOPIC" => Some(topic.clone()),

@@ -2,16 +2,16 @@
 //! shows what the commits cost.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use arterial::runtime::{Connect, Pipeline, RunOptions, RunSummary, Wiring};
 use arterial::spec::PipelinePlan;
-use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
+use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, StateRecord};
 use arterial_connectors::position::Partition;
 use arterial_connectors::source::{GroupMetadata, SeekTo, Source, SourceError, SourceEvent, Until};
 
-use crate::measure::{Cost, Meter};
+use crate::measure::{CommitCost, Meter};
 
 type SharedMeter = Arc<Mutex<Meter>>;
 
@@ -22,16 +22,15 @@ pub(crate) enum Outputs {
     Committed,
 }
 
-/// Runs the pipeline over its topic to the end: from the first row read to the last commit.
-pub(crate) fn run(plan: &Arc<PipelinePlan>, outputs: Outputs) -> Result<(Cost, RunSummary)> {
+/// Runs the pipeline over its topic to the end. The meter counts from the first row read to the last commit.
+pub(crate) fn run(plan: &Arc<PipelinePlan>, outputs: Outputs) -> Result<(Meter, RunSummary)> {
     let meter = SharedMeter::default();
     let connect = Arc::new(Metered { wiring: Wiring::new(plan)?, outputs, meter: Arc::clone(&meter) });
     let options = RunOptions { until: Until::Latest, ..RunOptions::default() };
     let pipeline = Pipeline::new(Arc::clone(plan), connect, options);
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let summary = runtime.block_on(pipeline.run(std::future::pending()))?;
-    let cost = with(&meter, |meter| meter.cost()).context("the topic is empty")?;
-    Ok((cost, summary))
+    Ok((with(&meter, std::mem::take), summary))
 }
 
 fn with<T>(meter: &SharedMeter, act: impl FnOnce(&mut Meter) -> T) -> T {
@@ -75,7 +74,9 @@ impl Source for MeteredSource {
     }
 
     fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
-        self.inner.seek(partition, to)
+        self.inner.seek(partition, to)?;
+        with(&self.meter, Meter::sought);
+        Ok(())
     }
 
     fn release(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
@@ -111,7 +112,7 @@ impl Source for MeteredSource {
     }
 }
 
-/// Notes when a commit has succeeded.
+/// Notes what is restored, and what is committed.
 struct MeteredLedger {
     inner: Box<dyn Ledger>,
     meter: SharedMeter,
@@ -119,7 +120,12 @@ struct MeteredLedger {
 
 impl Ledger for MeteredLedger {
     fn restore(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, LedgerError> {
-        self.inner.restore(partitions)
+        let since = Instant::now();
+        let restored = self.inner.restore(partitions)?;
+        let records = restored.iter().flat_map(|partition| &partition.state);
+        let bytes = records.map(|(key, value)| key.len() + value.len()).sum();
+        with(&self.meter, |meter| meter.restored(since, bytes));
+        Ok(restored)
     }
 
     fn begin(&mut self) -> Result<(), LedgerError> {
@@ -131,8 +137,12 @@ impl Ledger for MeteredLedger {
     }
 
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
+        let length = |record: &StateRecord| record.key.len() + record.value.as_ref().map_or(0, Vec::len);
+        let (records, bytes) = (commit.state.len(), commit.state.iter().map(length).sum());
+        let since = Instant::now();
         let outcome = self.inner.commit(commit)?;
-        with(&self.meter, Meter::stop);
+        let took = since.elapsed();
+        with(&self.meter, |meter| meter.committed(CommitCost { records, bytes, took }));
         Ok(outcome)
     }
 

@@ -3,19 +3,22 @@
 //! read by Kafka's own console consumer. `make kill-nine` runs it; `ARTERIAL_DATA` names the folder of the data sets.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the report is printed")]
 
+#[path = "../support/data.rs"]
+mod data;
 mod fleet;
 mod foreign;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::data::data_file;
 use crate::fleet::Fleet;
 use crate::support::Broker;
 
@@ -35,10 +38,7 @@ struct Outcome {
 }
 
 fn main() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let data = std::env::var_os("ARTERIAL_DATA").map_or_else(|| root.join("../shared/data"), PathBuf::from);
-    let rows = data.join("aarhus/traffic.parquet");
-    ensure!(rows.exists(), "`{}` is missing: set ARTERIAL_DATA to the folder of the data sets", rows.display());
+    let rows = data_file("aarhus/traffic.parquet")?;
     let undisturbed = run(&rows, 1, 0)?;
     let mut equal = true;
     for processes in [1, 2] {

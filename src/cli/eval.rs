@@ -1,18 +1,15 @@
 //! `arterial eval`: how good a pipeline's forecasts are, beside persistence and the seasonal profile.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use arterial_connectors::source::Until;
 use chrono::DateTime;
 use clap::Args;
 
 use super::load::load_plan;
 use super::report::{Format, print_summary};
 use super::run::shutdown_signal;
-use crate::runtime::{Pipeline, RunOptions, Wiring};
-use crate::spec::model::FileSourceSpec;
+use crate::runtime::Pipeline;
 use crate::vocab::EventTime;
 
 /// Score a pipeline's forecasts over all that its source holds. Writes nothing.
@@ -52,19 +49,9 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
         plan = plan.with_score_from(EventTime(time.timestamp_micros()));
     }
     if let Some(file) = &args.file {
-        let path = std::path::absolute(file)?.display().to_string();
-        plan.source.kafka = None;
-        plan.source.simulate = None;
-        plan.source.file = Some(FileSourceSpec { path, partitions: args.partitions });
+        plan = plan.with_file(std::path::absolute(file)?.display().to_string(), args.partitions);
     }
-    // An evaluation commits nowhere that a second worker could see.
-    plan.runtime.workers = 1;
-    let plan = Arc::new(plan);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let connection = Arc::new(Wiring::detached(&plan));
-    // What the wall clock decided in the pipeline's own runs is read, so that the scores are theirs.
-    let decisions = Some(Arc::new(connection.control_log()?));
-    let options = RunOptions { until: Until::Latest, decisions, ..RunOptions::default() };
-    let summary = runtime.block_on(Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()))?;
+    let summary = runtime.block_on(Pipeline::evaluation(&plan)?.run(shutdown_signal()))?;
     print_summary(&plan, &summary, args.format)
 }

@@ -8,6 +8,7 @@ mod control;
 mod drift;
 mod dry_run;
 mod error;
+mod evaluation;
 mod models;
 mod outputs;
 mod pace;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::assemble::{Stages, assemble};
 use super::file::PipelineFile;
-use super::model::{Delivery, Output, PipelineSpec, SinkSpec, SourceSpec, TestRow, TestSpec};
+use super::model::{Delivery, FileSourceSpec, Output, PipelineSpec, SinkSpec, SourceSpec, TestRow, TestSpec};
 use super::problem::SpecErrors;
 use super::registry::Registry;
 use super::version::version;
@@ -252,6 +252,16 @@ impl PipelinePlan {
     #[must_use]
     pub fn with_score_from(mut self, from: crate::vocab::EventTime) -> Self {
         self.predict = Arc::new(self.predict.with_score_from(from));
+        self
+    }
+
+    /// The plan with a Parquet file instead of its source; `path` relative to the pipeline file. Its rows are spread over
+    /// so many partitions.
+    #[must_use]
+    pub fn with_file(mut self, path: String, partitions: u32) -> Self {
+        self.source.kafka = None;
+        self.source.simulate = None;
+        self.source.file = Some(FileSourceSpec { path, partitions });
         self
     }
 

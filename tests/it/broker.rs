@@ -2,9 +2,12 @@
 //! client would.
 //!
 //! `ARTERIAL_TEST_KAFKA=host:port` names a broker; otherwise one is started from its jars, once per test process. It
-//! watches that process and stops with it, however it ends.
+//! watches that process and stops with it, however it ends. Tests that kill a broker start one of their own, and are
+//! skipped where an existing one is named.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -36,21 +39,65 @@ pub(crate) fn address() -> &'static str {
 }
 
 fn start() -> Result<String, String> {
-    if let Ok(address) = std::env::var("ARTERIAL_TEST_KAFKA") {
-        return Ok(address);
+    match existing() {
+        Some(address) => Ok(address),
+        None => script("start", &std::env::temp_dir().join(format!("arterial-test-kafka-{}", std::process::id()))),
     }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka.sh");
-    let directory = std::env::temp_dir().join(format!("arterial-test-kafka-{}", std::process::id()));
-    let started = Command::new(script)
-        .arg("start")
-        .arg(&directory)
+}
+
+/// The broker that `ARTERIAL_TEST_KAFKA` names.
+fn existing() -> Option<String> {
+    std::env::var("ARTERIAL_TEST_KAFKA").ok().filter(|address| !address.is_empty())
+}
+
+/// Runs `scripts/kafka.sh` for the broker of a folder; returns what it prints, or what it complains of.
+fn script(verb: &str, folder: &Path) -> Result<String, String> {
+    let done = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka.sh"))
+        .arg(verb)
+        .arg(folder)
         .env("ARTERIAL_KAFKA_PARENT", std::process::id().to_string())
         .output()
-        .map_err(|error| format!("{script}: {error}"))?;
-    if started.status.success() {
-        Ok(String::from_utf8_lossy(&started.stdout).trim().to_owned())
-    } else {
-        Err(String::from_utf8_lossy(&started.stderr).trim().to_owned())
+        .map_err(|error| format!("scripts/kafka.sh: {error}"))?;
+    let said = if done.status.success() { &done.stdout } else { &done.stderr };
+    let text = String::from_utf8_lossy(said).trim().to_owned();
+    if done.status.success() { Ok(text) } else { Err(text) }
+}
+
+/// A broker of one test alone, which may be killed and comes back on the same port.
+pub(crate) struct OwnBroker {
+    directory: tempfile::TempDir,
+    pub(crate) address: String,
+}
+
+impl OwnBroker {
+    /// `None` where an existing broker is used: there may be no Java to start another, and that one is not ours to
+    /// kill. The test says so, past the harness, which shows only what failing tests print, and returns.
+    pub(crate) fn start(test: &str) -> Option<Self> {
+        if let Some(address) = existing() {
+            let line =
+                format!("test {test} is skipped: it kills its broker, and ARTERIAL_TEST_KAFKA={address} is used\n");
+            std::io::stderr().write_all(line.as_bytes()).expect("written");
+            return None;
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        let address = script("start", directory.path()).expect("the broker starts");
+        Some(Self { directory, address })
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&self) {
+        let pid = std::fs::read_to_string(self.directory.path().join("pid")).expect("a process id");
+        assert!(Command::new("kill").args(["-9", pid.trim()]).status().expect("kill runs").success());
+    }
+
+    pub(crate) fn resume(&self) {
+        assert_eq!(script("resume", self.directory.path()).as_ref(), Ok(&self.address));
+    }
+}
+
+impl Drop for OwnBroker {
+    fn drop(&mut self) {
+        script("stop", self.directory.path()).expect("the broker stops");
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the documentation shows must work: its pipelines are valid, the shipped pipelines pass their own tests, and the
-//! published schema is the one that the code has.
+//! What the documentation shows must work: its pipelines are valid, its commands over shipped pipelines run, its make
+//! targets exist, the shipped pipelines pass their own tests, and the published schema is the one that the code has.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,121 @@ fn blocks(file: &Path, language: &str) -> Vec<String> {
     let text = fs::read_to_string(file).expect("a document");
     let opening = format!("```{language}\n");
     text.split(opening.as_str()).skip(1).filter_map(|rest| rest.split("```").next().map(str::to_owned)).collect()
+}
+
+/// The README and everything under `docs/`.
+fn documents() -> Vec<PathBuf> {
+    let (mut found, mut folders) = (vec![root().join("README.md")], vec![root().join("docs")]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The words of a line of shell, without variables before the command and a comment behind it.
+fn command(line: &str) -> Vec<&str> {
+    let line = line.split(" #").next().unwrap_or_default();
+    let set = |word: &&str| {
+        word.split_once('=').is_some_and(|(name, _)| name.chars().all(|c| c == '_' || c.is_ascii_uppercase()))
+    };
+    line.split_whitespace().skip_while(set).collect()
+}
+
+/// Every command in a fenced block of shell: the document, the words.
+fn shell_commands(documents: &[PathBuf]) -> Vec<(String, Vec<String>)> {
+    let mut commands = Vec::new();
+    for document in documents {
+        let name = document.strip_prefix(root()).expect("ours").display().to_string();
+        for line in blocks(document, "sh").iter().flat_map(|block| block.lines()) {
+            commands.push((name.clone(), command(line).into_iter().map(str::to_owned).collect()));
+        }
+    }
+    commands
+}
+
+/// Rows that are computed: an evaluation needs neither a broker nor data that is not in the repository.
+fn simulated(pipeline: &str) -> bool {
+    fs::read_to_string(root().join(pipeline)).expect("a pipeline").contains("\n    simulate:")
+}
+
+#[test]
+fn commands_over_shipped_pipelines_that_documents_show_run() {
+    let mut ran = Vec::new();
+    for (document, words) in shell_commands(&documents()) {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ["arterial", verb @ ("validate" | "test" | "eval"), ..] = words[..] else { continue };
+        let pipelines: Vec<&str> = words.iter().copied().filter(|word| word.starts_with("pipelines/")).collect();
+        let missing = pipelines.iter().find(|pipeline| !root().join(pipeline).exists());
+        assert!(missing.is_none(), "{document}: {} does not exist", missing.unwrap_or(&""));
+        if pipelines.is_empty() || (verb == "eval" && !pipelines.iter().all(|pipeline| simulated(pipeline))) {
+            continue;
+        }
+        let output = arterial(&words[1..]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{document}: `{}` fails: {said}", words.join(" "));
+        ran.push(verb.to_owned());
+    }
+    for verb in ["test", "eval"] {
+        assert!(
+            ran.iter().any(|done| done == verb),
+            "no document shows `arterial {verb}` on a shipped pipeline: {ran:?}"
+        );
+    }
+}
+
+/// What `make` is told in the documents: in fenced blocks and in words between backticks.
+fn make_targets_shown(document: &Path) -> Vec<String> {
+    let text = fs::read_to_string(document).expect("a document");
+    // Between backticks, one or three of them, is every second piece.
+    let code = text.split('`').skip(1).step_by(2);
+    let target = |line: &str| match command(line)[..] {
+        ["make", target, ..] => Some(target.to_owned()),
+        _ => None,
+    };
+    code.flat_map(str::lines).filter_map(target).collect()
+}
+
+#[test]
+fn every_make_target_that_documents_show_exists() {
+    let makefile = fs::read_to_string(root().join("Makefile")).expect("a Makefile");
+    let rule = |line: &str| {
+        let (name, _) = line.split_once(':')?;
+        name.chars().all(|c| c == '-' || c.is_ascii_lowercase()).then(|| name.to_owned())
+    };
+    let known: Vec<String> = makefile.lines().filter_map(rule).collect();
+    let mut shown = Vec::new();
+    for document in documents() {
+        for target in make_targets_shown(&document) {
+            assert!(known.contains(&target), "{}: there is no `make {target}`", document.display());
+            shown.push(target);
+        }
+    }
+    for target in ["demo", "test", "check", "bench", "bench-state", "accuracy", "kill-nine"] {
+        assert!(shown.iter().any(|word| word == target), "no document shows `make {target}`: {shown:?}");
+    }
+}
+
+#[test]
+fn make_test_fetches_no_broker_where_one_is_named() {
+    let steps = |broker: Option<&str>| {
+        let mut make = Command::new("make");
+        make.current_dir(root()).args(["-n", "test"]).env_remove("ARTERIAL_TEST_KAFKA");
+        make.envs(broker.map(|address| ("ARTERIAL_TEST_KAFKA", address)));
+        let output = make.output().expect("make runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(steps(None).contains("kafka.sh jars"));
+    let shared = steps(Some("127.0.0.1:9092"));
+    assert!(shared.contains("cargo test") && !shared.contains("kafka.sh"), "{shared}");
 }
 
 #[test]
@@ -85,15 +200,18 @@ fn the_readmes_pipeline_is_valid() {
 #[test]
 fn every_verb_of_the_readme_exists() {
     let help = String::from_utf8_lossy(&arterial(&["--help"]).stdout).into_owned();
-    let shell = blocks(&root().join("README.md"), "sh").join("\n");
-    let verbs: Vec<&str> = shell
-        .lines()
-        .filter_map(|line| line.strip_prefix("arterial "))
-        .filter_map(|rest| rest.split_whitespace().next())
+    let shell = shell_commands(&[root().join("README.md")]);
+    let verbs: Vec<&String> = shell
+        .iter()
+        .filter(|(_, words)| words.first().is_some_and(|word| word == "arterial"))
+        .filter_map(|(_, words)| words.get(1))
         .collect();
     assert!(verbs.len() >= 5, "the README shows the verbs: {verbs:?}");
     for verb in verbs {
-        assert!(help.lines().any(|line| line.trim_start().starts_with(verb)), "`{verb}` is not in --help:\n{help}");
+        assert!(
+            help.lines().any(|line| line.trim_start().starts_with(verb.as_str())),
+            "`{verb}` is not in --help:\n{help}"
+        );
     }
 }
 

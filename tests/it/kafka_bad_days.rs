@@ -15,52 +15,11 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 
-use crate::broker::{self, PATIENCE};
+use crate::broker::{self, OwnBroker, PATIENCE};
 use crate::kafka_run_support::{
     anonymous, committed, committed_at, fill, finish, make_topic, pipeline, pipeline_at, refused, start, start_with,
     write, write_to,
 };
-
-/// A broker of one test alone, which may be killed and comes back on the same port.
-struct OwnBroker {
-    directory: tempfile::TempDir,
-    address: String,
-}
-
-impl OwnBroker {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let address = Self::script("start", &directory);
-        Self { directory, address }
-    }
-
-    fn script(verb: &str, directory: &tempfile::TempDir) -> String {
-        let done = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka.sh"))
-            .arg(verb)
-            .arg(directory.path())
-            .env("ARTERIAL_KAFKA_PARENT", std::process::id().to_string())
-            .output()
-            .expect("the script runs");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        String::from_utf8_lossy(&done.stdout).trim().to_owned()
-    }
-
-    /// kill -9.
-    fn kill(&self) {
-        let pid = std::fs::read_to_string(self.directory.path().join("pid")).expect("a process id");
-        assert!(Command::new("kill").args(["-9", pid.trim()]).status().expect("kill runs").success());
-    }
-
-    fn resume(&self) {
-        assert_eq!(Self::script("resume", &self.directory), self.address);
-    }
-}
-
-impl Drop for OwnBroker {
-    fn drop(&mut self) {
-        Self::script("stop", &self.directory);
-    }
-}
 
 /// A port on which a pipeline may listen.
 fn free_address() -> SocketAddr {
@@ -95,7 +54,7 @@ fn terminate(child: &Child) {
 
 #[test]
 fn broker_that_is_away_at_the_start_and_dies_in_the_middle_is_waited_for_and_nothing_is_lost_or_doubled() {
-    let broker = OwnBroker::start();
+    let Some(broker) = OwnBroker::start("broker_that_is_away_at_the_start_and_dies_in_the_middle") else { return };
     let (address, topic) = (broker.address.as_str(), "readings");
     make_topic(address, topic);
     let mut rows = write_to(address, topic, 0..4);

@@ -1,0 +1,181 @@
+//! How good the shipped pipelines' forecasts are on real data, by a written protocol, beside persistence, the seasonal
+//! profile and reference figures. `make accuracy` runs it and fails where a forecast is worse than its reference or the
+//! number of labels is another: another count is another protocol. Arguments name data sets; all unless given.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
+
+#[path = "../support/data.rs"]
+mod data;
+#[path = "../support/figures.rs"]
+mod figures;
+mod protocol;
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use arterial::runtime::Pipeline;
+use arterial::spec::load_plan;
+use arterial::stages::predict::{ErrorSums, ScoreTotal};
+use comfy_table::{CellAlignment, Table};
+
+use crate::data::data_file;
+use crate::figures::{Figure, write_figures};
+use crate::protocol::{DATA_SETS, DataSet, Reference};
+
+const MICROS_PER_MINUTE: i64 = 60_000_000;
+
+fn main() -> Result<()> {
+    // Cargo hands options of its own on.
+    let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    for name in &names {
+        ensure!(DATA_SETS.iter().any(|set| set.name == name), "there is no data set `{name}` with a protocol");
+    }
+    let chosen: Vec<&DataSet> =
+        DATA_SETS.iter().filter(|set| names.is_empty() || names.iter().any(|name| name == set.name)).collect();
+    for set in &chosen {
+        data_file(set.rows)?;
+    }
+    let mut table = heading();
+    let mut failed = Vec::new();
+    for set in chosen {
+        eprintln!("{}: reading all of it", set.name);
+        let scores = evaluate(set)?;
+        let mut figures = Vec::new();
+        for reference in set.references {
+            let judged = Judged::of(&scores, reference)?;
+            table.add_row(judged.row(set));
+            figures.extend(judged.figures(set));
+            failed
+                .extend(judged.complaints().into_iter().map(|complaint| format!("{}: {complaint}", judged.name(set))));
+        }
+        write_figures("accuracy.json", &figures)?;
+    }
+    println!("{table}");
+    ensure!(failed.is_empty(), "not as good as the reference:\n  {}", failed.join("\n  "));
+    Ok(())
+}
+
+/// Runs the shipped pipeline over the data set's rows, as `arterial eval` does.
+fn evaluate(set: &DataSet) -> Result<Vec<ScoreTotal>> {
+    let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines").join(set.pipeline);
+    let rows = std::path::absolute(data_file(set.rows)?)?.display().to_string();
+    let plan = load_plan(&pipeline, &[].into())?.with_file(rows, set.partitions);
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let summary = runtime.block_on(Pipeline::evaluation(&plan)?.run(std::future::pending()))?;
+    let rows = summary.accounting();
+    ensure!(rows.balanced(), "{}: the accounting identity does not hold: {rows:?}", set.name);
+    Ok(summary.scores)
+}
+
+/// One predictor at one horizon beside what it is judged by.
+struct Judged<'a> {
+    reference: &'a Reference,
+    model: ErrorSums,
+    persistence: ErrorSums,
+    profile: ErrorSums,
+}
+
+impl<'a> Judged<'a> {
+    fn of(scores: &[ScoreTotal], reference: &'a Reference) -> Result<Self> {
+        let horizon = i64::from(reference.horizon_minutes) * MICROS_PER_MINUTE;
+        let sums = |baseline: Option<&str>| {
+            let wanted = |score: &&ScoreTotal| {
+                let own = !["persistence", "profile"].contains(&score.model.as_str());
+                baseline.map_or(own, |baseline| score.model == baseline)
+                    && score.predictor == reference.predictor
+                    && score.horizon_micros == horizon
+            };
+            scores.iter().find(wanted).map(|score| score.sums).unwrap_or_default()
+        };
+        let (model, persistence, profile) = (sums(None), sums(Some("persistence")), sums(Some("profile")));
+        let Reference { predictor, horizon_minutes, .. } = reference;
+        ensure!(model.count > 0, "`{predictor}` was not scored at {horizon_minutes} minutes");
+        Ok(Self { reference, model, persistence, profile })
+    }
+
+    fn name(&self, set: &DataSet) -> String {
+        format!("{}.{}.{}m", set.name, self.reference.predictor, self.reference.horizon_minutes)
+    }
+
+    /// What is worse than it should be; nothing where all is well.
+    fn complaints(&self) -> Vec<String> {
+        let Reference { labels, mae, rmse, .. } = *self.reference;
+        let mut complaints = Vec::new();
+        if self.model.count != labels {
+            complaints.push(format!("{} labels were scored, the protocol has {labels}", self.model.count));
+        }
+        let (own_mae, own_rmse) = errors(&self.model);
+        if own_mae.is_nan() || own_mae > mae {
+            complaints.push(format!("MAE {own_mae:.4} exceeds {mae}"));
+        }
+        if let Some(rmse) = rmse
+            && (own_rmse.is_nan() || own_rmse > protocol::RMSE_SLACK * rmse)
+        {
+            complaints.push(format!("RMSE {own_rmse:.4} exceeds {} x {rmse}", protocol::RMSE_SLACK));
+        }
+        complaints
+    }
+
+    fn row(&self, set: &DataSet) -> [String; 10] {
+        let (mae, rmse) = errors(&self.model);
+        let beside = |sums: &ErrorSums| {
+            let (mae, rmse) = errors(sums);
+            format!("{mae:.2} ({rmse:.2})")
+        };
+        let reference = match self.reference.rmse {
+            Some(rmse) => format!("{:.2} ({rmse:.2})", self.reference.mae),
+            None => format!("{:.2}", self.reference.mae),
+        };
+        [
+            set.name.to_owned(),
+            self.reference.predictor.to_owned(),
+            format!("{}m", self.reference.horizon_minutes),
+            self.model.count.to_string(),
+            format!("{mae:.3}"),
+            format!("{rmse:.3}"),
+            beside(&self.persistence),
+            beside(&self.profile),
+            reference,
+            if self.complaints().is_empty() { "pass" } else { "FAIL" }.to_owned(),
+        ]
+    }
+
+    fn figures(&self, set: &DataSet) -> Vec<Figure> {
+        let name = self.name(set);
+        let mut figures = vec![Figure::new(format!("{name}.labels"), self.model.count as f64, "labels")];
+        let models = [("", &self.model), ("persistence_", &self.persistence), ("profile_", &self.profile)];
+        for (model, sums) in models {
+            let (mae, rmse) = errors(sums);
+            figures.push(Figure::new(format!("{name}.{model}mae"), mae, self.reference.unit));
+            figures.push(Figure::new(format!("{name}.{model}rmse"), rmse, self.reference.unit));
+        }
+        figures
+    }
+}
+
+/// MAE and RMSE, NaN without labels.
+fn errors(sums: &ErrorSums) -> (f64, f64) {
+    (sums.mae().unwrap_or(f64::NAN), sums.rmse().unwrap_or(f64::NAN))
+}
+
+fn heading() -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::ASCII_MARKDOWN);
+    table.set_header([
+        "data set",
+        "predictor",
+        "horizon",
+        "labels",
+        "MAE",
+        "RMSE",
+        "persistence",
+        "profile",
+        "reference",
+        "",
+    ]);
+    for column in 3..9 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}

@@ -1,0 +1,28 @@
+//! A plan -> a run that tells how good its forecasts are: all that its source holds is read once, nothing is written.
+
+use std::sync::Arc;
+
+use arterial_connectors::source::{SourceError, Until};
+
+use super::pipeline::{Pipeline, RunOptions};
+use super::wiring::Wiring;
+use crate::spec::PipelinePlan;
+
+impl Pipeline {
+    /// A run that scores a plan's forecasts, each before its label is learned. Models start from nothing; the pipeline's
+    /// own state, offsets and outputs are not touched. From a topic, windows that the pipeline's runs closed by the clock
+    /// are closed at the same rows: their decisions are read here, before it returns.
+    ///
+    /// # Errors
+    /// A control topic that cannot be read.
+    pub fn evaluation(plan: &PipelinePlan) -> Result<Self, SourceError> {
+        let mut plan = plan.clone();
+        // An evaluation commits nowhere that a second worker could see.
+        plan.runtime.workers = 1;
+        let plan = Arc::new(plan);
+        let connection = Wiring::detached(&plan);
+        let decisions = Some(Arc::new(connection.control_log()?));
+        let options = RunOptions { until: Until::Latest, decisions, ..RunOptions::default() };
+        Ok(Self::new(plan, Arc::new(connection), options))
+    }
+}
