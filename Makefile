@@ -1,6 +1,7 @@
 # make demo    build and run the demo: simulated loops, first alert, score table
 # make test    everything the tests need, then the tests
 # make bench   the city job over a real Kafka broker, stage by stage, beside raw librdkafka; writes target/bench.json
+# make bench-peers   the city job beside Flink and Kafka Streams; needs ARTERIAL_PEERS and Maven; likewise
 # make bench-state   what commits and restores of the state cost, for 5,000 and 100,000 sensors; likewise
 # make accuracy    forecasts on real data beside their references; needs ARTERIAL_DATA; writes target/accuracy.json
 # make kill-nine   all of Aarhus, exactly once, while its processes are killed; needs ARTERIAL_DATA
@@ -8,7 +9,7 @@
 # make audit   known vulnerabilities of the dependencies; needs the network, so `make check` leaves it out
 #
 # ARTERIAL_TEST_KAFKA=host:port   test and bench use that broker: neither Java nor Maven is needed, nothing is fetched
-.PHONY: demo test bench bench-state accuracy kill-nine lint check audit
+.PHONY: demo test bench bench-peers bench-state accuracy kill-nine lint check audit
 .DEFAULT_GOAL := check
 
 DENY_VERSION := 0.20.2
@@ -34,6 +35,11 @@ bench:
 	@scripts/apt.sh
 	$(SHARED_BROKER_JARS)
 	$(CARGO) bench --locked --bench city_job
+
+bench-peers:
+	@scripts/apt.sh
+	$(SHARED_BROKER_JARS)
+	$(CARGO) bench --locked --bench city_job -- peers
 
 bench-state:
 	@scripts/apt.sh

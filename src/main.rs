@@ -11,6 +11,8 @@ use arterial_connectors::source::SourceError;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+/// In librdkafka too (feature `override`): it allocates for every message, on one thread, and frees on another. Measured:
+/// 22 % less CPU for a raw read than with glibc.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -50,11 +50,32 @@ impl Alert {
     }
 }
 
-/// Every committed alert of a plan's run, as sorted lines.
-pub(crate) fn committed(brokers: &str, plan: &PipelinePlan) -> Result<Vec<String>> {
+/// Our alert as a line.
+pub(crate) fn ours(payload: &[u8]) -> Result<String> {
+    serde_json::from_slice::<Alert>(payload)?.line()
+}
+
+/// A peer's alert as a line: its fields are those already.
+pub(crate) fn of_peers(payload: &[u8]) -> Result<String> {
+    #[derive(Deserialize)]
+    struct PeerAlert {
+        sensor_id: String,
+        window_end: i64,
+        alert: String,
+    }
+    let alert: PeerAlert = serde_json::from_slice(payload)?;
+    Ok(format!("{} {} {}", alert.sensor_id, alert.window_end, alert.alert))
+}
+
+/// Where a plan's run writes its alerts.
+pub(crate) fn topic(plan: &PipelinePlan) -> Result<String> {
     let sink = plan.sinks.declared().iter().find(|(_, sink)| sink.from == Output::Alerts);
-    let topic = sink.and_then(|(_, sink)| sink.kafka.as_ref()).map(|kafka| kafka.topic.as_str());
-    let topic = topic.context("the pipeline writes no alerts to Kafka")?;
+    let topic = sink.and_then(|(_, sink)| sink.kafka.as_ref()).map(|kafka| kafka.topic.clone());
+    topic.context("the pipeline writes no alerts to Kafka")
+}
+
+/// Every committed alert of a topic, as sorted lines.
+pub(crate) fn committed(brokers: &str, topic: &str, line: fn(&[u8]) -> Result<String>) -> Result<Vec<String>> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "arterial.bench.alerts")
@@ -72,8 +93,7 @@ pub(crate) fn committed(brokers: &str, plan: &PipelinePlan) -> Result<Vec<String
         ensure!(since.elapsed() < PATIENCE, "`{topic}` was not read to its end within {PATIENCE:?}");
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
-                let alert: Alert = serde_json::from_slice(message.payload().unwrap_or_default())?;
-                lines.push(alert.line()?);
+                lines.push(line(message.payload().unwrap_or_default())?);
             }
             Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
             Some(Err(error)) => return Err(error.into()),

@@ -31,7 +31,7 @@ pub(crate) fn due_alerts(rounds: usize) -> Result<Vec<String>> {
 
 /// Reads back what a run has committed to its alert topic.
 pub(crate) fn committed_alerts(setting: &Setting, plan: &PipelinePlan, due: &[String]) -> Result<()> {
-    let written = alerts::committed(&setting.brokers, plan)?;
+    let written = alerts::committed(&setting.brokers, &alerts::topic(plan)?, alerts::ours)?;
     alerts::compare(&written, due)?;
     eprintln!("{} committed alerts, hash {}: those that are due", written.len(), alerts::hash(&written));
     Ok(())

@@ -2,7 +2,7 @@
 //! in the same minute. `make bench` runs it; `docs/benchmarks.md` says how to read it.
 //!
 //! Arguments name the depths to measure, all unless given; `state` alone measures what commits and restores of the
-//! state cost. `ARTERIAL_BENCH_ROUNDS` (1,200): readings of each of the 5,000 detectors. `ARTERIAL_BENCH_REPEATS` (3):
+//! state cost, `peers` alone the job beside other engines. `ARTERIAL_BENCH_ROUNDS` (1,200): readings of each of the 5,000 detectors. `ARTERIAL_BENCH_REPEATS` (3):
 //! times that every depth is measured, each time with a raw read beside it. `ARTERIAL_TEST_KAFKA`: a broker to use.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
 
@@ -14,6 +14,7 @@ mod figures;
 mod generator;
 mod measure;
 mod oracle;
+mod peers;
 mod raw;
 mod report;
 mod setting;
@@ -32,6 +33,10 @@ use crate::measure::Cost;
 use crate::report::Report;
 use crate::setting::{COMMIT_EVERY, PARTITIONS, Setting};
 use crate::whole::Outputs;
+
+/// The allocator of the `arterial` binary, in librdkafka too: raw reads and ours have the same.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The depths in order, with the names that the report gives them.
 const DEPTHS: [(&str, Step); 7] = [
@@ -53,8 +58,13 @@ enum Step {
 fn main() -> Result<()> {
     // Cargo hands options of its own on.
     let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    if names == ["state"] {
-        return state::measure();
+    if let Ok(delivery) = std::env::var(peers::CHILD) {
+        return peers::run_child(&delivery);
+    }
+    match names.as_slice() {
+        [name] if name == "state" => return state::measure(),
+        [name] if name == "peers" => return peers::measure(),
+        _ => {}
     }
     for name in &names {
         ensure!(DEPTHS.iter().any(|(depth, _)| depth == name), "there is no depth `{name}`");

@@ -15,6 +15,8 @@ pub(crate) const PARTITIONS: i32 = 8;
 
 /// How often the shipped pipeline commits.
 pub(crate) const COMMIT_EVERY: &str = "1s";
+/// What the shipped pipeline promises.
+const EXACTLY_ONCE: &str = "exactly_once";
 const SHIPPED: &str = "runtime: { commit_every: 1s, commit_every_max: 1s }";
 
 /// Where the benchmark runs.
@@ -60,23 +62,37 @@ impl Setting {
 
     /// The shipped pipeline, renamed, and with a commit so often: nothing else differs.
     pub(crate) fn plan(&self, name: &str, commit_every: &str) -> Result<Arc<PipelinePlan>> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
-        let shipped = std::fs::read_to_string(folder.join("city-job.yaml"))?;
-        let topic = &self.topic;
-        let runtime = format!("runtime: {{ commit_every: {commit_every}, commit_every_max: {commit_every} }}");
-        let renamed = shipped
-            .replace("pipeline: city-job", &format!("pipeline: {topic}-{name}"))
-            .replace("${topic}.", &format!("${{topic}}.{name}."))
-            .replace(SHIPPED, &runtime);
-        ensure!(renamed.contains(&runtime), "the shipped pipeline has changed its shape");
-        let environment = |variable: &str| match variable {
-            "KAFKA_BROKERS" => Some(self.brokers.clone()),
-            "CITY_TOPIC" => Some(topic.clone()),
-            _ => None,
-        };
-        let file = PipelineFile::parse("city-job.yaml", &renamed, &environment, &Registry::standard());
-        Ok(Arc::new(file.plan(&folder, &[].into())?))
+        plan(&self.brokers, &self.topic, name, commit_every, EXACTLY_ONCE)
     }
+}
+
+/// The shipped pipeline over a topic, renamed, with a commit so often and this `delivery`: nothing else differs.
+pub(crate) fn plan(
+    brokers: &str,
+    topic: &str,
+    name: &str,
+    commit_every: &str,
+    delivery: &str,
+) -> Result<Arc<PipelinePlan>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+    let mut text = std::fs::read_to_string(folder.join("city-job.yaml"))?;
+    let runtime = format!("runtime: {{ commit_every: {commit_every}, commit_every_max: {commit_every} }}");
+    for (shipped, ours) in [
+        ("pipeline: city-job", format!("pipeline: {topic}-{name}")),
+        ("${topic}.", format!("${{topic}}.{name}.")),
+        (SHIPPED, runtime),
+        ("delivery: exactly_once", format!("delivery: {delivery}")),
+    ] {
+        ensure!(text.contains(shipped), "the shipped pipeline has changed its shape: it has no `{shipped}`");
+        text = text.replace(shipped, &ours);
+    }
+    let environment = |variable: &str| match variable {
+        "KAFKA_BROKERS" => Some(brokers.to_owned()),
+        "CITY_TOPIC" => Some(topic.to_owned()),
+        _ => None,
+    };
+    let file = PipelineFile::parse("city-job.yaml", &text, &environment, &Registry::standard());
+    Ok(Arc::new(file.plan(&folder, &[].into())?))
 }
 
 fn number(variable: &str, default: usize) -> Result<usize> {

@@ -1,0 +1,46 @@
+//! Our own run: this program as a child of itself, so that its time and memory are those of the engine alone.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::measure::peak_rss_mb;
+use crate::setting;
+use crate::whole::{self, Outputs};
+
+/// In the environment of the child: its `delivery`.
+pub(crate) const CHILD: &str = "ARTERIAL_BENCH_CHILD";
+/// In the environment of the child: how often it ran before.
+const REPEAT: &str = "ARTERIAL_BENCH_CHILD_REPEAT";
+
+/// A fresh name is a fresh consumer group, fresh state and fresh output topics.
+pub(super) fn name(delivery: &str, repeat: usize) -> String {
+    format!("peers-{}-{repeat}", delivery.replace('_', "-"))
+}
+
+/// The child to start.
+pub(super) fn command(delivery: &str, repeat: usize) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.env(CHILD, delivery).env(REPEAT, repeat.to_string());
+    Ok(command)
+}
+
+/// The child: does the job once and prints one line of figures, named as the peers name theirs.
+pub(crate) fn run(delivery: &str) -> Result<()> {
+    let variable = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set"));
+    let (brokers, topic, repeat) = (variable("BROKER")?, variable("TOPIC")?, variable(REPEAT)?.parse()?);
+    let plan = setting::plan(&brokers, &topic, &name(delivery, repeat), "1s", delivery)?;
+    let (meter, summary) = whole::run(&plan, Outputs::Committed)?;
+    let rows = summary.accounting();
+    ensure!(rows.balanced(), "the accounting identity does not hold: {rows:?}");
+    let cost = meter.cost().context("the topic is empty")?;
+    println!(
+        "RESULT arterial rows={} wall={:.2} rate={:.0} cpu_run={:.2} rss_mb={:.0}",
+        cost.rows,
+        cost.wall.as_secs_f64(),
+        cost.rows_per_s(),
+        cost.cpu.as_secs_f64(),
+        peak_rss_mb()
+    );
+    Ok(())
+}
