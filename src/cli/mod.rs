@@ -13,6 +13,8 @@ mod validate;
 
 use clap::{Parser, Subcommand};
 
+pub use report::summary_json;
+
 /// City sensor streams in, congestion and safety alerts out.
 #[derive(Debug, Parser)]
 #[command(name = "arterial", version, about, arg_required_else_help = true)]

@@ -17,6 +17,7 @@ mod silence;
 mod summary;
 mod teller;
 mod trace;
+mod transaction;
 mod wiring;
 mod worker;
 

@@ -33,6 +33,8 @@ mod kafka_conformance;
 #[cfg(feature = "kafka")]
 mod kafka_embedded;
 #[cfg(feature = "kafka")]
+mod kafka_eval;
+#[cfg(feature = "kafka")]
 mod kafka_ledger;
 #[cfg(feature = "kafka")]
 mod kafka_pipeline;
@@ -54,9 +56,13 @@ mod predict_support;
 mod predictor_checks;
 mod predictor_choices;
 mod run_changes;
+mod run_control;
+mod run_drift;
 mod run_events;
+mod run_gap;
 mod run_idle;
 mod run_restarts;
+mod run_scores;
 mod run_support;
 mod score_metrics;
 mod simulate;
