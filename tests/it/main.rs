@@ -8,6 +8,7 @@ mod clean;
 mod clean_properties;
 mod clean_sql;
 mod clean_support;
+mod cli;
 mod commit_protocol;
 mod conformance;
 mod conformance_flaws;
