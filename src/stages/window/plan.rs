@@ -41,7 +41,7 @@ impl WindowSettings {
     /// Names of the columns of a closed window: the aggregates, then the carried columns.
     #[must_use]
     pub fn output_columns(&self) -> Vec<String> {
-        self.columns.iter().map(|(name, _)| name).chain(&self.carry).cloned().collect()
+        self.columns.keys().chain(&self.carry).cloned().collect()
     }
 }
 
