@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use arterial::cli::{Cli, execute};
+use arterial::cli::{Cli, UsageError, execute};
 use arterial::runtime::PipelineError;
 use arterial::spec::SpecErrors;
 use arterial_connectors::ledger::LedgerError;
@@ -16,6 +16,8 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// As clap's own, for arguments that it cannot judge.
+const BAD_USAGE: u8 = 2;
 /// `EX_CONFIG` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 78;
 
@@ -39,7 +41,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = hint(error) {
         eprintln!("hint: {hint}");
     }
-    ExitCode::FAILURE
+    if error.is::<UsageError>() { ExitCode::from(BAD_USAGE) } else { ExitCode::FAILURE }
 }
 
 fn hint(error: &anyhow::Error) -> Option<&'static str> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use arterial::runtime::{Connect, Pipeline, RunOptions, RunSummary, Wiring};
 use arterial::spec::PipelinePlan;
+use arterial_connectors::discard::DiscardLedger;
 use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, StateRecord};
 use arterial_connectors::position::Partition;
 use arterial_connectors::source::{GroupMetadata, SeekTo, Source, SourceError, SourceEvent, Until};
@@ -51,7 +52,7 @@ impl Connect for Metered {
 
     fn ledger(&self, slot: &str, partition_counts: &[u32]) -> Result<Box<dyn Ledger>, LedgerError> {
         let inner: Box<dyn Ledger> = match self.outputs {
-            Outputs::Discarded => Box::new(NoLedger),
+            Outputs::Discarded => Box::new(DiscardLedger),
             Outputs::Committed => self.wiring.ledger(slot, partition_counts)?,
         };
         Ok(Box::new(MeteredLedger { inner, meter: Arc::clone(&self.meter) }))
@@ -148,33 +149,5 @@ impl Ledger for MeteredLedger {
 
     fn abort(&mut self) -> Result<(), LedgerError> {
         self.inner.abort()
-    }
-}
-
-/// Keeps nothing.
-struct NoLedger;
-
-impl Ledger for NoLedger {
-    fn restore(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, LedgerError> {
-        let fresh = |partition: &Partition| Restored { partition: *partition, next_offset: None, state: Vec::new() };
-        Ok(partitions.iter().map(fresh).collect())
-    }
-
-    fn begin(&mut self) -> Result<(), LedgerError> {
-        Ok(())
-    }
-
-    fn append(&mut self, records: &Records) -> Result<(), LedgerError> {
-        std::hint::black_box(records);
-        Ok(())
-    }
-
-    fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
-        std::hint::black_box(commit);
-        Ok(CommitOutcome::Committed)
-    }
-
-    fn abort(&mut self) -> Result<(), LedgerError> {
-        Ok(())
     }
 }

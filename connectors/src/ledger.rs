@@ -59,6 +59,8 @@ pub struct Commit<'a> {
 pub struct Records {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// Bytes of all headers, names and values.
+    header_bytes: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -88,6 +90,7 @@ pub struct Record<'a> {
 impl Records {
     /// Appends one record.
     pub fn push(&mut self, sink: u16, key: Option<&[u8]>, value: Option<&[u8]>, headers: Vec<Header>) {
+        self.header_bytes += headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key.unwrap_or_default());
         let key_end = self.bytes.len();
@@ -110,6 +113,12 @@ impl Records {
         self.entries.len()
     }
 
+    /// Bytes of the records: keys, values, headers, and what keeps them apart.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len() + self.header_bytes + self.entries.len() * size_of::<Entry>()
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -130,6 +139,7 @@ impl Records {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
+        self.header_bytes = 0;
     }
 }
 

@@ -11,10 +11,12 @@
 //! | [`memory`] | a broker inside the process: tests, embedding, faults on demand |
 //! | `kafka` | a group member as source, transactions as ledger (feature `kafka`) |
 //! | [`mod@file`] | a Parquet file that stands for a topic |
+//! | [`discard`] | a ledger that keeps nothing: evaluations, demos |
 //! | [`simulate`] | a corridor of loop detectors made up from a seed |
 //! | [`conformance`] | what every source and ledger has to keep, as checks that their authors run |
 
 pub mod conformance;
+pub mod discard;
 pub mod file;
 #[cfg(feature = "kafka")]
 pub mod kafka;

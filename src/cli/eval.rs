@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::DateTime;
 use clap::Args;
 
@@ -24,8 +24,8 @@ pub struct EvalArgs {
     /// The pipeline file.
     pub pipeline: PathBuf,
     /// Score forecasts from this time on (RFC 3339) instead of `score_from`.
-    #[arg(long)]
-    pub from: Option<String>,
+    #[arg(long, value_parser = time)]
+    pub from: Option<EventTime>,
     /// Read this Parquet file instead of the pipeline's source.
     #[arg(long)]
     pub file: Option<PathBuf>,
@@ -37,16 +37,20 @@ pub struct EvalArgs {
     pub format: Format,
 }
 
+fn time(text: &str) -> Result<EventTime, String> {
+    let time = DateTime::parse_from_rfc3339(text);
+    time.map(|time| EventTime(time.timestamp_micros()))
+        .map_err(|_| "not RFC 3339, as 2014-09-18T20:45:00+02:00".to_owned())
+}
+
 /// Runs the verb; prints the score table.
 ///
 /// # Errors
 /// A file that cannot be read or does not check, or a run that failed.
 pub fn eval(args: &EvalArgs) -> Result<()> {
     let mut plan = load_plan(&args.pipeline)?;
-    if let Some(from) = &args.from {
-        let time = DateTime::parse_from_rfc3339(from)
-            .with_context(|| format!("--from `{from}` is not RFC 3339, as 2014-09-18T20:45:00+02:00"))?;
-        plan = plan.with_score_from(EventTime(time.timestamp_micros()));
+    if let Some(from) = args.from {
+        plan = plan.with_score_from(from);
     }
     if let Some(file) = &args.file {
         plan = plan.with_file(std::path::absolute(file)?.display().to_string(), args.partitions);

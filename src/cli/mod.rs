@@ -9,9 +9,13 @@ mod replay;
 mod report;
 mod run;
 mod test;
+mod usage;
 mod validate;
 
 use clap::{Parser, Subcommand};
+
+pub use report::summary_json;
+pub use usage::UsageError;
 
 /// City sensor streams in, congestion and safety alerts out.
 #[derive(Debug, Parser)]
@@ -34,7 +38,8 @@ enum Verb {
 /// Carries out the verb.
 ///
 /// # Errors
-/// Whatever it could not do. [`crate::spec::SpecErrors`] inside means a bad pipeline file: exit code 78.
+/// Whatever it could not do. [`crate::spec::SpecErrors`] inside means a bad pipeline file: exit code 78; [`UsageError`]
+/// means arguments that nothing can be done with: exit code 2.
 pub fn execute(cli: &Cli) -> anyhow::Result<()> {
     match &cli.verb {
         Verb::Validate(args) => validate::validate(args),

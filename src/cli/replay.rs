@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
@@ -14,6 +14,8 @@ use arterial_connectors::file::{FileRows, FileRowsConfig};
 use arterial_connectors::kafka::{Brokers, CreateTopic, KafkaConnection, KafkaWriter, Properties, ensure_topic};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+
+use super::usage::UsageError;
 
 /// Send the rows of a Parquet file to a Kafka topic as JSON.
 #[derive(Debug, Args)]
@@ -62,7 +64,7 @@ fn speed(text: &str) -> Result<f64, String> {
 /// The file or the topic cannot be used; what was sent before stays sent, and the message says how much that was.
 pub fn replay(args: &ReplayArgs) -> Result<()> {
     if args.time.is_none() && (args.speed > 0.0 || args.stamp_event) {
-        bail!("--speed and --stamp-event need --time COLUMN");
+        return Err(UsageError::TimeMissing.into());
     }
     let file = FileRows::open(&FileRowsConfig::new(&args.file))?;
     let total = args.limit.map_or(file.rows_total(), |limit| limit.min(file.rows_total()));

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::runtime::RunSummary;
 use crate::spec::PipelinePlan;
 use crate::spec::model::Span;
+use crate::stages::encode::day_text;
 use crate::stages::predict::{ScoreTotal, skill};
 
 /// How data is printed.
@@ -34,7 +35,7 @@ pub fn print_summary(plan: &PipelinePlan, summary: &RunSummary, format: Format) 
     Ok(())
 }
 
-/// The summary as JSON: counts, scores and the digest of the state.
+/// The summary as JSON: counts, scores since the pipeline's first start and by day, and the digest of the state.
 #[must_use]
 pub fn summary_json(plan: &PipelinePlan, summary: &RunSummary) -> serde_json::Value {
     let rows = summary.accounting();
@@ -48,7 +49,8 @@ pub fn summary_json(plan: &PipelinePlan, summary: &RunSummary) -> serde_json::Va
         "windows": summary.windows(),
         "alerts": summary.alerts(),
         "refused_labels": summary.refused_labels(),
-        "scores": summary.scores.iter().map(score_json).collect::<Vec<_>>(),
+        "scores": scores_json(&summary.scores),
+        "days": summary.days.iter().flat_map(|(day, scores)| day_json(*day, scores)).collect::<Vec<_>>(),
         "commits": summary.commits,
         "rewinds": summary.rewinds,
         "elapsed_s": summary.elapsed.as_secs_f64(),
@@ -56,11 +58,22 @@ pub fn summary_json(plan: &PipelinePlan, summary: &RunSummary) -> serde_json::Va
     })
 }
 
-fn score_json(score: &ScoreTotal) -> serde_json::Value {
-    json!({
-        "predictor": score.predictor, "horizon_s": score.horizon_micros as f64 / 1e6, "model": score.model,
-        "count": score.sums.count, "mae": score.sums.mae(), "rmse": score.sums.rmse(),
-    })
+fn scores_json(scores: &[ScoreTotal]) -> Vec<serde_json::Value> {
+    let of = |score: &ScoreTotal| {
+        json!({
+            "predictor": score.predictor, "horizon_s": score.horizon_micros as f64 / 1e6, "model": score.model,
+            "count": score.sums.count, "mae": score.sums.mae(), "rmse": score.sums.rmse(),
+            "skill_persistence": skill(scores, score, "persistence"), "skill_profile": skill(scores, score, "profile"),
+        })
+    };
+    scores.iter().map(of).collect()
+}
+
+/// The scores of one day, each with the day.
+fn day_json(day: i32, scores: &[ScoreTotal]) -> Vec<serde_json::Value> {
+    let mut rows = scores_json(scores);
+    rows.iter_mut().for_each(|row| row["day"] = day_text(day).into());
+    rows
 }
 
 fn print_accounting(plan: &PipelinePlan, summary: &RunSummary) {

@@ -4,17 +4,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use arterial_connectors::source::Until;
 use clap::{Args, ValueEnum};
 
 use super::load::load_plan;
 use super::progress;
 use super::report::{Format, print_summary};
+use super::usage::UsageError;
 use crate::observe::Metrics;
 use crate::runtime::{Pipeline, PipelineError, RunOptions, Wiring};
 use crate::serve::Server;
 use crate::spec::PipelinePlan;
+use crate::spec::model::KafkaSourceSpec;
 
 /// Run a pipeline.
 #[derive(Debug, Args)]
@@ -52,11 +54,15 @@ pub enum UntilArg {
 /// # Errors
 /// A file that cannot be read or does not check, or a run that failed.
 pub fn run(args: &RunArgs) -> Result<()> {
-    let plan = load_plan(&args.pipeline)?;
+    let plan = load_plan(&args.pipeline)?.with_reset(&args.reset).map_err(UsageError::from)?;
     let until = match args.until {
         UntilArg::Forever => Until::Forever,
         UntilArg::Latest => Until::Latest,
     };
+    let embedded = plan.source.kafka.as_ref().is_some_and(KafkaSourceSpec::embedded);
+    if embedded && until == Until::Latest {
+        return Err(UsageError::NothingToRead.into());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let metrics = Arc::new(Metrics::default());
@@ -64,8 +70,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
             Some(address) => Some(serve(address, &metrics).await?),
             None => None,
         };
-        let plan = Arc::new(plan.with_reset(&args.reset)?);
-        let connection = connect(&plan, until)?;
+        let plan = Arc::new(plan);
+        let connection = connect(&plan)?;
         let listener = progress::listener(until, args.format);
         let options = RunOptions { until, metrics, listener, ..RunOptions::default() };
         let summary = Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()).await?;
@@ -77,15 +83,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
 }
 
 /// The two ends of the pipeline; says where an embedded broker is reached.
-fn connect(plan: &Arc<PipelinePlan>, until: Until) -> Result<Arc<Wiring>> {
+fn connect(plan: &Arc<PipelinePlan>) -> Result<Arc<Wiring>> {
     let connection = Wiring::new(plan).map_err(PipelineError::from)?;
     if let Some(brokers) = connection.embedded_address() {
-        if until == Until::Latest {
-            bail!(
-                "`--until latest` would read nothing, since `brokers: embedded` starts empty; run without it, send \
-                 rows to the address in the log, and end with Ctrl-C"
-            );
-        }
         tracing::info!("embedded broker listens: `arterial replay --brokers {brokers}` sends rows to it");
     }
     Ok(Arc::new(connection))

@@ -1,58 +1,83 @@
 //! `arterial test`: the `tests:` of a pipeline file, run through its own stages, without network.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use arterial_connectors::payload::RawRows;
 use clap::Args;
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::load::load_plan_with_tables;
-use crate::runtime::{DryRun, dry_run};
-use crate::spec::PipelinePlan;
+use super::report::Format;
+use crate::runtime::{DryRow, DryRun, dry_run};
 use crate::spec::model::{ExpectSpec, Scalar, TestRow, TestSpec};
+use crate::spec::{PipelinePlan, suggest};
 
 /// Run the tests that pipeline files carry.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     arterial test pipelines/congestion-aarhus.yaml\n  \
-    arterial test pipelines/*.yaml")]
+    arterial test --format json pipelines/*.yaml")]
 pub struct TestArgs {
     /// The pipeline files.
     #[arg(required = true)]
     pub pipelines: Vec<PathBuf>,
+    /// How verdicts are printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
-/// Runs the verb; prints a line per test.
+/// What came of one test.
+#[derive(Serialize)]
+struct Verdict<'a> {
+    file: &'a Path,
+    name: String,
+    passed: bool,
+    /// A line per difference.
+    differences: Vec<String>,
+}
+
+/// Runs the verb; prints a verdict per test.
 ///
 /// # Errors
 /// A file has problems, or at least one test failed.
 pub fn test(args: &TestArgs) -> Result<()> {
-    let (mut passed, mut failed) = (0, 0);
-    for path in &args.pipelines {
-        let plan = load_plan_with_tables(path, &BTreeMap::new())?;
-        for case in &plan.tests {
-            let plan = Arc::new(load_plan_with_tables(path, &case.given.tables)?);
+    let mut verdicts = Vec::new();
+    for file in &args.pipelines {
+        for case in &load_plan_with_tables(file, &BTreeMap::new())?.tests {
+            let plan = Arc::new(load_plan_with_tables(file, &case.given.tables)?);
             let differences = run_case(&plan, case)?;
-            let verdict = if differences.is_empty() { "ok" } else { "FAILED" };
-            println!("{}: {} ... {verdict}", path.display(), case.name);
-            for difference in &differences {
-                println!("    {difference}");
+            let verdict = Verdict { file, name: case.name.clone(), passed: differences.is_empty(), differences };
+            if args.format == Format::Text {
+                print_verdict(&verdict);
             }
-            if differences.is_empty() {
-                passed += 1;
-            } else {
-                failed += 1;
-            }
+            verdicts.push(verdict);
         }
     }
-    println!("{passed} passed, {failed} failed");
+    let passed = verdicts.iter().filter(|verdict| verdict.passed).count();
+    let failed = verdicts.len() - passed;
+    match args.format {
+        Format::Text => println!("{passed} passed, {failed} failed"),
+        Format::Json => {
+            let report = json!({ "passed": passed, "failed": failed, "tests": verdicts });
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        }
+    }
     if failed > 0 {
-        bail!("{failed} of {} pipeline tests failed", passed + failed);
+        bail!("{failed} of {} pipeline tests failed", verdicts.len());
     }
     Ok(())
+}
+
+fn print_verdict(verdict: &Verdict<'_>) {
+    let word = if verdict.passed { "ok" } else { "FAILED" };
+    println!("{}: {} ... {word}", verdict.file.display(), verdict.name);
+    for difference in &verdict.differences {
+        println!("    {difference}");
+    }
 }
 
 /// Feeds one test and compares; returns a line per difference.
@@ -62,7 +87,7 @@ fn run_case(plan: &Arc<PipelinePlan>, case: &TestSpec) -> Result<Vec<String>> {
     for (offset, payload) in payloads.chain(case.given.payloads.iter().cloned().map(Ok)).enumerate() {
         rows.push(offset as i64, None, None, Some(payload?.as_bytes()));
     }
-    Ok(compare(&case.expect, &dry_run(plan, rows)?))
+    Ok(compare(plan, &case.expect, &dry_run(plan, rows)?))
 }
 
 fn given_row(row: &TestRow) -> Map<String, Value> {
@@ -79,31 +104,43 @@ fn scalar_json(scalar: &Scalar) -> Value {
     }
 }
 
-fn compare(expect: &ExpectSpec, got: &DryRun) -> Vec<String> {
-    let outputs = [
-        ("clean", &expect.clean, &got.clean),
-        ("windows", &expect.windows, &got.windows),
-        ("forecasts", &expect.forecasts, &got.forecasts),
-        ("alerts", &expect.alerts, &got.alerts),
-        ("dead_letter", &expect.dead_letter, &got.dead_letter),
-        ("late", &expect.late, &got.late),
+fn compare(plan: &PipelinePlan, expect: &ExpectSpec, got: &DryRun) -> Vec<String> {
+    let decoded: Vec<&str> = plan.decode.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    let outputs: [(&str, _, _, &[&str]); 6] = [
+        ("clean", &expect.clean, &got.clean, &[]),
+        ("windows", &expect.windows, &got.windows, &[]),
+        ("forecasts", &expect.forecasts, &got.forecasts, &[]),
+        ("alerts", &expect.alerts, &got.alerts, &[]),
+        ("dead_letter", &expect.dead_letter, &got.dead_letter, &[]),
+        // As they came: with what their sensor left out.
+        ("late", &expect.late, &got.late, &decoded),
     ];
     outputs
         .into_iter()
-        .filter_map(|(name, expected, rows)| expected.as_ref().map(|expected| differences(name, expected, rows)))
+        .filter_map(|(name, expected, rows, more)| {
+            expected.as_ref().map(|expected| differences(name, expected, rows, more))
+        })
         .flatten()
         .collect()
 }
 
-fn differences(output: &str, expected: &[TestRow], rows: &[Map<String, Value>]) -> Vec<String> {
+/// `more`: columns that exist although no row may have them.
+fn differences(output: &str, expected: &[TestRow], rows: &[DryRow], more: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     if expected.len() != rows.len() {
         found.push(format!("{output}: expected {} rows, got {}", expected.len(), rows.len()));
     }
+    let known: BTreeSet<&str> =
+        rows.iter().flat_map(columns).map(|(name, _)| name).chain(more.iter().copied()).collect();
     for (index, (expected, row)) in expected.iter().zip(rows).enumerate() {
         for (column, scalar) in expected {
+            if !known.contains(column.as_str()) {
+                let hint = suggest::hint(column, known.iter().copied(), "columns").unwrap_or_default();
+                found.push(format!("{output}[{index}].{column}: there is no such column; {hint}"));
+                continue;
+            }
             let wanted = scalar_json(scalar);
-            let got = row.get(column).unwrap_or(&Value::Null);
+            let got = columns(row).find(|(name, _)| name == column).map_or(&Value::Null, |(_, value)| value);
             if !same(&wanted, got) {
                 found.push(format!("{output}[{index}].{column}: expected {wanted}, got {got}"));
             }
@@ -113,6 +150,12 @@ fn differences(output: &str, expected: &[TestRow], rows: &[Map<String, Value>]) 
         found.push(format!("{output}: unexpected {}", Value::Object(row.clone())));
     }
     found
+}
+
+/// A row's columns, then those of the key that stands in it as a whole.
+fn columns(row: &DryRow) -> impl Iterator<Item = (&str, &Value)> {
+    let key = row.get("key").and_then(Value::as_object);
+    row.iter().chain(key.into_iter().flatten()).map(|(name, value)| (name.as_str(), value))
 }
 
 /// Equal, numbers to within 1e-9 of their size: a test is written in decimals.

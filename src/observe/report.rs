@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::AlertNotice;
+use crate::stages::predict::ScoreRow;
 
 /// Counts of one batch.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,6 +16,8 @@ pub struct BatchReport {
     pub alerts: u64,
     /// The first alert that it opened.
     pub first_alert: Option<AlertNotice>,
+    /// Scores of the days that it ended.
+    pub scores: Vec<ScoreRow>,
     /// Dead letters by (stage, reason code).
     pub rejected: BTreeMap<(&'static str, &'static str), u64>,
 }

@@ -22,27 +22,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 
 impl Worker {
-    /// Hands the records of the last step to the open transaction, opening one where none is open.
-    pub(super) fn append(&mut self) -> Result<(), PipelineError> {
-        if self.records.is_empty() {
-            return Ok(());
-        }
-        let appended = self.begin().and_then(|()| self.ledger.append(&self.records));
-        self.records.clear();
-        match appended {
-            Ok(()) => Ok(()),
-            Err(error) => self.recover_from(error),
-        }
-    }
-
-    fn begin(&mut self) -> Result<(), LedgerError> {
-        if !self.transaction_open {
-            self.ledger.begin()?;
-            self.transaction_open = true;
-        }
-        Ok(())
-    }
-
     /// Makes everything since the last commit durable, if there is anything.
     pub(super) fn commit(&mut self) -> Result<(), PipelineError> {
         if self.shards.values().any(Shard::changed) {
@@ -55,7 +34,7 @@ impl Worker {
     }
 
     fn commit_changes(&mut self) -> Result<(), PipelineError> {
-        if let Err(error) = self.begin() {
+        if let Err(error) = self.transaction.begin() {
             return self.recover_from(error);
         }
         let started = Instant::now();
@@ -68,11 +47,10 @@ impl Worker {
         let state_bytes = state.iter().map(|record| record.value.as_ref().map_or(0, Vec::len)).sum();
         let group = self.source.group_metadata();
         let commit = Commit { positions: &positions, state: &state, group: group.as_ref() };
-        let outcome = match self.ledger.commit(commit) {
+        let outcome = match self.transaction.commit(commit) {
             Ok(outcome) => outcome,
             Err(error) => return self.recover_from(error),
         };
-        self.transaction_open = false;
         self.metrics.commit(outcome, started.elapsed(), state_bytes);
         match outcome {
             CommitOutcome::Committed => {
@@ -96,15 +74,17 @@ impl Worker {
     }
 
     /// What the owned partitions hold as of their last commit, to the metrics.
-    pub(super) fn report_shards(&self) {
-        for shard in self.shards.values() {
+    fn report_shards(&self) {
+        // Of a partition that was never committed there is nothing to say.
+        let committed = || self.shards.values().filter(|shard| shard.position().is_some());
+        for shard in committed() {
             let partition = shard.partition();
             self.metrics.accounting(self.plan.topic(partition.topic), partition, shard.accounting());
         }
-        self.metrics.scores(self.shards.values().map(|shard| (shard.partition(), shard.score_totals())));
+        self.metrics.scores(committed().map(|shard| (shard.partition(), shard.score_totals())));
     }
 
-    fn recover_from(&mut self, error: LedgerError) -> Result<(), PipelineError> {
+    pub(super) fn recover_from(&mut self, error: LedgerError) -> Result<(), PipelineError> {
         if !error.transient() {
             return Err(error.into());
         }
@@ -116,19 +96,16 @@ impl Worker {
 
     /// Aborts the open transaction and rebuilds every owned partition from what is durable.
     pub(super) fn recover(&mut self) -> Result<(), PipelineError> {
-        if std::mem::take(&mut self.transaction_open) {
-            match self.ledger.abort() {
-                Ok(()) => {}
-                // The next restore shuts the old transaction out in any case.
-                Err(error) if error.transient() => tracing::warn!(%error, "abort failed for a moment"),
-                Err(error) => return Err(error.into()),
-            }
+        match self.transaction.abort() {
+            Ok(()) => {}
+            // The next restore shuts the old transaction out in any case.
+            Err(error) if error.transient() => tracing::warn!(%error, "abort failed for a moment"),
+            Err(error) => return Err(error.into()),
         }
         self.restore_owned()
     }
 
     fn restore_owned(&mut self) -> Result<(), PipelineError> {
-        self.records.clear();
         self.teller.rewind();
         self.summary.rewinds += 1;
         let owned: Vec<Partition> = self.shards.keys().copied().collect();
@@ -154,12 +131,14 @@ impl Worker {
             self.silence.heard(partition, now_micros);
             self.seek_patiently(partition, next_offset.map_or(SeekTo::Start, SeekTo::Offset))?;
         }
+        // Whatever this worker owned before has been committed or wound back, too.
+        self.report_shards();
         Ok(())
     }
 
     fn restore_patiently(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, PipelineError> {
         loop {
-            match self.ledger.restore(partitions) {
+            match self.transaction.restore(partitions) {
                 Err(error) if error.transient() => self.wait_out(&error, error.hint())?,
                 outcome => return Ok(outcome?),
             }

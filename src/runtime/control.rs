@@ -7,6 +7,7 @@ use arterial_connectors::position::Partition;
 use arterial_connectors::source::SourceBatch;
 use serde::{Deserialize, Serialize};
 
+use crate::spec::PipelinePlan;
 use crate::vocab::EventTime;
 
 /// Why windows were closed although the watermark had not passed them.
@@ -24,8 +25,8 @@ pub enum FlushReason {
 pub struct ControlRecord {
     /// What was decided: windows were flushed.
     pub reason: FlushReason,
-    /// Index of the topic.
-    pub topic: u16,
+    /// Name of the topic: its place in the pipeline file may change.
+    pub topic: String,
     /// The partition's number.
     pub partition: i32,
     /// The decision falls before the row at this offset.
@@ -43,16 +44,25 @@ pub struct ControlLog {
 }
 
 impl ControlLog {
-    /// A log of these records, in whatever order.
+    /// The decisions, in whatever order, about the topics that a plan reads. Those about other topics are left out with a
+    /// warning.
     #[must_use]
-    pub fn new(records: impl IntoIterator<Item = ControlRecord>) -> Self {
+    pub fn new(plan: &PipelinePlan, records: impl IntoIterator<Item = ControlRecord>) -> Self {
         let mut log = Self::default();
+        let mut unknown: BTreeMap<String, u64> = BTreeMap::new();
         for record in records {
-            let partition = Partition { topic: record.topic, number: record.partition };
+            let Some(topic) = plan.topic_index(&record.topic) else {
+                *unknown.entry(record.topic).or_default() += 1;
+                continue;
+            };
+            let partition = Partition { topic, number: record.partition };
             log.decisions.entry(partition).or_default().push(record);
         }
         for decisions in log.decisions.values_mut() {
             decisions.sort_by_key(|decision| (decision.next_offset, decision.flushed_until));
+        }
+        for (topic, decisions) in unknown {
+            tracing::warn!(topic, decisions, "the control log decided about a topic that the pipeline does not read");
         }
         log
     }

@@ -30,8 +30,17 @@ impl Drift {
         self.paused.contains(&partition)
     }
 
+    /// Whether nothing is paused and nothing may have to be: no two of these largest event times are further apart than
+    /// they may be.
+    pub(crate) fn settled(&self, newest: impl Iterator<Item = EventTime>) -> bool {
+        let (mut least, mut most) = (i64::MAX, i64::MIN);
+        newest.for_each(|time| (least, most) = (least.min(time.0), most.max(time.0)));
+        self.paused.is_empty() && most.saturating_sub(least) <= self.max_micros
+    }
+
     /// `progress`: the largest event time seen of each partition that still has rows to give; partitions that have
-    /// given all there are, or none yet, are left out, or they would hold the others back for ever.
+    /// given all there are, of which that is not known, or that gave none yet, are left out, or they would hold the
+    /// others back for ever.
     pub(crate) fn update(&mut self, progress: &BTreeMap<Partition, EventTime>) -> DriftChange {
         let Some(slowest) = progress.values().min() else {
             return DriftChange { pause: Vec::new(), resume: std::mem::take(&mut self.paused) };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arterial_connectors::ledger::Records;
+use arterial_connectors::discard::DiscardLedger;
 use arterial_connectors::payload::{Payload, RawRows};
 use arterial_connectors::position::Partition;
 use arterial_connectors::source::SourceBatch;
@@ -13,6 +13,7 @@ use super::control::FlushReason;
 use super::error::PipelineError;
 use super::shard::Shard;
 use super::trace::Trace;
+use super::transaction::Transaction;
 use crate::spec::PipelinePlan;
 use crate::spec::model::Output;
 use crate::state::Blocks;
@@ -48,12 +49,13 @@ pub fn dry_run(plan: &Arc<PipelinePlan>, rows: RawRows) -> Result<DryRun, Pipeli
     shard.trace = Some(Trace::default());
     let next_offset = rows.len() as i64;
     let batch = SourceBatch { partition, payload: Payload::Raw(rows), next_offset, skipped: 0 };
-    let mut records = Records::default();
-    shard.process(&batch, &mut records)?;
-    shard.flush(FlushReason::End, 0, &mut records)?;
+    // Nothing is handed over: the records are what the test looks at.
+    let mut transaction = Transaction::new(Box::new(DiscardLedger), usize::MAX);
+    shard.process(&batch, &mut transaction)?;
+    shard.flush(FlushReason::End, 0, &mut transaction)?;
     let Trace { clean, windows } = shard.trace.take().unwrap_or_default();
     let mut run = DryRun { clean, windows, ..DryRun::default() };
-    for record in records.iter() {
+    for record in transaction.records().iter() {
         let Some(output) = plan.sinks.output(record.sink) else { continue };
         let value = record.value.and_then(|value| serde_json::from_slice(value).ok());
         match (output, value) {

@@ -18,6 +18,7 @@ mod silence;
 mod summary;
 mod teller;
 mod trace;
+mod transaction;
 mod wiring;
 mod worker;
 

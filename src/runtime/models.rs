@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use arterial_connectors::ledger::Records;
-
 use super::error::PipelineError;
 use super::outputs::Outputs;
 use super::trace::Trace;
+use super::transaction::Transaction;
 use crate::observe::{AlertNotice, BatchReport};
 use crate::spec::PipelinePlan;
 use crate::stages::alert::{AlertChange, AlertState, Alerts, RuleInput};
 use crate::stages::features::Features;
-use crate::stages::predict::{Predict, ScoreTotal};
+use crate::stages::predict::{Predict, ScoreRow, ScoreTotal};
 use crate::stages::window::{ClosedWindow, Keys};
 use crate::vocab::{Snapshot, StateError, StateReader, StateWriter};
 
@@ -37,14 +36,15 @@ impl Models {
         Ok(models)
     }
 
-    /// Learns from a closed window, forecasts from it and evaluates the rules.
+    /// Learns from a closed window, forecasts from it and evaluates the rules. Its records leave in the order: forecasts,
+    /// scores, alerts by key.
     pub(super) fn close(
         &mut self,
         keys: &Keys,
         window: &ClosedWindow,
         (outputs, trace): (&mut Outputs, &mut Option<Trace>),
         report: &mut BatchReport,
-        records: &mut Records,
+        transaction: &mut Transaction,
     ) -> Result<(), PipelineError> {
         report.windows += window.live.iter().filter(|live| **live).count() as u64;
         if let Some(trace) = trace {
@@ -52,16 +52,19 @@ impl Models {
         }
         let matrix = self.features.update(window);
         let step = self.predict.step(window, &matrix);
-        outputs.forecasts(keys, &window.live, &step.forecasts, records);
-        outputs.scores(&step.scores, records);
+        outputs.forecasts(keys, &window.live, &step.forecasts, transaction.records());
+        outputs.scores(&step.scores, transaction.records());
+        report.scores.extend(step.scores);
         let input = RuleInput { window, forecasts: &step.forecasts };
-        let changes = self.alerts.evaluate(&input).map_err(|error| PipelineError::Alert(error.to_string()))?;
+        let mut changes = self.alerts.evaluate(&input).map_err(|error| PipelineError::Alert(error.to_string()))?;
+        // By name: numbers of keys say which was seen first, and nobody should be able to tell that from alerts.
+        changes.sort_by(|one, other| keys.values(one.key).cmp(keys.values(other.key)));
         report.alerts += changes.len() as u64;
         if report.first_alert.is_none() {
             report.first_alert = self.first_opened(keys, &input, &changes);
         }
-        outputs.alerts(keys, &input, &changes, &self.predict, records);
-        Ok(())
+        outputs.alerts(keys, &input, &changes, &self.predict, transaction.records());
+        Ok(transaction.relieve()?)
     }
 
     fn first_opened(&self, keys: &Keys, input: &RuleInput<'_>, changes: &[AlertChange]) -> Option<AlertNotice> {
@@ -78,6 +81,11 @@ impl Models {
 
     pub(super) fn score_totals(&self) -> Vec<ScoreTotal> {
         self.predict.totals()
+    }
+
+    /// Scores of the days that are not over.
+    pub(super) fn open_days(&self) -> Vec<ScoreRow> {
+        self.predict.open_days()
     }
 
     pub(super) fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {

@@ -35,6 +35,11 @@ impl Outputs {
         Self { plan: Arc::clone(plan), partition, scratch: Vec::new() }
     }
 
+    /// Name of the partition's topic.
+    pub(super) fn topic(&self) -> &str {
+        self.plan.topic(self.partition.topic)
+    }
+
     /// Dead letters: the original key, value and headers, and why.
     pub(super) fn dead_letters(
         &mut self,
@@ -50,7 +55,7 @@ impl Outputs {
             let origin = DeadLetterOrigin {
                 pipeline: &self.plan.name,
                 version: &self.plan.version,
-                topic: self.plan.topic(self.partition.topic),
+                topic: self.topic(),
                 partition: self.partition.number,
                 offset: batch.payload.offset(rejected.origin as usize),
             };
@@ -93,7 +98,7 @@ impl Outputs {
         }
     }
 
-    /// Scores of days that are over.
+    /// Scores by day.
     pub(super) fn scores(&mut self, rows: &[ScoreRow], records: &mut Records) {
         let Some(sink) = self.plan.sinks.sink(Output::Scores).filter(|_| !rows.is_empty()) else { return };
         for (key, value) in encode_scores(&self.plan.name, self.partition.number, rows) {
@@ -147,8 +152,8 @@ impl Outputs {
     /// A decision, to the control topic.
     pub(super) fn control(&mut self, record: &ControlRecord, records: &mut Records) {
         let Some(sink) = self.plan.sinks.control() else { return };
-        let key = format!("{}/{}", self.plan.topic(record.topic), record.partition);
-        // The record holds numbers and fixed words only.
+        let key = format!("{}/{}", record.topic, record.partition);
+        // The record holds text and whole numbers only.
         let value = serde_json::to_vec(record).unwrap_or_default();
         records.push(sink, Some(key.as_bytes()), Some(&value), Vec::new());
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arterial_connectors::ledger::{Records, StateRecord};
+use arterial_connectors::ledger::StateRecord;
 use arterial_connectors::position::{Partition, Position};
 use arterial_connectors::source::SourceBatch;
 use serde::{Deserialize, Serialize};
@@ -17,11 +17,12 @@ use super::models::Models;
 use super::outputs::Outputs;
 use super::summary::PartitionSummary;
 use super::trace::Trace;
+use super::transaction::Transaction;
 use crate::observe::BatchReport;
 use crate::spec::PipelinePlan;
 use crate::stages::clean::{Cleaned, Cleaner};
 use crate::stages::decode::{DecodeError, Decoded, Decoder};
-use crate::stages::predict::ScoreTotal;
+use crate::stages::predict::{ScoreRow, ScoreTotal};
 use crate::stages::window::{Watermark, Windows};
 use crate::state::{Accounting, BlockRecords, Blocks, Identity, digest_of_blocks};
 use crate::vocab::{EventTime, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
@@ -98,8 +99,13 @@ impl Shard {
         self.models.snapshot(which, writer);
     }
 
-    /// Takes one batch through every stage; outputs are appended to `records`.
-    pub(super) fn process(&mut self, batch: &SourceBatch, records: &mut Records) -> Result<BatchReport, PipelineError> {
+    /// Takes one batch through every stage; outputs go to `transaction`, the last of them as records that are still to be
+    /// handed over.
+    pub(super) fn process(
+        &mut self,
+        batch: &SourceBatch,
+        transaction: &mut Transaction,
+    ) -> Result<BatchReport, PipelineError> {
         let mut report = BatchReport { rows: batch.payload.len() as u64, ..BatchReport::default() };
         let accounting = &mut self.progress.accounting;
         accounting.rows_in += report.rows;
@@ -108,18 +114,18 @@ impl Shard {
         let Decoded { rows, rejected, tombstones } = self.decoder.decode(&batch.payload)?;
         accounting.dead_letter_decode += rejected.len() as u64;
         accounting.filtered += tombstones.len() as u64;
-        self.outputs.dead_letters(batch, &rejected, &mut report, records);
+        self.outputs.dead_letters(batch, &rejected, &mut report, transaction.records());
 
         let advance = self.watermark.advance(&rows);
         let (rows, late) = advance.split(rows).map_err(DecodeError::from)?;
         accounting.late += late.len() as u64;
-        self.outputs.late(batch, &late, records);
+        self.outputs.late(batch, &late, transaction.records());
 
         let Cleaned { rows, rejected, filtered, duplicates } = self.cleaner.clean(rows)?;
         accounting.filtered += filtered.len() as u64;
         accounting.duplicate += duplicates.len() as u64;
         accounting.dead_letter_clean += rejected.len() as u64;
-        self.outputs.dead_letters(batch, &rejected, &mut report, records);
+        self.outputs.dead_letters(batch, &rejected, &mut report, transaction.records());
 
         if let Some(trace) = &mut self.trace {
             trace.clean(&rows.batch);
@@ -128,14 +134,14 @@ impl Shard {
         let mut closing = Ok(());
         let refused = self.windows.push(&rows, &advance.crossings, &mut |keys, window| {
             if closing.is_ok() {
-                closing = models.close(keys, window, (outputs, &mut self.trace), &mut report, records);
+                closing = models.close(keys, window, (outputs, &mut self.trace), &mut report, transaction);
             }
         });
         closing?;
         let accounting = &mut self.progress.accounting;
         accounting.dead_letter_clean += refused.len() as u64;
         accounting.accepted += (rows.origin.len() - refused.len()) as u64;
-        self.outputs.dead_letters(batch, &refused, &mut report, records);
+        self.outputs.dead_letters(batch, &refused, &mut report, transaction.records());
 
         self.progress.next_offset = Some(batch.next_offset);
         self.count(&report);
@@ -147,43 +153,49 @@ impl Shard {
         &mut self,
         reason: FlushReason,
         decided_at: i64,
-        records: &mut Records,
+        transaction: &mut Transaction,
     ) -> Result<BatchReport, PipelineError> {
         let Some(flushed_until) = self.watermark.flush() else { return Ok(BatchReport::default()) };
         let decision = ControlRecord {
             reason,
-            topic: self.partition.topic,
+            topic: self.outputs.topic().to_owned(),
             partition: self.partition.number,
             next_offset: self.position().map_or(0, |position| position.next_offset),
             flushed_until,
             decided_at,
         };
-        self.close_by(&decision, records)
+        self.close_by(&decision, transaction)
     }
 
     /// Closes the windows that an earlier run has decided to close here.
     pub(super) fn follow(
         &mut self,
         decision: &ControlRecord,
-        records: &mut Records,
+        transaction: &mut Transaction,
     ) -> Result<BatchReport, PipelineError> {
         match self.watermark.flush_to(decision.flushed_until) {
-            Some(_) => self.close_by(decision, records),
+            Some(_) => self.close_by(decision, transaction),
             None => Ok(BatchReport::default()),
         }
     }
 
-    fn close_by(&mut self, decision: &ControlRecord, records: &mut Records) -> Result<BatchReport, PipelineError> {
+    fn close_by(
+        &mut self,
+        decision: &ControlRecord,
+        transaction: &mut Transaction,
+    ) -> Result<BatchReport, PipelineError> {
         let mut report = BatchReport::default();
         let (models, outputs) = (&mut self.models, &mut self.outputs);
         let mut closing = Ok(());
         self.windows.close_until(decision.flushed_until, &mut |keys, window| {
             if closing.is_ok() {
-                closing = models.close(keys, window, (outputs, &mut self.trace), &mut report, records);
+                closing = models.close(keys, window, (outputs, &mut self.trace), &mut report, transaction);
             }
         });
         closing?;
-        self.outputs.control(decision, records);
+        // Nobody knows when more will come, so the day is told as far as it has come; told again, it is fuller.
+        self.outputs.scores(&self.models.open_days(), transaction.records());
+        self.outputs.control(decision, transaction.records());
         self.count(&report);
         Ok(report)
     }
@@ -232,6 +244,11 @@ impl Shard {
 
     pub(super) fn score_totals(&self) -> Vec<ScoreTotal> {
         self.models.score_totals()
+    }
+
+    /// Scores of the days that are not over.
+    pub(super) fn open_days(&self) -> Vec<ScoreRow> {
+        self.models.open_days()
     }
 
     pub(super) fn summary(&mut self) -> PartitionSummary {

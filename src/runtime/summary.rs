@@ -6,14 +6,21 @@ use std::time::Duration;
 use arterial_connectors::position::Partition;
 
 use super::shard::Shard;
-use crate::stages::predict::{ScoreTotal, merge_totals};
+use crate::stages::predict::{ScoreRow, ScoreTotal, merge_totals};
 use crate::state::{Accounting, Digest, combine};
+
+/// Most days of a partition whose scores a run's summary holds, the newest: a year and a month. The topic has them all.
+const DAYS_MAX: usize = 400;
+
+/// Scores by day since 1970-01-01 UTC.
+type Days = BTreeMap<i32, Vec<ScoreTotal>>;
 
 /// What one worker did.
 #[derive(Debug, Default)]
 pub(crate) struct WorkerSummary {
     pub(crate) partitions: BTreeMap<Partition, PartitionSummary>,
     pub(crate) scores: BTreeMap<Partition, Vec<ScoreTotal>>,
+    days: BTreeMap<Partition, Days>,
     pub(crate) commits: u64,
     pub(crate) rewinds: u64,
 }
@@ -25,7 +32,7 @@ pub struct PartitionSummary {
     pub next_offset: Option<i64>,
     /// Rows by what became of them, since the pipeline's first start.
     pub accounting: Accounting,
-    /// Closed windows that held accepted rows, counted per key, since the pipeline's first start.
+    /// Closed windows, one per key that is live in it, empty ones included, since the pipeline's first start.
     pub windows: u64,
     /// Alert changes since the pipeline's first start.
     pub alerts: u64,
@@ -40,6 +47,9 @@ pub struct RunSummary {
     pub partitions: BTreeMap<Partition, PartitionSummary>,
     /// Scores per predictor, model and horizon over all partitions, since the pipeline's first start.
     pub scores: Vec<ScoreTotal>,
+    /// Scores by day of the forecasts, since 1970-01-01 UTC, over all partitions: of the days that ended in this run and
+    /// of those that are not over, the newest 400 of each partition.
+    pub days: BTreeMap<i32, Vec<ScoreTotal>>,
     /// Commits made.
     pub commits: u64,
     /// Times the run went back to its last commit.
@@ -52,6 +62,14 @@ impl WorkerSummary {
     pub(super) fn add_partition(&mut self, shard: &mut Shard) {
         self.partitions.insert(shard.partition(), shard.summary());
         self.scores.insert(shard.partition(), shard.score_totals());
+        self.add_days(shard.partition(), shard.open_days());
+    }
+
+    /// Notes days of a partition. A day that is known is replaced: after a rewind it comes again, and no less full.
+    pub(super) fn add_days(&mut self, partition: Partition, rows: Vec<ScoreRow>) {
+        for row in rows {
+            add_day(self.days.entry(partition).or_default(), row.day, row.into());
+        }
     }
 }
 
@@ -63,6 +81,13 @@ impl RunSummary {
         for worker in workers {
             whole.commits += worker.commits;
             whole.rewinds += worker.rewinds;
+            for (partition, days) in worker.days {
+                let known = whole.days.entry(partition).or_default();
+                for (day, total) in days.into_iter().flat_map(|(day, of)| of.into_iter().map(move |total| (day, total)))
+                {
+                    add_day(known, day, total);
+                }
+            }
             for (partition, summary) in worker.partitions {
                 let known = whole.partitions.get(&partition).and_then(|known| known.next_offset);
                 if known.is_none() || known <= summary.next_offset {
@@ -76,6 +101,7 @@ impl RunSummary {
                 merge_totals(&mut sum, &part);
                 sum
             }),
+            days: add_up(whole.days),
             partitions: whole.partitions,
             commits: whole.commits,
             rewinds: whole.rewinds,
@@ -116,4 +142,26 @@ impl RunSummary {
     pub fn digest(&self) -> Digest {
         combine(self.partitions.values().map(|partition| partition.digest))
     }
+}
+
+/// Puts a day's sums of one model in, or in the place of less full ones.
+fn add_day(days: &mut Days, day: i32, total: ScoreTotal) {
+    let of_day = days.entry(day).or_default();
+    match of_day.iter_mut().find(|known| known.same_series(&total)) {
+        Some(known) if known.sums.count <= total.sums.count => *known = total,
+        Some(_) => {}
+        None => of_day.push(total),
+    }
+    while days.len() > DAYS_MAX {
+        days.pop_first();
+    }
+}
+
+/// Each day over all partitions, in their order.
+fn add_up(partitions: BTreeMap<Partition, Days>) -> Days {
+    let mut sum = Days::new();
+    for (day, totals) in partitions.into_values().flatten() {
+        merge_totals(sum.entry(day).or_default(), &totals);
+    }
+    sum
 }

@@ -1,6 +1,6 @@
 //! What passes between the stages, kept for `arterial test`. A running pipeline traces nothing.
 
-use arrow::json::ArrayWriter;
+use arrow::json::writer::{JsonArray, WriterBuilder};
 use arrow::record_batch::RecordBatch;
 use serde_json::{Map, Value};
 
@@ -14,10 +14,11 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Notes cleaned rows. Rows whose types JSON cannot hold are left out, and the test that names them fails.
+    /// Notes cleaned rows, nulls included: a column that is null is not one that does not exist. Rows
+    /// whose types JSON cannot hold are left out, and the test that names them fails.
     pub(super) fn clean(&mut self, rows: &RecordBatch) {
         let mut json = Vec::new();
-        let mut writer = ArrayWriter::new(&mut json);
+        let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut json);
         if writer.write(rows).is_ok() && writer.finish().is_ok() {
             drop(writer);
             self.clean.extend(serde_json::from_slice::<Vec<Map<String, Value>>>(&json).unwrap_or_default());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use arterial_connectors::ledger::{Ledger, Records};
+use arterial_connectors::ledger::Ledger;
 use arterial_connectors::position::Partition;
 use arterial_connectors::source::{Source, SourceBatch, SourceEvent, Until};
 
@@ -22,7 +22,8 @@ use super::shard::Shard;
 use super::silence::Silence;
 use super::summary::WorkerSummary;
 use super::teller::Teller;
-use crate::observe::WorkerMetrics;
+use super::transaction::{RECORDS_BYTES_MAX, Transaction};
+use crate::observe::{BatchReport, WorkerMetrics};
 use crate::spec::PipelinePlan;
 use crate::vocab::Clock;
 
@@ -45,7 +46,7 @@ pub(crate) struct WorkerParts {
 pub(crate) struct Worker {
     pub(super) plan: Arc<PipelinePlan>,
     pub(super) source: Box<dyn Source>,
-    pub(super) ledger: Box<dyn Ledger>,
+    pub(super) transaction: Transaction,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) shared: Arc<Shared>,
     pub(super) metrics: WorkerMetrics,
@@ -58,8 +59,6 @@ pub(crate) struct Worker {
     pub(super) silence: Silence,
     pub(super) drift: Drift,
     pub(super) pace: CommitPace,
-    pub(super) records: Records,
-    pub(super) transaction_open: bool,
     pub(super) failures_in_a_row: u32,
     pub(super) summary: WorkerSummary,
 }
@@ -76,7 +75,7 @@ impl Worker {
         Self {
             plan,
             source,
-            ledger,
+            transaction: Transaction::new(ledger, RECORDS_BYTES_MAX),
             clock,
             shared,
             metrics,
@@ -88,8 +87,6 @@ impl Worker {
             silence,
             drift,
             pace,
-            records: Records::default(),
-            transaction_open: false,
             failures_in_a_row: 0,
             summary: WorkerSummary::default(),
         }
@@ -148,6 +145,7 @@ impl Worker {
         if let Some(event) = event {
             self.handle(event)?;
         }
+        self.mind_drift()?;
         self.close_quiet_partitions()?;
         self.metrics.connected(self.source.connected().and_then(|()| self.committing()));
         if self.pace.due(Instant::now()) {
@@ -217,21 +215,36 @@ impl Worker {
     }
 
     fn process_rows(&mut self, batch: &SourceBatch) -> Result<(), PipelineError> {
-        let Some(shard) = self.shards.get_mut(&batch.partition) else { return Ok(()) };
-        let mut report = shard.process(batch, &mut self.records)?;
-        self.pace.add_rows(report.rows);
-        self.metrics.batch(&report);
-        self.teller.note(&mut report);
-        self.append()?;
-        self.mind_drift()
+        self.step(batch.partition, |shard, transaction| shard.process(batch, transaction))
     }
 
     fn follow(&mut self, partition: Partition, decision: &ControlRecord) -> Result<(), PipelineError> {
+        self.step(partition, |shard, transaction| shard.follow(decision, transaction))
+    }
+
+    /// Lets a partition's shard work, hands what it gives to the ledger, and tells of it. Where the ledger fails for a
+    /// moment, what was done in part is thrown away with the shard.
+    fn step(
+        &mut self,
+        partition: Partition,
+        work: impl FnOnce(&mut Shard, &mut Transaction) -> Result<BatchReport, PipelineError>,
+    ) -> Result<(), PipelineError> {
         let Some(shard) = self.shards.get_mut(&partition) else { return Ok(()) };
-        let mut report = shard.follow(decision, &mut self.records)?;
-        self.metrics.batch(&report);
-        self.teller.note(&mut report);
-        self.append()
+        let worked = work(shard, &mut self.transaction).and_then(|report| {
+            self.transaction.append()?;
+            Ok(report)
+        });
+        match worked {
+            Ok(mut report) => {
+                self.pace.add_rows(report.rows);
+                self.metrics.batch(&report);
+                self.teller.note(&mut report);
+                self.summary.add_days(partition, report.scores);
+                Ok(())
+            }
+            Err(PipelineError::Ledger(error)) => self.recover_from(error),
+            Err(error) => Err(error),
+        }
     }
 
     fn end(&mut self, partition: Partition) -> Result<(), PipelineError> {
@@ -239,17 +252,13 @@ impl Worker {
         if self.plan.window.flush_at_end() {
             self.flush(partition, FlushReason::End)?;
         }
-        self.mind_drift()
+        Ok(())
     }
 
     /// Closes the open windows of a partition by decision, not by watermark, and logs the decision.
     fn flush(&mut self, partition: Partition, reason: FlushReason) -> Result<(), PipelineError> {
         let now_micros = self.clock.now_micros();
-        let Some(shard) = self.shards.get_mut(&partition) else { return Ok(()) };
-        let mut report = shard.flush(reason, now_micros, &mut self.records)?;
-        self.metrics.batch(&report);
-        self.teller.note(&mut report);
-        self.append()
+        self.step(partition, |shard, transaction| shard.flush(reason, now_micros, transaction))
     }
 
     /// A partition that has been silent for `idle_after` while the broker answers has its windows closed.
@@ -272,21 +281,30 @@ impl Worker {
         Ok(())
     }
 
+    /// Holds back partitions that are far ahead of the slowest one, and lets them go on. Looked at in every turn: what
+    /// the slowest one still has to give becomes known, or is found to be nothing, without an event of its own.
     fn mind_drift(&mut self) -> Result<(), PipelineError> {
-        // A partition that has given all its rows holds nobody back, however old the last one is.
-        let read: BTreeSet<Partition> =
-            self.source.lag_rows().into_iter().filter(|(_, rows)| *rows == 0).map(|(partition, _)| partition).collect();
-        let progress = self
-            .shards
-            .iter()
-            .filter(|(partition, _)| !self.ended.contains(partition) && !read.contains(partition))
-            .filter_map(|(partition, shard)| shard.newest().map(|time| (*partition, time)))
-            .collect();
+        let unfinished = || {
+            let shards = self.shards.iter().filter(|(partition, _)| !self.ended.contains(partition));
+            shards.filter_map(|(partition, shard)| Some((*partition, shard.newest()?)))
+        };
+        if self.drift.settled(unfinished().map(|(_, time)| time)) {
+            return Ok(());
+        }
+        let lag: BTreeMap<Partition, u64> = self.source.lag_rows().into_iter().collect();
+        // A partition that has given all its rows holds nobody back, however old the last one is; nor does one of which
+        // nobody knows yet whether it has.
+        let waits = |partition: &Partition| lag.get(partition).is_some_and(|rows| *rows > 0);
+        let progress = unfinished().filter(|(partition, _)| waits(partition)).collect();
         let change = self.drift.update(&progress);
         if !change.pause.is_empty() {
+            tracing::debug!(partitions = ?change.pause, "ahead of the slowest partition; pausing");
             self.source.pause(&change.pause)?;
         }
         if !change.resume.is_empty() {
+            let now_micros = self.clock.now_micros();
+            // Nobody has listened to them meanwhile.
+            change.resume.iter().for_each(|partition| self.silence.heard(*partition, now_micros));
             self.source.resume(&change.resume)?;
         }
         Ok(())

@@ -25,7 +25,7 @@ mod sentence;
 mod shape;
 mod steps;
 pub mod substitute;
-mod suggest;
+pub(crate) mod suggest;
 mod syntax;
 pub mod template;
 pub mod tree;

@@ -202,6 +202,13 @@ impl PipelinePlan {
         }
     }
 
+    /// The number of a topic of the source by its name; `None` where the plan does not read it.
+    #[must_use]
+    pub fn topic_index(&self, name: &str) -> Option<u16> {
+        let count = self.source.kafka.as_ref().map_or(1, |kafka| kafka.topics.len());
+        (0..count as u16).find(|index| self.topic(*index) == name)
+    }
+
     /// How long an alert of this rule outlives its measure, microseconds.
     #[must_use]
     pub fn alert_expire_after(&self, rule: usize) -> i64 {

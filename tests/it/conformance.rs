@@ -9,13 +9,14 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arterial_connectors::conformance::{
     CommittedRecord, LEDGER_CHECKS, LedgerHarness, Patience, SOURCE_CHECKS, SourceHarness, check_ledger, check_source,
 };
+use arterial_connectors::discard::DiscardLedger;
 use arterial_connectors::file::{FileSource, FileSourceConfig};
 use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, Records};
 use arterial_connectors::memory::{
     Batching, CommitFault, Faults, Membership, MemoryBroker, MemoryLedger, MemoryLedgerConfig, MemoryRecord,
     MemorySource, MemorySourceConfig,
 };
-use arterial_connectors::position::Partition;
+use arterial_connectors::position::{Partition, Position};
 use arterial_connectors::simulate::{SimulateConfig, SimulateSource};
 use arterial_connectors::source::{Source, Until};
 use parquet::arrow::ArrowWriter;
@@ -280,4 +281,45 @@ impl LedgerHarness for MemoryGroup {
 #[test]
 fn memory_ledger_conforms() {
     assert_eq!(check_ledger(&mut MemoryGroup(MemoryBroker::new())).unwrap(), LEDGER_CHECKS);
+}
+
+/// Nobody can look at what a discarding ledger was given.
+struct Nothing;
+
+impl LedgerHarness for Nothing {
+    fn reset(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn partitions(&self) -> Vec<Partition> {
+        numbered(3)
+    }
+
+    fn open(&mut self, _: &str) -> Result<Box<dyn Ledger>, String> {
+        Ok(Box::new(DiscardLedger))
+    }
+
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    fn committed(&mut self, _: u16) -> Result<Vec<CommittedRecord>, String> {
+        Ok(Vec::new())
+    }
+
+    fn committed_offset(&mut self, _: Partition) -> Result<Option<i64>, String> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn discarding_ledger_conforms_as_far_as_it_can_and_restores_nothing_after_a_commit() {
+    let passed = check_ledger(&mut Nothing).unwrap();
+    assert_eq!(passed.len(), 3, "{passed:?}");
+    let mut ledger = DiscardLedger;
+    let positions = [Position { partition: numbered(1)[0], next_offset: 5 }];
+    ledger.begin().unwrap();
+    let commit = Commit { positions: &positions, state: &[], group: None };
+    assert_eq!(ledger.commit(commit).unwrap(), CommitOutcome::Committed);
+    assert_eq!(ledger.restore(&numbered(1)).unwrap()[0].next_offset, None, "its rows are read again, and learned anew");
 }

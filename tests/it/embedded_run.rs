@@ -144,7 +144,7 @@ fn embedded_run_up_to_the_present_end_is_refused_since_nothing_is_there() {
         .output()
         .expect("it runs");
     let said = String::from_utf8_lossy(&run.stderr);
-    assert_eq!(run.status.code(), Some(1), "{said}");
+    assert_eq!(run.status.code(), Some(2), "{said}");
     assert!(said.contains("starts empty"), "{said}");
     let eval = Command::new(env!("CARGO_BIN_EXE_arterial"))
         .arg("eval")

@@ -80,7 +80,10 @@ fn scores_conform_and_compare_with_the_baselines_of_the_same_day_and_horizon() {
     ];
     let records = encode_scores("ring-road", 3, &rows);
     let keys: Vec<_> = records.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect();
-    assert_eq!(keys[1..], ["online_linear", "persistence", "profile"].map(|model| format!("speed/900/{model}/3")));
+    assert_eq!(
+        keys[1..],
+        ["online_linear", "persistence", "profile"].map(|model| format!("speed/900/{model}/2026-11-23/3"))
+    );
     for (_, value) in &records {
         conforms("score.v1", &parsed(value));
     }

@@ -8,6 +8,7 @@ mod clean;
 mod clean_properties;
 mod clean_sql;
 mod clean_support;
+mod cli;
 mod commit_protocol;
 mod conformance;
 mod conformance_flaws;
@@ -34,6 +35,8 @@ mod kafka_conformance;
 #[cfg(feature = "kafka")]
 mod kafka_embedded;
 #[cfg(feature = "kafka")]
+mod kafka_eval;
+#[cfg(feature = "kafka")]
 mod kafka_ledger;
 #[cfg(feature = "kafka")]
 mod kafka_pipeline;
@@ -56,9 +59,13 @@ mod predictor_checks;
 mod predictor_choices;
 mod run_alerts;
 mod run_changes;
+mod run_control;
+mod run_drift;
 mod run_events;
+mod run_gap;
 mod run_idle;
 mod run_restarts;
+mod run_scores;
 mod run_support;
 mod score_metrics;
 mod simulate;

@@ -215,7 +215,7 @@ fn interrupted() -> &'static (Outcome, ControlLog) {
         let outcome = run_on(&broker, calm(), None);
         let records = broker.committed_records("control").expect("a topic");
         let read = |value: Option<Vec<u8>>| serde_json::from_slice::<ControlRecord>(&value.unwrap_or_default());
-        let log = ControlLog::new(records.into_iter().map(|record| read(record.value).expect("a decision")));
+        let log = ControlLog::new(&plan(1), records.into_iter().map(|record| read(record.value).expect("a decision")));
         (outcome, log)
     })
 }

@@ -5,8 +5,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use arterial::observe::{AlertNotice, RunEvent};
+use arterial::runtime::dry_run;
 use arterial::stages::alert::Severity;
 use arterial_connectors::memory::{CommitFault, Faults};
+use arterial_connectors::payload::RawRows;
 use serde_json::Value;
 
 use crate::run_support::{Ends, PIPELINE, plan, run, run_observed};
@@ -104,4 +106,19 @@ fn run_shows_the_first_alert_then_the_summary_and_keeps_json_clean() {
     let (json, log) = run("json");
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["pipeline"], "corridor");
     assert!(log.contains("first alert: 2026-03-02T"), "{log}");
+}
+
+#[test]
+fn alerts_of_one_window_come_by_the_names_of_their_keys_whichever_was_seen_first() {
+    let keys = |order: [&str; 3]| {
+        let mut rows = RawRows::default();
+        for (offset, sensor) in order.into_iter().enumerate() {
+            let row = format!(r#"{{"sensor_id":"{sensor}","observed_at":"2026-03-02T08:01:00Z","flow_veh_h":700}}"#);
+            rows.push(offset as i64, None, None, Some(row.as_bytes()));
+        }
+        let run = dry_run(&Arc::new(plan(PIPELINE)), rows).unwrap();
+        run.alerts.iter().map(|alert| alert["alert_key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(["L9", "L10", "L5"]), ["busy/L10", "busy/L5", "busy/L9"]);
+    assert_eq!(keys(["L5", "L9", "L10"]), ["busy/L10", "busy/L5", "busy/L9"]);
 }

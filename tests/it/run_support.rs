@@ -62,15 +62,20 @@ pub struct Ends {
     pub broker: MemoryBroker,
     pub faults: Faults,
     pub hours: i64,
+    pub sinks: Vec<&'static str>,
 }
 
 impl Ends {
     /// Nothing committed yet; readings of this many hours.
     pub fn new(hours: i64) -> Self {
+        Self::with_sinks(hours, &["alerts", "control"])
+    }
+
+    /// Likewise, with these sinks in the order of the plan's.
+    pub fn with_sinks(hours: i64, sinks: &[&'static str]) -> Self {
         let broker = MemoryBroker::new();
-        broker.create_topic("alerts", 1).unwrap();
-        broker.create_topic("control", 1).unwrap();
-        Self { broker, faults: Faults::none(), hours }
+        sinks.iter().for_each(|sink| broker.create_topic(sink, 1).unwrap());
+        Self { broker, faults: Faults::none(), hours, sinks: sinks.to_vec() }
     }
 
     /// Everything committed in the alerts topic.
@@ -91,7 +96,7 @@ impl Connect for Ends {
     }
 
     fn ledger(&self, slot: &str, _: &[u32]) -> Result<Box<dyn Ledger>, LedgerError> {
-        let config = MemoryLedgerConfig::new("corridor", slot, &["alerts", "control"]);
+        let config = MemoryLedgerConfig::new("corridor", slot, &self.sinks);
         let config = MemoryLedgerConfig { faults: self.faults.clone(), ..config };
         Ok(Box::new(MemoryLedger::open(&self.broker, config)?))
     }

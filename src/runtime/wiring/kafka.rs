@@ -1,5 +1,6 @@
 //! The Kafka half of the wiring.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use arterial_connectors::kafka::{
@@ -81,24 +82,26 @@ impl Wiring {
                 Some(SourceEvent::Lost(_)) | None => {}
             }
         }
-        Ok(ControlLog::new(records))
+        Ok(ControlLog::new(&self.plan, records))
     }
 
     fn evaluation_group(&self, of: &str) -> String {
-        format!("{}.{of}-{}", self.group(), std::process::id())
+        format!("{}.{of}-{}", self.group(), self.token)
     }
 
     pub(super) fn kafka_source(&self, slot: &str, until: Until) -> Result<Box<dyn Source>, SourceError> {
         let kafka = self.kafka()?;
         // An evaluation must not touch the offsets of the pipeline that runs.
-        let group = if self.in_memory { self.evaluation_group("evaluation") } else { self.group() };
-        let instance_id = (self.plan.runtime.static_membership && !self.in_memory).then(|| slot.to_owned());
+        let group = if self.discards { self.evaluation_group("evaluation") } else { self.group() };
+        let instance_id = (self.plan.runtime.static_membership && !self.discards).then(|| slot.to_owned());
+        // It scores all that the topic holds: from `latest` on a bounded run would read nothing.
+        let start_at = if self.discards { StartAt::Earliest } else { start_at(&kafka.start_at) };
         let config = KafkaSourceConfig {
             connection: self.connection(kafka)?,
             topics: kafka.topics.clone(),
             group,
             instance_id,
-            start_at: start_at(&kafka.start_at),
+            start_at,
             on_gap: match kafka.on_gap {
                 crate::spec::model::OnGap::Fail => OnGap::Fail,
                 crate::spec::model::OnGap::Skip => OnGap::Skip,
@@ -165,6 +168,13 @@ pub(super) fn embedded(plan: &PipelinePlan) -> Result<Option<EmbeddedBroker>, Le
         broker.create_topic(topic, kafka.partitions.unwrap_or(1))?;
     }
     Ok(Some(broker))
+}
+
+/// A name that no other evaluation has, wherever it runs: processes of two containers may have the same id, and members
+/// of one group would share the partitions.
+pub(super) fn token() -> String {
+    // The standard library's hasher is seeded by the operating system.
+    format!("{}-{:016x}", std::process::id(), RandomState::new().hash_one(std::process::id()))
 }
 
 fn control_topic(plan: &PipelinePlan) -> String {

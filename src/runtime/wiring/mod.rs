@@ -6,9 +6,9 @@ mod kafka;
 
 use std::sync::Arc;
 
+use arterial_connectors::discard::DiscardLedger;
 use arterial_connectors::file::{FileSource, FileSourceConfig};
 use arterial_connectors::ledger::{Ledger, LedgerError};
-use arterial_connectors::memory::{MemoryBroker, MemoryLedger, MemoryLedgerConfig};
 use arterial_connectors::simulate::{SimulateConfig, SimulateSource};
 use arterial_connectors::source::{Source, SourceError, Until};
 use chrono::DateTime;
@@ -19,18 +19,18 @@ use crate::spec::PipelinePlan;
 use crate::spec::model::{FileSourceSpec, SimulateSpec};
 use crate::vocab::Clock;
 
-/// Partitions of an output that is kept in memory.
-const MEMORY_PARTITIONS: u32 = 8;
-
 /// The connections that a plan asks for.
 pub struct Wiring {
     plan: Arc<PipelinePlan>,
-    /// Holds outputs and state of pipelines without Kafka, for as long as the process lives.
-    memory: MemoryBroker,
-    in_memory: bool,
+    /// Whether outputs and state are thrown away: those of pipelines without Kafka, which start anew with the process,
+    /// and of evaluations.
+    discards: bool,
     /// The broker of `brokers: embedded`, shared by all workers; it ends with the wiring.
     #[cfg(feature = "kafka")]
     embedded: Option<arterial_connectors::kafka::EmbeddedBroker>,
+    /// Tells the groups of this evaluation from those of any other.
+    #[cfg(feature = "kafka")]
+    token: String,
 }
 
 impl Wiring {
@@ -40,25 +40,25 @@ impl Wiring {
     /// # Errors
     /// [`LedgerError`] where the embedded broker cannot be started: look at the limits of open files and ports.
     pub fn new(plan: &Arc<PipelinePlan>) -> Result<Self, LedgerError> {
-        let in_memory = plan.source.kafka.is_none();
         Ok(Self {
-            in_memory,
+            discards: plan.source.kafka.is_none(),
             #[cfg(feature = "kafka")]
             embedded: kafka::embedded(plan)?,
             ..Self::detached(plan)
         })
     }
 
-    /// Connections that read the plan's source from its beginning and keep every output and the state in memory: what
-    /// an evaluation needs.
+    /// Connections that read the plan's source from its earliest record, whatever its `start_at`, as a group of their
+    /// own, and throw outputs and state away: what an evaluation needs.
     #[must_use]
     pub fn detached(plan: &Arc<PipelinePlan>) -> Self {
         Self {
             plan: Arc::clone(plan),
-            memory: MemoryBroker::new(),
-            in_memory: true,
+            discards: true,
             #[cfg(feature = "kafka")]
             embedded: None,
+            #[cfg(feature = "kafka")]
+            token: kafka::token(),
         }
     }
 
@@ -75,18 +75,6 @@ impl Wiring {
     fn group(&self) -> String {
         let own = || format!("arterial.{}", self.plan.name);
         self.plan.source.kafka.as_ref().and_then(|kafka| kafka.group.clone()).unwrap_or_else(own)
-    }
-
-    fn memory_ledger(&self, slot: &str) -> Result<Box<dyn Ledger>, LedgerError> {
-        let mut names: Vec<String> = self.plan.sinks.declared().iter().map(|(name, _)| name.clone()).collect();
-        names.extend(self.plan.sinks.control().map(|_| "control".to_owned()));
-        for name in &names {
-            // Another worker has made it already, perhaps.
-            let _ = self.memory.create_topic(name, MEMORY_PARTITIONS);
-        }
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let ledger = MemoryLedger::open(&self.memory, MemoryLedgerConfig::new(&self.group(), slot, &names))?;
-        Ok(Box::new(ledger))
     }
 }
 
@@ -105,8 +93,8 @@ impl Connect for Wiring {
     }
 
     fn ledger(&self, slot: &str, partition_counts: &[u32]) -> Result<Box<dyn Ledger>, LedgerError> {
-        if self.in_memory {
-            return self.memory_ledger(slot);
+        if self.discards {
+            return Ok(Box::new(DiscardLedger));
         }
         self.kafka_ledger(slot, partition_counts)
     }

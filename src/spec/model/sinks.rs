@@ -16,7 +16,8 @@ pub struct SinkSpec {
     pub from: Output,
     /// A Kafka topic on the source's brokers.
     pub kafka: Option<KafkaSinkSpec>,
-    /// Keep it in memory for the run's summary and for tests; for pipelines without Kafka.
+    /// Made, counted in the run's summary, and dropped: for pipelines without Kafka. `arterial test` looks at it, and so may
+    /// a program that embeds the pipeline.
     pub memory: Option<MemorySinkSpec>,
     /// How it is written.
     #[serde(default)]
@@ -64,7 +65,7 @@ pub struct CreateSpec {
     pub config: BTreeMap<String, String>,
 }
 
-/// An output kept in memory.
+/// An output that stays inside the process.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemorySinkSpec {}

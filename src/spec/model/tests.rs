@@ -18,7 +18,8 @@ pub struct TestSpec {
     pub name: String,
     /// What goes in.
     pub given: GivenSpec,
-    /// What must come out: exactly these rows, in this order; columns that are not named may hold anything.
+    /// What must come out: exactly these rows, in this order; columns that are not named may hold anything, and one that
+    /// does not exist fails the test.
     pub expect: ExpectSpec,
 }
 
@@ -45,9 +46,9 @@ pub struct ExpectSpec {
     pub clean: Option<Vec<TestRow>>,
     /// Closed windows: key columns, `window_end`, window columns.
     pub windows: Option<Vec<TestRow>>,
-    /// Forecasts: key columns, `window_end`, `predictor`, `horizon`, `value`.
+    /// Forecasts: key columns, `window_end`, `predictor`, `horizon_s`, `value`.
     pub forecasts: Option<Vec<TestRow>>,
-    /// Alert changes.
+    /// Alert changes: key columns, `rule`, `state`, `observed_at`, `value`.
     pub alerts: Option<Vec<TestRow>>,
     /// Dead letters: `stage`, `reason`.
     pub dead_letter: Option<Vec<TestRow>>,

@@ -76,7 +76,8 @@ pub fn encode_forecast(row: &ForecastRow<'_>, into: &mut Vec<u8>) -> String {
     key_text(&row.key)
 }
 
-/// One day's scores of one partition, as (key, value) records: the key names predictor, horizon and model.
+/// Scores by day of one partition, as (key, value) records. The key names predictor, horizon, model and day: a day that
+/// is told again, fuller, replaces what was told before.
 #[must_use]
 pub fn encode_scores(pipeline: &str, partition: i32, rows: &[ScoreRow]) -> Vec<(Vec<u8>, Vec<u8>)> {
     rows.iter()
@@ -95,7 +96,7 @@ pub fn encode_scores(pipeline: &str, partition: i32, rows: &[ScoreRow]) -> Vec<(
                 skill_persistence: skill(rows, row, "persistence"),
                 skill_profile: skill(rows, row, "profile"),
             };
-            let key = format!("{}/{}/{}/{partition}", row.predictor, json.horizon_s, row.model);
+            let key = format!("{}/{}/{}/{}/{partition}", row.predictor, json.horizon_s, row.model, json.day);
             (key.into_bytes(), serde_json::to_vec(&json).unwrap_or_default())
         })
         .collect()
@@ -122,7 +123,9 @@ fn seconds(micros: i64) -> f64 {
     micros as f64 / MICROS_PER_SECOND as f64
 }
 
-fn day_text(day: i32) -> String {
+/// A day since 1970-01-01 UTC as `2026-11-23`.
+#[must_use]
+pub fn day_text(day: i32) -> String {
     chrono::NaiveDate::default()
         .checked_add_signed(chrono::Duration::days(i64::from(day)))
         .map_or_else(|| day.to_string(), |date| date.to_string())

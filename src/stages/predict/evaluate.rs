@@ -110,6 +110,13 @@ impl Scores {
         ended.filter(|_| sums[0].count > 0).map(|ended| (ended as i32, sums))
     }
 
+    /// Sums of the day that is not over, and that day; `None` before it has any.
+    #[must_use]
+    pub fn open_day(&self, horizon: usize) -> Option<(i32, &[ErrorSums; SCORED])> {
+        let HorizonScores { day, today, .. } = &self.horizons[horizon];
+        day.filter(|_| today[0].count > 0).map(|day| (day as i32, today))
+    }
+
     /// Scores the keys for which there is a label (`labels[key]`, else NaN) and every model made a forecast.
     pub fn score(&mut self, horizon: usize, forecasts: Scored<'_>, labels: &[f64]) {
         let HorizonScores { today, total, .. } = &mut self.horizons[horizon];
@@ -148,14 +155,19 @@ pub struct ScoreTotal {
     pub refused: u64,
 }
 
+impl ScoreTotal {
+    /// Whether both are of the same predictor, model and horizon.
+    #[must_use]
+    pub fn same_series(&self, other: &Self) -> bool {
+        self.predictor == other.predictor && self.model == other.model && self.horizon_micros == other.horizon_micros
+    }
+}
+
 /// Adds the totals of another partition of the same plan. Call it in ascending partition order: floating-point sums
 /// depend on it.
 pub fn merge_totals(totals: &mut Vec<ScoreTotal>, other: &[ScoreTotal]) {
     for add in other {
-        let same = |total: &&mut ScoreTotal| {
-            total.predictor == add.predictor && total.model == add.model && total.horizon_micros == add.horizon_micros
-        };
-        match totals.iter_mut().find(same) {
+        match totals.iter_mut().find(|total| total.same_series(add)) {
             Some(total) => {
                 total.sums.merge(&add.sums);
                 total.refused += add.refused;
@@ -189,5 +201,13 @@ pub fn score_row(predictor: &str, model: &str, horizon_micros: i64, day: i32, su
         count: sums.count,
         absolute_error_sum: sums.absolute,
         squared_error_sum: sums.squared,
+    }
+}
+
+impl From<ScoreRow> for ScoreTotal {
+    /// The day's sums without the day.
+    fn from(row: ScoreRow) -> Self {
+        let sums = ErrorSums { count: row.count, absolute: row.absolute_error_sum, squared: row.squared_error_sum };
+        Self { predictor: row.predictor, model: row.model, horizon_micros: row.horizon_micros, sums }
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::baselines::Baselines;
-use super::evaluate::{ScoreTotal, Scored, Scores, score_row};
+use super::evaluate::{ErrorSums, SCORED, ScoreTotal, Scored, Scores, score_row};
 use super::explain::Explanation;
 use super::forecast::{Forecasts, ScoreRow};
 use super::labels::{Origin, Pending};
@@ -21,7 +21,7 @@ use crate::stages::window::ClosedWindow;
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
 /// Names of the models in scores, in the order they are summed.
-const MODELS: [&str; 3] = ["online_linear", "persistence", "profile"];
+const MODELS: [&str; SCORED] = ["online_linear", "persistence", "profile"];
 
 /// What one closed window gave.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -115,6 +115,20 @@ impl Predict {
         totals
     }
 
+    /// Sums of errors of the days that are not over, in the same order.
+    #[must_use]
+    pub fn open_days(&self) -> Vec<ScoreRow> {
+        let mut rows = Vec::new();
+        for (lane, plan) in self.lanes.iter().zip(&self.plan.predictors) {
+            for (index, horizon) in plan.horizons.iter().enumerate() {
+                if let Some((day, sums)) = lane.scores.open_day(index) {
+                    rows.extend(score_rows(plan, horizon.micros, day, sums));
+                }
+            }
+        }
+        rows
+    }
+
     /// Writes the state of every predictor.
     pub fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
         for lane in &mut self.lanes {
@@ -178,8 +192,7 @@ impl Lane {
         for (index, horizon) in plan.horizons.iter().enumerate() {
             let made_at = window.end.plus(-horizon.micros);
             if let Some((day, sums)) = self.scores.advance(index, made_at) {
-                let models = MODELS.iter().zip(&sums);
-                rows.extend(models.map(|(model, sums)| score_row(&plan.name, model, horizon.micros, day, sums)));
+                rows.extend(score_rows(plan, horizon.micros, day, &sums));
             }
             self.scores_changed = true;
             let Some(origin) = self.pending.at(made_at) else { continue };
@@ -235,6 +248,16 @@ impl Lane {
             version: (0..horizons).map(|horizon| self.model.version(horizon)).collect(),
         }
     }
+}
+
+/// A day's sums at one horizon, a row per model.
+fn score_rows(
+    plan: &PredictorPlan,
+    horizon: i64,
+    day: i32,
+    sums: &[ErrorSums; SCORED],
+) -> impl Iterator<Item = ScoreRow> {
+    MODELS.iter().zip(sums).map(move |(model, sums)| score_row(&plan.name, model, horizon, day, sums))
 }
 
 /// The target's values that count as measured: `[key]`, NaN elsewhere.

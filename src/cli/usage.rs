@@ -1,0 +1,20 @@
+//! What a command was asked for and cannot mean: exit code 2, as where an argument is unknown.
+
+use crate::spec::UnknownStep;
+
+/// Arguments that do not fit each other or the pipeline.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// `--reset` of no stateful step.
+    #[error("--reset")]
+    UnknownStep(#[from] UnknownStep),
+    /// Sending by the file's time without saying where it stands.
+    #[error("--speed and --stamp-event need --time COLUMN")]
+    TimeMissing,
+    /// A bounded run over a broker that starts with it.
+    #[error(
+        "`--until latest` would read nothing, since `brokers: embedded` starts empty; run without it, send rows to the \
+         address in the log, and end with Ctrl-C"
+    )]
+    NothingToRead,
+}

@@ -1,0 +1,112 @@
+//! The command line as a user meets it: exit codes, and the tests that a pipeline file carries.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::run_support::PIPELINE;
+
+fn arterial(arguments: &[&str], file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_arterial")).args(arguments).arg(file).output().expect("it runs")
+}
+
+/// The shared pipeline with some more text, as a file.
+fn file(name: &str, more: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}.yaml"));
+    std::fs::write(&path, format!("{PIPELINE}{more}")).expect("a file");
+    path
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn arguments_that_nothing_can_be_done_with_exit_with_2() {
+    let pipeline = file("usage", "");
+    let refused = |arguments: &[&str], said: &str| {
+        let output = arterial(arguments, &pipeline);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {err}");
+        assert!(err.contains(said), "{arguments:?}: {err}");
+    };
+    refused(&["run", "--reset", "widnow"], "--reset: `widnow` keeps no state");
+    refused(&["eval", "--from", "yesterday"], "RFC 3339");
+    if cfg!(feature = "kafka") {
+        let replay = ["replay", "--topic", "t", "--key", "k"];
+        refused(&[&replay[..], &["--speed", "2"]].concat(), "--time COLUMN");
+        refused(&[&replay[..], &["--stamp-event"]].concat(), "--time COLUMN");
+    }
+    let failed = arterial(&["run"], Path::new("no-such.yaml")).status.code();
+    assert_eq!(failed, Some(78), "a file that cannot be read is no matter of usage");
+}
+
+const TESTS: &str = r#"
+tests:
+  - name: what is not there
+    given: { rows: [{ sensor_id: L1, observed_at: "2026-03-02T08:00:00Z", flow_veh_h: 700 }] }
+    expect:
+      clean: [{ sensor_id: L1, speed_kmh: null, flow_veh_h: 700 }]
+      windows: [{ sensor_id: L1, speed_kmh: null, rows: 1 }]
+      alerts: [{ sensor_id: L1, state: opened, rule: busy, model_version: null }]
+"#;
+
+#[test]
+fn expected_null_is_met_by_a_null_of_a_column_that_exists() {
+    let output = arterial(&["test"], &file("null", TESTS));
+    assert!(output.status.success(), "{}", text(&output.stdout));
+    let wrong = TESTS.replace("flow_veh_h: 700 }]\n      w", "flow_veh_h: null }]\n      w");
+    let output = arterial(&["test"], &file("not-null", &wrong));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("clean[0].flow_veh_h: expected null, got 700"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn expected_column_that_does_not_exist_fails_the_test_with_the_one_that_was_meant() {
+    let wrong = TESTS.replace("speed_kmh: null", "sped_kmh: null").replace("model_version: null", "modelversion: null");
+    let output = arterial(&["test"], &file("misspelt", &wrong));
+    assert_eq!(output.status.code(), Some(1));
+    let out = text(&output.stdout);
+    for place in ["clean[0].sped_kmh", "windows[0].sped_kmh"] {
+        assert!(out.contains(&format!("{place}: there is no such column; did you mean `speed_kmh`?")), "{out}");
+    }
+    assert!(out.contains("alerts[0].modelversion: there is no such column; did you mean `model_version`?"), "{out}");
+    assert!(out.contains("0 passed, 1 failed"), "{out}");
+}
+
+#[test]
+fn late_row_may_be_expected_to_lack_what_its_sensor_left_out() {
+    let late = r#"
+tests:
+  - name: late
+    given:
+      rows:
+        - { sensor_id: L1, observed_at: "2026-03-02T08:30:00Z", flow_veh_h: 7 }
+        - { sensor_id: L1, observed_at: "2026-03-02T08:00:00Z", flow_veh_h: 7 }
+    expect: { late: [{ sensor_id: L1, speed_kmh: null }] }
+"#;
+    let output = arterial(&["test"], &file("late", late));
+    assert!(output.status.success(), "{}", text(&output.stdout));
+    let output = arterial(&["test"], &file("later", &late.replace("speed_kmh: null", "sped: null")));
+    assert!(text(&output.stdout).contains("late[0].sped: there is no such column"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn verdicts_are_data_with_format_json() {
+    let wrong = TESTS.replace("rows: 1", "rows: 2");
+    for (name, tests, passed) in [("json", TESTS, true), ("json-wrong", &wrong, false)] {
+        let path = file(name, tests);
+        let output = arterial(&["test", "--format", "json"], &path);
+        assert_eq!(output.status.code(), Some(i32::from(!passed)));
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON on stdout");
+        let differences: &[&str] = if passed { &[] } else { &["windows[0].rows: expected 2, got 1"] };
+        let test = serde_json::json!({
+            "file": path, "name": "what is not there", "passed": passed, "differences": differences,
+        });
+        assert_eq!(
+            report,
+            serde_json::json!({ "passed": u8::from(passed), "failed": u8::from(!passed), "tests": [test] })
+        );
+    }
+}
