@@ -14,6 +14,7 @@ mod pace;
 mod pipeline;
 mod shard;
 mod silence;
+mod starts;
 mod summary;
 mod teller;
 mod trace;
