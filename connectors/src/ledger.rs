@@ -90,7 +90,8 @@ pub struct Record<'a> {
 impl Records {
     /// Appends one record.
     pub fn push(&mut self, sink: u16, key: Option<&[u8]>, value: Option<&[u8]>, headers: Vec<Header>) {
-        self.header_bytes += headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        self.header_bytes +=
+            headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len)).sum::<usize>();
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key.unwrap_or_default());
         let key_end = self.bytes.len();
@@ -226,6 +227,33 @@ pub enum LedgerError {
         /// What is wrong.
         reason: String,
     },
+    /// The broker deletes records of the state topic that no newer one replaces.
+    #[error(
+        "state topic `{topic}` has `cleanup.policy={policy}`: blocks of state vanish from it while they are needed"
+    )]
+    StateDeleted {
+        /// The topic.
+        topic: String,
+        /// Its policy.
+        policy: String,
+    },
+    /// An input topic was deleted and made again: the offsets in the state mean other records now.
+    #[error(
+        "topic `{topic}` was deleted and made again: its id is {found}, but the state of partition {} in `{place}` was made from {stored}",
+        .partition.number
+    )]
+    Remade {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: Partition,
+        /// Topic of the state.
+        place: String,
+        /// Id of the topic that the state was made from.
+        stored: String,
+        /// Id of the topic that has this name now.
+        found: String,
+    },
     /// The client library reported an error.
     #[error("{operation} failed: {reason}")]
     Client {
@@ -259,6 +287,12 @@ impl LedgerError {
             }
             Self::Topic { .. } => {
                 "create or correct the topic, or let Arterial create it with `create:` under the sink"
+            }
+            Self::StateDeleted { .. } => {
+                "set `cleanup.policy=compact` on it; where records are gone already, delete it and the group's offsets to learn anew"
+            }
+            Self::Remade { .. } => {
+                "start with `--reset all` to forget that state and to read the new topic from where `start_at` says"
             }
             Self::Client { .. } => "look at the broker's log and the network",
         }

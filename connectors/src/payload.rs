@@ -60,8 +60,13 @@ impl Payload {
     }
 }
 
-/// A header of a record: name and bytes.
-pub type Header = (String, Vec<u8>);
+/// A header of a record: name and bytes; `None` is a null value, which is not the same as no bytes.
+pub type Header = (String, Option<Vec<u8>>);
+
+/// Bytes of headers, names and values.
+pub(crate) fn header_bytes(headers: &[Header]) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len)).sum()
+}
 
 /// One record, borrowed from [`RawRows`].
 #[derive(Debug, Clone, Copy)]

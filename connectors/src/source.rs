@@ -127,6 +127,16 @@ pub trait Source: Send {
     /// out here ends the run unless [`SourceError::transient`] says otherwise.
     fn poll(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, SourceError>;
 
+    /// Where `start_at` puts the start of an owned partition that nobody has committed a position of. Asked later it may
+    /// be another offset, so whoever owns the partition makes the answer durable before the first row is delivered.
+    /// `None` where it is always the same, as in files.
+    ///
+    /// # Errors
+    /// As [`Source::poll`].
+    fn start_of(&mut self, _partition: Partition) -> Result<Option<i64>, SourceError> {
+        Ok(None)
+    }
+
     /// Starts or restarts reading of a partition that this reader owns.
     ///
     /// # Errors

@@ -96,13 +96,18 @@ impl Worker {
 
     /// Aborts the open transaction and rebuilds every owned partition from what is durable.
     pub(super) fn recover(&mut self) -> Result<(), PipelineError> {
+        self.abort_open()?;
+        self.restore_owned()
+    }
+
+    /// Aborts the transaction, where one is open.
+    pub(super) fn abort_open(&mut self) -> Result<(), PipelineError> {
         match self.transaction.abort() {
-            Ok(()) => {}
             // The next restore shuts the old transaction out in any case.
             Err(error) if error.transient() => tracing::warn!(%error, "abort failed for a moment"),
-            Err(error) => return Err(error.into()),
+            outcome => outcome?,
         }
-        self.restore_owned()
+        Ok(())
     }
 
     fn restore_owned(&mut self) -> Result<(), PipelineError> {
@@ -115,13 +120,19 @@ impl Worker {
         self.adopt(&owned)
     }
 
-    /// Restores partitions and starts reading them where their state ends.
+    /// Restores partitions and starts reading them where their state ends. Those whose start could not be made durable
+    /// are left for [`Worker::adopt_again`].
     pub(super) fn adopt(&mut self, partitions: &[Partition]) -> Result<(), PipelineError> {
         if partitions.is_empty() {
             return Ok(());
         }
         let now_micros = self.clock.now_micros();
-        for Restored { partition, next_offset, state } in self.restore_patiently(partitions)? {
+        let mut restored = self.restore_patiently(partitions)?;
+        if !self.settle_starts(&mut restored)? {
+            self.unstarted.extend(partitions);
+            return Ok(());
+        }
+        for Restored { partition, next_offset, state } in restored {
             let blocks = Blocks::from_records(state).map_err(|error| PipelineError::State(error.to_string()))?;
             let changes = Changes::of(&self.plan, &blocks, !self.shared.was_reset(partition))?;
             self.teller.decided(&changes);
@@ -155,7 +166,7 @@ impl Worker {
     }
 
     /// Pauses before something that failed for a moment is tried again.
-    fn wait_out(&mut self, error: &dyn std::error::Error, hint: &str) -> Result<(), PipelineError> {
+    pub(super) fn wait_out(&mut self, error: &dyn std::error::Error, hint: &str) -> Result<(), PipelineError> {
         tracing::warn!(%error, hint, "going back to the last commit failed for a moment; trying again");
         self.metrics.connected(Err(error.to_string()));
         self.back_off();
@@ -164,6 +175,7 @@ impl Worker {
 
     /// Forgets partitions; returns those of them that the source still holds paused.
     pub(super) fn drop_shards(&mut self, partitions: &[Partition]) -> Vec<Partition> {
+        self.unstarted.retain(|partition| !partitions.contains(partition));
         for partition in partitions {
             self.shards.remove(partition);
             // Its next owner exports them.
@@ -175,7 +187,7 @@ impl Worker {
         self.drift.forget(partitions)
     }
 
-    fn back_off(&mut self) {
+    pub(super) fn back_off(&mut self) {
         let pause = BACKOFF_MIN.saturating_mul(1 << self.failures_in_a_row.min(10)).min(BACKOFF_MAX);
         self.failures_in_a_row += 1;
         let end = Instant::now() + pause;

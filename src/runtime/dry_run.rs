@@ -70,12 +70,13 @@ pub fn dry_run(plan: &Arc<PipelinePlan>, rows: RawRows) -> Result<DryRun, Pipeli
 }
 
 /// A dead letter's own headers as columns: `stage`, `reason`, `detail`.
-fn dead_letter_row(headers: &[(String, Vec<u8>)]) -> DryRow {
+fn dead_letter_row(headers: &[(String, Option<Vec<u8>>)]) -> DryRow {
     headers
         .iter()
         .filter_map(|(name, value)| {
             let name = name.strip_prefix("arterial.dlq.")?;
-            Some((name.to_owned(), Value::from(String::from_utf8_lossy(value).into_owned())))
+            let text = String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
+            Some((name.to_owned(), Value::from(text)))
         })
         .collect()
 }

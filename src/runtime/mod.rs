@@ -15,6 +15,7 @@ mod pace;
 mod pipeline;
 mod shard;
 mod silence;
+mod starts;
 mod summary;
 mod teller;
 mod trace;

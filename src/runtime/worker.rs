@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     /// Decisions of an earlier run, which this one follows instead of taking its own.
     pub(super) decisions: Option<Arc<ControlLog>>,
     pub(super) shards: BTreeMap<Partition, Shard>,
+    /// Owned partitions that are not read yet: their start could not be made durable.
+    pub(super) unstarted: BTreeSet<Partition>,
     pub(super) ended: BTreeSet<Partition>,
     pub(super) silence: Silence,
     pub(super) drift: Drift,
@@ -83,6 +85,7 @@ impl Worker {
             until,
             decisions,
             shards: BTreeMap::new(),
+            unstarted: BTreeSet::new(),
             ended: BTreeSet::new(),
             silence,
             drift,
@@ -142,8 +145,13 @@ impl Worker {
             }
             Err(error) => return Err(error.into()),
         };
+        // While the group moves partitions, those that wait may be among them.
+        let settled = matches!(event, None | Some(SourceEvent::Batch(_) | SourceEvent::End(_)));
         if let Some(event) = event {
             self.handle(event)?;
+        }
+        if settled {
+            self.adopt_again()?;
         }
         self.mind_drift()?;
         self.close_quiet_partitions()?;
@@ -311,6 +319,9 @@ impl Worker {
     }
 
     fn finished(&self) -> bool {
-        self.until == Until::Latest && !self.shards.is_empty() && self.shards.keys().all(|p| self.ended.contains(p))
+        self.until == Until::Latest
+            && self.unstarted.is_empty()
+            && !self.shards.is_empty()
+            && self.shards.keys().all(|partition| self.ended.contains(partition))
     }
 }

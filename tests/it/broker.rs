@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use arterial_connectors::kafka::{
     Brokers, CreateTopic, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource, KafkaSourceConfig, KafkaWriter,
-    Properties, SinkTopic, StateTopic, ensure_topic,
+    Properties, SinkTopic, StateTopic, TRANSACTION_TIMEOUT, ensure_topic,
 };
 use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, StateRecord};
 use arterial_connectors::payload::Header;
@@ -142,6 +142,7 @@ pub(crate) fn source_config_at(connection: &KafkaConnection, topic: &str, group:
         connection: connection.clone(),
         topics: vec![topic.to_owned()],
         group: group.to_owned(),
+        slot: None,
         instance_id: None,
         start_at: StartAt::Earliest,
         on_gap: OnGap::Fail,
@@ -173,6 +174,8 @@ pub(crate) fn ledger_config_at(
         state: StateTopic { topic: format!("{group}.state"), replication: None },
         sinks: vec![SinkTopic { topic: sink.to_owned(), create: None }],
         transactional: true,
+        transaction_timeout: TRANSACTION_TIMEOUT,
+        forget_remade: false,
     }
 }
 
@@ -235,7 +238,7 @@ pub(crate) fn committed_records(topic: &str, partitions: i32) -> Vec<Seen> {
 }
 
 fn headers_of(headers: &BorrowedHeaders) -> Vec<Header> {
-    headers.iter().map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect()
+    headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
 }
 
 /// Properties from pairs.

@@ -59,7 +59,12 @@ impl MemoryTopic {
             writer.begin().unwrap();
             let mut records = Records::default();
             for key in 0..6 {
-                records.push(0, Some(format!("key-{key}").as_bytes()), Some(b"v"), vec![("h".into(), vec![round])]);
+                records.push(
+                    0,
+                    Some(format!("key-{key}").as_bytes()),
+                    Some(b"v"),
+                    vec![("h".into(), Some(vec![round]))],
+                );
             }
             writer.append(&records).unwrap();
             match round % 3 {

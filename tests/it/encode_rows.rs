@@ -9,7 +9,7 @@ use arterial::spec::load_plan;
 use arterial::stages::encode::{DeadLetterOrigin, ForecastRow, dead_letter_headers, encode_forecast, encode_scores};
 use arterial::stages::predict::ScoreRow;
 use arterial::stages::rows::{Reason, RejectStage, Rejected};
-use arterial_connectors::payload::RawRows;
+use arterial_connectors::payload::{Header, RawRows};
 use serde_json::{Value, json};
 
 use crate::encode_support::{EIGHT, MINUTE, conforms, headers, parsed};
@@ -110,9 +110,9 @@ fn numbers_that_json_cannot_hold_are_null_or_held_and_the_record_still_conforms(
 }
 
 /// Arterial's own headers of a dead letter as a record of their schema.
-fn dead_letter_record(headers: &[(String, Vec<u8>)]) -> Value {
+fn dead_letter_record(headers: &[Header]) -> Value {
     let fields = headers.iter().filter_map(|(name, value)| {
-        let text = String::from_utf8(value.clone()).unwrap();
+        let text = String::from_utf8(value.clone().unwrap()).unwrap();
         let name = name.strip_prefix("arterial.dlq.")?;
         // Numbers are written in digits.
         let number = matches!(name, "partition" | "offset").then(|| json!(text.parse::<i64>().unwrap()));
@@ -123,15 +123,15 @@ fn dead_letter_record(headers: &[(String, Vec<u8>)]) -> Value {
 
 #[test]
 fn dead_letter_keeps_its_own_headers_first_and_says_why_twice() {
-    let original = [("trace".to_owned(), vec![0xff, 0x00]), ("trace".to_owned(), Vec::new())];
+    let original = [Some(vec![0xff, 0x00]), Some(Vec::new()), None].map(|value| ("trace".to_owned(), value));
     let origin =
         DeadLetterOrigin { pipeline: "ring-road", version: "ab12", topic: "obs", partition: 3, offset: i64::MAX };
     let detail = "expected a number at byte 12, found `\u{1f6a6}\\u{1}\"`".to_owned();
     let rejected =
         Rejected { origin: 0, stage: RejectStage::Decode, reason: Reason::WrongType, detail: detail.clone() };
     let written = dead_letter_headers(&original, &origin, &rejected);
-    assert_eq!(written[..2], original);
-    let record = dead_letter_record(&written[2..]);
+    assert_eq!(written[..3], original);
+    let record = dead_letter_record(&written[3..]);
     conforms("dead-letter.v1", &record);
     let wanted = json!({
         "topic": "obs", "partition": 3, "offset": i64::MAX, "stage": "decode", "reason": "wrong_type",
@@ -139,7 +139,7 @@ fn dead_letter_keeps_its_own_headers_first_and_says_why_twice() {
     });
     assert_eq!(record, wanted);
     // The names that Kafka Connect's tools look for.
-    let connect = headers(&written[2..]);
+    let connect = headers(&written[3..]);
     let of = |name: &str| connect[&format!("__connect.errors.{name}")].clone();
     assert_eq!(
         [of("topic"), of("partition"), of("offset"), of("stage")],
@@ -177,7 +177,7 @@ fn every_record_of_a_run_conforms_to_the_schema_of_its_topic() {
     conforms("traffic-observation.v1", &json!(run.late[0]));
     let headers: Vec<_> = run.dead_letter[0]
         .iter()
-        .map(|(name, value)| (format!("arterial.dlq.{name}"), value.as_str().unwrap().as_bytes().to_vec()))
+        .map(|(name, value)| (format!("arterial.dlq.{name}"), Some(value.as_str().unwrap().as_bytes().to_vec())))
         .collect();
     let record = dead_letter_record(&headers);
     conforms("dead-letter.v1", &record);

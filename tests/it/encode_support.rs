@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use arterial::vocab::EventTime;
+use arterial_connectors::payload::Header;
 use serde_json::{Map, Value};
 
 /// A minute, microseconds.
@@ -98,8 +99,8 @@ pub(crate) fn parsed(value: &[u8]) -> Value {
 }
 
 /// Headers whose values are text.
-pub(crate) fn headers(headers: &[(String, Vec<u8>)]) -> BTreeMap<String, String> {
-    headers.iter().map(|(name, value)| (name.clone(), String::from_utf8(value.clone()).unwrap())).collect()
+pub(crate) fn headers(headers: &[Header]) -> BTreeMap<String, String> {
+    headers.iter().map(|(name, value)| (name.clone(), String::from_utf8(value.clone().unwrap()).unwrap())).collect()
 }
 
 /// Fails unless the record conforms.

@@ -222,6 +222,13 @@ fn whatever_bytes_come_each_is_accounted_for_and_comes_back_as_it_was() {
     }
     writer.send(Some(b"k"), None, None).expect("sent");
     writer.flush().expect("acknowledged");
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", broker::address()).create().expect("a producer");
+    let headers = OwnedHeaders::new().insert(Header::<&str> { key: "null", value: None });
+    let headers = headers.insert(Header { key: "empty", value: Some("") });
+    producer.send(BaseRecord::to(&topic).key("k").payload("with headers").headers(headers)).expect("queued");
+    producer.flush(PATIENCE).expect("sent");
+    garbage.push(b"with headers".to_vec());
     let summary = finish(start(&path));
     let count = garbage.len() as u64;
     assert_eq!(summary["rows"]["in"], rows + count + 1);
@@ -230,6 +237,9 @@ fn whatever_bytes_come_each_is_accounted_for_and_comes_back_as_it_was() {
     let tombstones = summary["rows"]["filtered"].as_u64().zip(calm["rows"]["filtered"].as_u64());
     assert_eq!(tombstones.map(|(now, then)| now - then), Some(1));
     let records = broker::committed_records(&format!("{name}-dlq"), 4);
+    let marked = records.iter().find(|record| record.value.as_deref() == Some(b"with headers"));
+    let own = [("null".to_owned(), None), ("empty".to_owned(), Some(Vec::new()))];
+    assert_eq!(marked.map(|record| &record.headers[..2]), Some(&own[..]));
     let mut returned: Vec<Vec<u8>> = records
         .into_iter()
         .filter(|record| record.key.as_deref() == Some(b"k"))

@@ -74,7 +74,7 @@ impl KafkaTopic {
             writer.begin().unwrap();
             let mut records = Records::default();
             for key in 0..12 {
-                let headers = vec![("round".to_owned(), vec![round])];
+                let headers = vec![("round".to_owned(), Some(vec![round]))];
                 records.push(0, Some(format!("key-{key}").as_bytes()), Some(b"v"), headers);
             }
             writer.append(&records).unwrap();

@@ -10,9 +10,7 @@ use arterial_connectors::payload::Payload;
 use arterial_connectors::position::{Partition, Position};
 use arterial_connectors::source::{SeekTo, Source, SourceBatch, SourceEvent};
 
-use crate::broker::{
-    PATIENCE, committed_records, connection, ledger, part, source, source_config, topic, unique, write_rows,
-};
+use crate::broker::{PATIENCE, committed_records, connection, ledger, part, source_config, topic, unique, write_rows};
 
 /// A worker that copies values to the sink and counts rows per partition in its state, by the engine's protocol.
 struct Copier {
@@ -28,7 +26,8 @@ impl Copier {
         let mut ledger = ledger(topic, group, slot, sink);
         ledger.restore(&[]).unwrap();
         ledger.begin().unwrap();
-        let source = source(topic, group);
+        let config = KafkaSourceConfig { slot: Some(slot.to_owned()), ..source_config(topic, group) };
+        let source = KafkaSource::open(config).unwrap();
         Self { source, ledger, counts: BTreeMap::new(), pending: BTreeMap::new(), rebalances: 0 }
     }
 

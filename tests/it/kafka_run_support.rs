@@ -140,6 +140,7 @@ pub(crate) fn committed_at(brokers: &str, topic: &str) -> Vec<(String, String)> 
         connection: broker::connection_to(brokers),
         topics: vec![topic.to_owned()],
         group: broker::unique("reader"),
+        slot: None,
         instance_id: None,
         start_at: StartAt::Earliest,
         on_gap: OnGap::Fail,

@@ -96,7 +96,9 @@ fn keys_headers_tombstones_and_timestamps_arrive_as_they_were_written() {
     let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", address()).create().unwrap();
     let headers = rdkafka::message::OwnedHeaders::new()
         .insert(rdkafka::message::Header { key: "a", value: Some("1") })
-        .insert(rdkafka::message::Header { key: "b", value: Some(&[0u8, 255][..]) });
+        .insert(rdkafka::message::Header { key: "b", value: Some(&[0u8, 255][..]) })
+        .insert(rdkafka::message::Header { key: "empty", value: Some("") })
+        .insert(rdkafka::message::Header::<&str> { key: "null", value: None });
     producer.send(BaseRecord::to(&topic).key("k").payload("v").timestamp(1_795_000_000_123).headers(headers)).unwrap();
     producer.send(BaseRecord::<str, str>::to(&topic).key("gone")).unwrap();
     producer.send(BaseRecord::<str, str>::to(&topic).payload("")).unwrap();
@@ -120,7 +122,8 @@ fn keys_headers_tombstones_and_timestamps_arrive_as_they_were_written() {
             _ => {}
         }
     }
-    let expected = vec![("a".to_owned(), b"1".to_vec()), ("b".to_owned(), vec![0, 255])];
+    let values = [("a", Some(b"1".to_vec())), ("b", Some(vec![0, 255])), ("empty", Some(Vec::new())), ("null", None)];
+    let expected = values.map(|(name, value)| (name.to_owned(), value)).to_vec();
     assert_eq!(rows[0], (Some(b"k".to_vec()), Some(b"v".to_vec()), expected, 1_795_000_000_123));
     assert_eq!((&rows[1].0, &rows[1].1, rows[1].2.len()), (&Some(b"gone".to_vec()), &None, 0));
     assert_eq!((&rows[2].0, &rows[2].1), (&None, &Some(Vec::new())));

@@ -48,6 +48,8 @@ mod kafka_run_support;
 mod kafka_settings;
 #[cfg(feature = "kafka")]
 mod kafka_source;
+#[cfg(feature = "kafka")]
+mod kafka_takeover;
 mod memory;
 mod pipeline_properties;
 mod plan_version;

@@ -38,7 +38,7 @@ fn ledger(broker: &MemoryBroker, slot: &str, faults: &Faults) -> MemoryLedger {
 
 fn one_record(key: &str, value: &str) -> Records {
     let mut records = Records::default();
-    records.push(0, Some(key.as_bytes()), Some(value.as_bytes()), vec![("h".to_owned(), b"1".to_vec())]);
+    records.push(0, Some(key.as_bytes()), Some(value.as_bytes()), vec![("h".to_owned(), Some(b"1".to_vec()))]);
     records
 }
 

@@ -29,7 +29,11 @@ pub(crate) enum How {
 /// What the table compares. Two engines at their fastest, each with both promises.
 pub(crate) const ENGINES: [Engine; 6] = [
     Engine { name: "arterial, exactly once", figure: "ours", how: How::Ours { delivery: "exactly_once" } },
-    Engine { name: "arterial, at least once", figure: "ours.at_least_once", how: How::Ours { delivery: "at_least_once" } },
+    Engine {
+        name: "arterial, at least once",
+        figure: "ours.at_least_once",
+        how: How::Ours { delivery: "at_least_once" },
+    },
     Engine {
         name: "flink, exactly once",
         figure: "peers.flink_chained",

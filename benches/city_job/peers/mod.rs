@@ -105,7 +105,11 @@ fn measure_one(
 fn sources() -> Result<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/peers");
     let folder = std::env::var_os("ARTERIAL_PEERS").map_or_else(beside, PathBuf::from);
-    ensure!(folder.join("run.sh").exists(), "`{}` holds no peers: set ARTERIAL_PEERS to their folder", folder.display());
+    ensure!(
+        folder.join("run.sh").exists(),
+        "`{}` holds no peers: set ARTERIAL_PEERS to their folder",
+        folder.display()
+    );
     Ok(folder)
 }
 
@@ -134,7 +138,11 @@ fn figures(all: &[Runs]) -> Vec<Figure> {
         let name = runs.engine.figure;
         figures.push(Figure::new(format!("{name}_to_raw"), median(runs.to_raw.iter().copied()), "ratio"));
         figures.push(Figure::new(format!("{name}_rows_per_s"), runs.middle(|one| one.rows_per_s), "rows/s"));
-        figures.push(Figure::new(format!("{name}_rows_per_cpu_s"), runs.middle(|one| one.rows_per_cpu_s), "rows/CPU-s"));
+        figures.push(Figure::new(
+            format!("{name}_rows_per_cpu_s"),
+            runs.middle(|one| one.rows_per_cpu_s),
+            "rows/CPU-s",
+        ));
         figures.push(Figure::new(format!("{name}_rss_mb"), runs.middle(|one| one.rss_mb), "MB"));
     }
     let of_peers = all.iter().filter(|runs| matches!(runs.engine.how, How::Peer { .. }));

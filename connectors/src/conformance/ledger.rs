@@ -2,6 +2,7 @@
 
 use super::{CommittedRecord, Failure, LedgerHarness};
 use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, StateRecord};
+use crate::payload::Header;
 use crate::position::{Partition, Position};
 
 /// Whether a check could be done.
@@ -186,7 +187,8 @@ fn begin_nothing_visible(harness: &mut dyn LedgerHarness) -> Result<(), String> 
 fn faithful(harness: &mut dyn LedgerHarness) -> Result<Done, String> {
     let partition = harness.partitions()[0];
     let mut ledger = open(harness, "w0")?;
-    let headers = vec![("h".to_owned(), b"1".to_vec()), ("h".to_owned(), vec![0xff, 0x00]), ("e".to_owned(), vec![])];
+    let values = [("h", Some(vec![b'1'])), ("h", Some(vec![0xff, 0x00])), ("empty", Some(vec![])), ("null", None)];
+    let headers: Vec<Header> = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let mut expected = Vec::new();
     for round in 0..3i64 {
         ledger.begin().map_err(|error| format!("begin: {error}"))?;

@@ -36,7 +36,7 @@ impl Brokers {
 pub struct KafkaConnection {
     /// Where the brokers are.
     pub brokers: Brokers,
-    /// What the brokers' logs and quotas call this client, as `arterial.<pipeline>.<slot>`.
+    /// What the brokers' logs and quotas call this client, as `arterial.<pipeline>`; a member of the group adds its slot.
     pub client_id: String,
     /// Further librdkafka properties.
     pub properties: Properties,
@@ -51,6 +51,8 @@ pub struct KafkaSourceConfig {
     pub topics: Vec<String>,
     /// Consumer group.
     pub group: String,
+    /// The slot of the ledger that commits for this member: while it is in the group, nobody takes that slot for dead.
+    pub slot: Option<String>,
     /// `group.instance.id`: a member that comes back under the same name within the session time-out gets its
     /// partitions back without a rebalance.
     pub instance_id: Option<String>,
@@ -131,6 +133,16 @@ impl KafkaConnection {
         config
     }
 
+    /// Client id of the group's member that commits by the ledger of this slot.
+    pub(super) fn member_id(&self, slot: &str) -> String {
+        format!("{}.{slot}", self.client_id)
+    }
+
+    /// The slot of a group's member, by its client id; `None` for a member that names none.
+    pub(super) fn slot_of_member<'a>(&self, client_id: &'a str) -> Option<&'a str> {
+        client_id.strip_prefix(self.client_id.as_str())?.strip_prefix('.')
+    }
+
     /// A consumer that never commits on its own and reads up to `isolation`.
     fn consumer(&self, group: &str, isolation: Isolation) -> ClientConfig {
         let mut config = self.base(&CONSUMER_DEFAULTS);
@@ -200,6 +212,9 @@ impl KafkaSourceConfig {
         // After an end-of-partition mark librdkafka's batch reader stands one record too far, and a rebalance would
         // make it go on from there. Only a bounded read needs the mark, and the source then seeks back itself.
         config.set("enable.partition.eof", if self.until == Until::Latest { "true" } else { "false" });
+        if let Some(slot) = &self.slot {
+            config.set("client.id", self.connection.member_id(slot));
+        }
         if let Some(id) = &self.instance_id {
             config.set("group.instance.id", id);
         }

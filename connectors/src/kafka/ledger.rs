@@ -4,8 +4,9 @@
 //! Every commit writes, for each partition that moved, its state changes and one position record to the state topic,
 //! in the partition of the same number. Exactly once, the consumed offsets ride in the same transaction, and a
 //! restore requires both to agree. At least once, a crash between state and position leaves newer state under an
-//! older position: rows count again, nothing is lost.
+//! older position: rows count again, nothing is lost. Whose slots and partitions are: see [`super::takeover`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use super::changelog::{self, StoredPosition};
 use super::config::{Brokers, KafkaConnection};
 use super::log::ClientLog;
 use super::producer::{Failure, Origin, Outgoing, RecordProducer, SendError};
-use super::restore::{Durable, Restorer, transactional_id};
+use super::restore::{Durable, Restorer};
+use super::slots::transactional_id;
 use super::source::KafkaMember;
+use super::takeover::process_name;
 use super::topics::{Administrator, CreateTopic, record_bytes_max, source_topics};
 use super::transaction::TransactionProducer;
 use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
@@ -29,7 +32,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest time between a transaction's begin and end before the broker aborts it. Commits stretch to 10 s at most;
 /// the rest is for brokers that are slow or change their leaders.
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A topic that the ledger writes outputs to.
 #[derive(Debug, Clone)]
@@ -66,30 +69,41 @@ pub struct KafkaLedgerConfig {
     pub sinks: Vec<SinkTopic>,
     /// Whether commits are transactions (exactly once) or not (at least once).
     pub transactional: bool,
+    /// After how long the broker aborts a transaction: [`TRANSACTION_TIMEOUT`], or less in tests.
+    pub transaction_timeout: Duration,
+    /// Whether the state of a topic that was deleted and made again is forgotten, instead of refused.
+    pub forget_remade: bool,
 }
 
 /// The ledger of one worker.
 pub struct KafkaLedger {
-    config: KafkaLedgerConfig,
-    log: Arc<ClientLog>,
+    pub(super) config: KafkaLedgerConfig,
+    pub(super) log: Arc<ClientLog>,
     /// Names and partitions of the source's topics.
     topics: Vec<(Arc<str>, u32)>,
     /// Names of the sinks' topics.
     sinks: Arc<[String]>,
-    writer: Writer,
-    slot_headers: Vec<Header>,
+    pub(super) writer: Writer,
+    pub(super) slot_headers: Vec<Header>,
+    /// Tells this process from any other that takes the slot.
+    pub(super) process: String,
+    /// Where in the state topic the record stands, or later, by which this process took the slot.
+    pub(super) taken_at: i64,
+    /// Ids of the topics that restored partitions belong to.
+    topic_ids: BTreeMap<Partition, String>,
+    /// State keys that the next commit of a partition deletes: its topic was made anew.
+    forgotten: BTreeMap<Partition, Vec<Vec<u8>>>,
     /// Why the open transaction can no longer be committed.
     broken: Option<String>,
 }
 
-enum Writer {
+pub(super) enum Writer {
     Transactions(TransactionProducer),
     Plain(RecordProducer),
 }
 
 impl KafkaLedger {
-    /// Checks the topics, creates those it may, and opens the producer. The slot is taken over by the first
-    /// [`Ledger::restore`].
+    /// Checks the topics, creates those it may, and takes the slot: what an earlier process left open in it is aborted.
     ///
     /// # Errors
     /// [`LedgerError::Topic`] names a topic that is missing or has another number of partitions than the source;
@@ -106,23 +120,37 @@ impl KafkaLedger {
         }
         let administrator = Administrator::open(&config.connection)?;
         let topics = source_topics(&administrator, &config.topics)?;
-        ensure_state_topic(&administrator, &config.state, &topics)?;
+        administrator.ensure_state(&config.state, &topics)?;
         for sink in &config.sinks {
             administrator.ensure(&sink.topic, sink.create.as_ref())?;
         }
         let writer = if config.transactional {
             let id = transactional_id(&config.group, &config.slot);
-            let timeout = TRANSACTION_TIMEOUT;
+            let timeout = config.transaction_timeout;
             Writer::Transactions(TransactionProducer::new(&config.connection, &log, id, &config.slot, timeout))
         } else {
             Writer::Plain(RecordProducer::open(&config.connection.producer(), &log)?)
         };
         let slot_headers = changelog::slot_headers(&config.slot);
         let sinks = config.sinks.iter().map(|sink| sink.topic.clone()).collect();
-        Ok(Self { config, log, topics, sinks, writer, slot_headers, broken: None })
+        let mut ledger = Self {
+            process: process_name(),
+            taken_at: 0,
+            topic_ids: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
+            broken: None,
+            config,
+            log,
+            topics,
+            sinks,
+            writer,
+            slot_headers,
+        };
+        ledger.take_slot(&administrator)?;
+        Ok(ledger)
     }
 
-    fn topic_of(&self, partition: Partition) -> Result<(Arc<str>, u32), LedgerError> {
+    pub(super) fn topic_of(&self, partition: Partition) -> Result<(Arc<str>, u32), LedgerError> {
         self.topics.get(usize::from(partition.topic)).cloned().ok_or_else(|| LedgerError::Client {
             operation: "writing state",
             reason: format!("topic {} is not among the source's {}", partition.topic, self.topics.len()),
@@ -140,30 +168,52 @@ impl KafkaLedger {
         Err(LedgerError::Topic { topic: topic.to_string(), reason })
     }
 
+    pub(super) fn restorer(&self) -> Restorer<'_> {
+        Restorer {
+            connection: &self.config.connection,
+            log: &self.log,
+            group: &self.config.group,
+            state_topic: &self.config.state.topic,
+            topics: &self.topics,
+            slot: &self.config.slot,
+            transaction_timeout: self.config.transaction_timeout,
+        }
+    }
+
     /// Judges what was found of one partition.
-    fn accept(&self, partition: Partition, durable: Durable) -> Result<Restored, LedgerError> {
-        let Durable { committed, state } = durable;
-        let stored = state.position;
-        let mismatch = || LedgerError::Mismatch {
-            partition,
-            place: self.config.state.topic.clone(),
-            state: stored.map(|position| position.next_offset),
-            committed,
-        };
+    fn accept(&mut self, partition: Partition, durable: Durable) -> Result<Restored, LedgerError> {
+        let place = self.config.state.topic.clone();
         let (topic, partitions) = self.topic_of(partition)?;
+        self.forgotten.remove(&partition);
+        let Durable { committed, state, topic_id } = durable;
+        let stored = state.position.as_ref();
         if let Some(position) = stored.filter(|position| position.partitions != partitions) {
             return Err(LedgerError::Topic {
                 topic: topic.to_string(),
                 reason: format!(
-                    "has {partitions} partitions, but its state in `{}` was written when it had {}: keys have moved",
-                    self.config.state.topic, position.partitions
+                    "has {partitions} partitions, but its state in `{place}` was written when it had {}: keys have moved",
+                    position.partitions
                 ),
             });
+        }
+        let made_from = stored.and_then(|position| position.topic_id.clone());
+        if let Some(id) = topic_id.clone().or(made_from.clone()) {
+            self.topic_ids.insert(partition, id);
+        }
+        if let (Some(stored), Some(found)) = (made_from, topic_id)
+            && stored != found
+        {
+            if !self.config.forget_remade {
+                return Err(LedgerError::Remade { topic: topic.to_string(), partition, place, stored, found });
+            }
+            tracing::warn!(%topic, partition = partition.number, "forgetting the state of a topic that was made again");
+            self.forgotten.insert(partition, state.into_keys());
+            return Ok(Restored { partition, next_offset: None, state: Vec::new() });
         }
         let offset = stored.map(|position| position.next_offset);
         let next_offset = match &self.writer {
             Writer::Transactions(_) if offset != committed || (offset.is_none() && !state.is_empty()) => {
-                return Err(mismatch());
+                return Err(LedgerError::Mismatch { partition, place, state: offset, committed });
             }
             Writer::Transactions(_) => committed,
             Writer::Plain(_) => offset.or(committed),
@@ -179,11 +229,11 @@ impl KafkaLedger {
     }
 
     /// Queues one record. A refusal that only this transaction suffers from is kept for the commit to report.
-    fn queue(&mut self, outgoing: &Outgoing<'_>) -> Result<(), LedgerError> {
+    pub(super) fn queue(&mut self, outgoing: &Outgoing<'_>) -> Result<(), LedgerError> {
         match self.producer()?.send(outgoing) {
             Ok(()) => Ok(()),
             Err(SendError::TooLarge { bytes }) => Err(self.too_large(outgoing.origin, bytes)),
-            Err(SendError::Fenced) => Err(LedgerError::Fenced { slot: self.config.slot.clone() }),
+            Err(SendError::Fenced) => Err(self.fenced()),
             Err(SendError::Refused(error)) => {
                 self.broken.get_or_insert_with(|| error.to_string());
                 Ok(())
@@ -211,6 +261,14 @@ impl KafkaLedger {
         let topic = self.config.state.topic.clone();
         let headers = std::mem::take(&mut self.slot_headers);
         let mut queued = Ok(());
+        for position in commit.positions {
+            let (source, _) = self.topic_of(position.partition)?;
+            for key in self.forgotten.remove(&position.partition).unwrap_or_default() {
+                let key = changelog::state_key(&source, position.partition, &key);
+                queued = queued
+                    .and_then(|()| self.queue(&state_record(&topic, position.partition.number, &key, None, &headers)));
+            }
+        }
         for record in commit.state {
             let (source, _) = self.topic_of(record.partition)?;
             let key = changelog::state_key(&source, record.partition, &record.key);
@@ -223,7 +281,8 @@ impl KafkaLedger {
         for position in commit.positions {
             let (source, partitions) = self.topic_of(position.partition)?;
             let key = changelog::position_key(&source, *position);
-            let value = StoredPosition { next_offset: position.next_offset, partitions }.encode();
+            let topic_id = self.topic_ids.get(&position.partition).cloned();
+            let value = StoredPosition { next_offset: position.next_offset, partitions, topic_id }.encode();
             queued = queued.and_then(|()| {
                 self.queue(&state_record(&topic, position.partition.number, &key, Some(&value), &headers))
             });
@@ -233,13 +292,13 @@ impl KafkaLedger {
     }
 
     /// Delivers everything queued; `Some(reason)` where the transaction cannot be committed.
-    fn deliver(&mut self) -> Result<Option<String>, LedgerError> {
+    pub(super) fn deliver(&mut self) -> Result<Option<String>, LedgerError> {
         let producer = self.producer()?;
         let flushed = producer.flush(FLUSH_TIMEOUT);
         let failure = producer.take_failure();
         let fenced = producer.fenced();
         if fenced {
-            return Err(LedgerError::Fenced { slot: self.config.slot.clone() });
+            return Err(self.fenced());
         }
         match failure {
             Some(Failure { origin, bytes, code: Some(RDKafkaErrorCode::MessageSizeTooLarge), .. }) => {
@@ -264,7 +323,11 @@ impl KafkaLedger {
         Ok(list)
     }
 
-    fn failed(&self, operation: &'static str, reason: &str, transient: bool) -> LedgerError {
+    pub(super) fn fenced(&self) -> LedgerError {
+        LedgerError::Fenced { slot: self.config.slot.clone() }
+    }
+
+    pub(super) fn failed(&self, operation: &'static str, reason: &str, transient: bool) -> LedgerError {
         LedgerError::Client { operation, reason: self.log.redact(reason), transient }
     }
 
@@ -295,10 +358,8 @@ impl KafkaLedger {
             }
         }
     }
-}
 
-impl Ledger for KafkaLedger {
-    fn restore(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, LedgerError> {
+    fn restore_all(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, LedgerError> {
         self.broken = None;
         if let Writer::Transactions(transactions) = &mut self.writer {
             transactions.ready()?;
@@ -309,27 +370,27 @@ impl Ledger for KafkaLedger {
         for partition in partitions {
             self.known(*partition)?;
         }
-        let restorer = Restorer {
-            connection: &self.config.connection,
-            log: &self.log,
-            group: &self.config.group,
-            state_topic: &self.config.state.topic,
-            topics: &self.topics,
-            slot: &self.config.slot,
-            transaction_timeout: TRANSACTION_TIMEOUT,
-        };
-        let mut durable = restorer.restore(partitions)?;
+        let mut durable = self.restorer().restore(partitions)?;
+        self.take_partitions(&durable)?;
         let found = |partition: &Partition| (*partition, durable.remove(partition).unwrap_or_default());
         let found: Vec<_> = partitions.iter().map(found).collect();
         found.into_iter().map(|(partition, durable)| self.accept(partition, durable)).collect()
     }
+}
+
+impl Ledger for KafkaLedger {
+    fn restore(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, LedgerError> {
+        let restored = self.restore_all(partitions);
+        restored.map_err(|error| self.judge(error))
+    }
 
     fn begin(&mut self) -> Result<(), LedgerError> {
         self.broken = None;
-        match &mut self.writer {
+        let begun = match &mut self.writer {
             Writer::Transactions(transactions) => transactions.begin(),
             Writer::Plain(_) => Ok(()),
-        }
+        };
+        begun.map_err(|error| self.judge(error))
     }
 
     fn append(&mut self, records: &Records) -> Result<(), LedgerError> {
@@ -338,7 +399,7 @@ impl Ledger for KafkaLedger {
             let topic = sinks
                 .get(usize::from(record.sink))
                 .ok_or_else(|| self.failed("writing", &format!("there is no sink {}", record.sink), false))?;
-            self.queue(&Outgoing {
+            let queued = self.queue(&Outgoing {
                 origin: Origin::Sink(record.sink),
                 topic,
                 partition: None,
@@ -346,14 +407,24 @@ impl Ledger for KafkaLedger {
                 value: record.value,
                 headers: record.headers,
                 ts_ms: None,
-            })?;
+            });
+            queued.map_err(|error| self.judge(error))?;
         }
         Ok(())
     }
 
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
-        match self.end(&commit) {
+        let ended = match self.end(&commit) {
+            Ok(CommitOutcome::Fenced) => Err(self.fenced()),
+            ended => ended,
+        };
+        let shut_out = matches!(ended, Err(LedgerError::Fenced { .. }));
+        match ended.map_err(|error| self.judge(error)) {
             Err(LedgerError::Fenced { .. }) => Ok(CommitOutcome::Fenced),
+            Err(error) if shut_out && error.transient() => {
+                tracing::warn!(%error, "the outcome of a commit is unknown");
+                Ok(CommitOutcome::Unknown)
+            }
             outcome => outcome,
         }
     }
@@ -361,7 +432,10 @@ impl Ledger for KafkaLedger {
     fn abort(&mut self) -> Result<(), LedgerError> {
         self.broken = None;
         match &mut self.writer {
-            Writer::Transactions(transactions) => transactions.abort(),
+            Writer::Transactions(transactions) => {
+                let aborted = transactions.abort();
+                aborted.map_err(|error| self.judge(error))
+            }
             Writer::Plain(producer) => {
                 producer.purge();
                 Ok(())
@@ -370,7 +444,7 @@ impl Ledger for KafkaLedger {
     }
 }
 
-fn state_record<'a>(
+pub(super) fn state_record<'a>(
     topic: &'a str,
     number: i32,
     key: &'a [u8],
@@ -378,35 +452,4 @@ fn state_record<'a>(
     headers: &'a [Header],
 ) -> Outgoing<'a> {
     Outgoing { origin: Origin::State, topic, partition: Some(number), key: Some(key), value, headers, ts_ms: None }
-}
-
-/// Creates the state topic or checks its partitions.
-fn ensure_state_topic(
-    administrator: &Administrator,
-    state: &StateTopic,
-    topics: &[(Arc<str>, u32)],
-) -> Result<(), LedgerError> {
-    let needed = topics.iter().map(|(_, partitions)| *partitions).max().unwrap_or(1);
-    // Small segments, compacted early: a restore reads everything that compaction has not removed. A deletion
-    // outlives a slow restore by far.
-    let config = [
-        ("cleanup.policy", "compact"),
-        ("segment.bytes", "67108864"),
-        ("segment.ms", "3600000"),
-        ("min.cleanable.dirty.ratio", "0.2"),
-        ("delete.retention.ms", "3600000"),
-        // A block of the longest keys takes 2 MB.
-        ("max.message.bytes", "8388608"),
-    ];
-    let config = config.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let create = CreateTopic { partitions: needed, replication: state.replication, config };
-    let found = administrator.ensure(&state.topic, Some(&create))?;
-    if found.partitions == needed {
-        return Ok(());
-    }
-    let reason = format!(
-        "has {} partitions, but the source has {needed}: the number of partitions of a topic must not change under state",
-        found.partitions
-    );
-    Err(LedgerError::Topic { topic: state.topic.clone(), reason })
 }

@@ -9,6 +9,7 @@
 //! | `reader` | one partition of it; `native` its queue, the only `unsafe` |
 //! | `ledger` | [`KafkaLedger`]: outputs, positions and state, durable together |
 //! | `transaction` | how a transaction ends; `producer` the producer under it |
+//! | `takeover` | whose slots and partitions are; `slots` which workers live, and how dead ones are shut out |
 //! | `changelog` | the records of the state topic; `restore` how they are read back |
 //! | `topics` | [`ensure_topic`] |
 //! | `writer` | [`KafkaWriter`]: one topic in bulk, for `arterial replay` |
@@ -23,13 +24,14 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let connection = KafkaConnection {
 //!     brokers: Brokers::List("127.0.0.1:9092".to_owned()),
-//!     client_id: "arterial.ring-road.0-0".to_owned(),
+//!     client_id: "arterial.ring-road".to_owned(),
 //!     properties: Properties::default(),
 //! };
 //! let mut source = KafkaSource::open(KafkaSourceConfig {
 //!     connection,
 //!     topics: vec!["aarhus.traffic.observations.v1".to_owned()],
 //!     group: "arterial.ring-road".to_owned(),
+//!     slot: Some("0-0".to_owned()),
 //!     instance_id: None,
 //!     start_at: StartAt::Earliest,
 //!     on_gap: OnGap::Fail,
@@ -76,15 +78,17 @@ mod query;
 mod reader;
 mod rebalance;
 mod restore;
+mod slots;
 mod source;
 mod start;
+mod takeover;
 mod topics;
 mod transaction;
 mod writer;
 
 pub use config::{Brokers, KafkaConnection, KafkaSourceConfig};
 pub use embedded::EmbeddedBroker;
-pub use ledger::{KafkaLedger, KafkaLedgerConfig, SinkTopic, StateTopic};
+pub use ledger::{KafkaLedger, KafkaLedgerConfig, SinkTopic, StateTopic, TRANSACTION_TIMEOUT};
 pub use log::Redactor;
 pub use properties::{Properties, PropertyError, check_properties};
 pub use source::KafkaSource;

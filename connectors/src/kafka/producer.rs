@@ -14,7 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::log::ClientLog;
 use super::native;
 use crate::ledger::LedgerError;
-use crate::payload::Header;
+use crate::payload::{Header, header_bytes};
 
 /// What a record belongs to, carried through librdkafka: the index of its sink, or the state topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,7 +210,8 @@ impl RecordProducer {
         self.inner.context().failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Whether another producer has taken over this one's transactional id.
+    /// Whether the broker has shut this producer out: another one has its transactional id, or its transaction timed
+    /// out. librdkafka calls both by the same name.
     pub(super) fn fenced(&self) -> bool {
         self.inner.client().fatal_error().is_some_and(|(code, _)| is_fencing(code))
     }
@@ -233,20 +234,19 @@ pub(super) fn is_fencing(code: RDKafkaErrorCode) -> bool {
 }
 
 fn size_of_record(outgoing: &Outgoing<'_>) -> usize {
-    let headers: usize = outgoing.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    outgoing.key.map_or(0, <[u8]>::len) + outgoing.value.map_or(0, <[u8]>::len) + headers
+    outgoing.key.map_or(0, <[u8]>::len) + outgoing.value.map_or(0, <[u8]>::len) + header_bytes(outgoing.headers)
 }
 
 fn wire_headers(headers: &[Header]) -> OwnedHeaders {
     headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |wire, (key, value)| {
-        wire.insert(WireHeader { key, value: Some(value) })
+        wire.insert(WireHeader { key, value: value.as_ref() })
     })
 }
 
 /// How a step of a transaction failed, as far as the ledger has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum StepError {
-    /// Another producer has the transactional id.
+    /// The broker has shut this producer out.
     Fenced,
     /// The transaction has to be aborted; nothing of it is visible.
     Abort(String),

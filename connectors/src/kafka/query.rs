@@ -43,6 +43,7 @@ pub(super) fn passing(error: &KafkaError) -> bool {
                 | Code::TransactionalIdAuthorizationFailed
                 | Code::SaslAuthenticationFailed
                 | Code::UnsupportedVersion
+                | Code::UnsupportedFeature
                 | Code::InvalidTopic
                 | Code::Fatal
                 | Code::Fenced

@@ -1,5 +1,5 @@
-//! Committed offsets and the state topic -> what is durable of a partition. An open transaction of a dead worker is
-//! shut out on the way. Writes nothing.
+//! Committed offsets and the state topic -> what is durable of a partition. Dead workers are shut out on the way, live
+//! ones waited for ([`super::slots`]). Writes nothing.
 //!
 //! The order matters. First the committed offset: the broker does not tell it while a transaction that moves it is
 //! undecided. Then the end of the state topic's partition: every state record of that transaction lies below it.
@@ -11,21 +11,19 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers, Message};
-use rdkafka::producer::Producer;
+use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::changelog::{PartitionState, SLOT_HEADER};
+use super::changelog::PartitionState;
 use super::config::{Brokers, Isolation, KafkaConnection};
 use super::log::{ClientLog, PlainContext};
-use super::producer::RecordProducer;
-use super::query;
+use super::{native, query};
 use crate::ledger::LedgerError;
 use crate::position::Partition;
 
-/// How long an open transaction may end by itself before its writer is shut out. A worker that lives and was asked
-/// to hand over has committed before.
+/// How long an open transaction may end by itself before it is looked at whether its writer lives, and again. A worker
+/// that lives and was asked to hand over has committed before.
 const OPEN_TRANSACTION_GRACE: Duration = Duration::from_secs(2);
 
 /// Pause between looks at an open transaction.
@@ -34,14 +32,13 @@ const OPEN_TRANSACTION_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait for one record of the state topic before the read counts as failed.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a scan for a dead worker's records may take.
-const SCAN_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// What is durable of one partition, before it is judged.
 #[derive(Debug, Default)]
 pub(super) struct Durable {
     pub(super) committed: Option<i64>,
     pub(super) state: PartitionState,
+    /// The source topic's id; `None` where the brokers give none.
+    pub(super) topic_id: Option<String>,
 }
 
 /// Reads what is durable. Lives for one restore.
@@ -57,14 +54,14 @@ pub(super) struct Restorer<'a> {
     pub(super) transaction_timeout: Duration,
 }
 
-type Reader = BaseConsumer<PlainContext>;
+pub(super) type Reader = BaseConsumer<PlainContext>;
 
 /// First offset, end of decided records, end of all records.
 #[derive(Debug, Clone, Copy)]
-struct Extent {
-    low: i64,
-    stable: i64,
-    high: i64,
+pub(super) struct Extent {
+    pub(super) low: i64,
+    pub(super) stable: i64,
+    pub(super) high: i64,
 }
 
 impl Restorer<'_> {
@@ -86,19 +83,23 @@ impl Restorer<'_> {
             .collect();
         self.refuse_cut_state(&extents, partitions)?;
         self.read_state(&committed_reader, &extents, &mut durable)?;
+        self.identify(&committed_reader, &mut durable)?;
+        // Whoever owned these partitions may have left a transaction open that holds outputs alone: their readers wait.
+        let owners = durable.values().filter_map(|found| found.state.owner.clone()).collect();
+        self.shut_out(&committed_reader, owners)?;
         // Closing a consumer takes 100 ms; nobody has to wait for it.
         close_apart(vec![committed_reader, uncommitted_reader]);
         Ok(durable)
     }
 
-    fn reader(&self, isolation: Isolation) -> Result<Reader, LedgerError> {
+    pub(super) fn reader(&self, isolation: Isolation) -> Result<Reader, LedgerError> {
         let config = self.connection.reader(self.group, isolation);
         config
             .create_with_context(PlainContext(Arc::clone(self.log)))
             .map_err(|error| self.failed("opening a reader", &error))
     }
 
-    fn failed(&self, operation: &'static str, error: &KafkaError) -> LedgerError {
+    pub(super) fn failed(&self, operation: &'static str, error: &KafkaError) -> LedgerError {
         let reason = self.log.redact(&error.to_string());
         LedgerError::Client { operation, reason, transient: query::passing(error) }
     }
@@ -107,8 +108,33 @@ impl Restorer<'_> {
         self.topics.get(usize::from(partition.topic)).map_or("", |(topic, _)| topic)
     }
 
+    /// Notes which topic, of all that ever had its name, each partition belongs to.
+    fn identify(&self, reader: &Reader, durable: &mut BTreeMap<Partition, Durable>) -> Result<(), LedgerError> {
+        if matches!(self.connection.brokers, Brokers::Embedded(_)) {
+            return Ok(());
+        }
+        let topics: BTreeSet<&str> = durable.keys().map(|partition| self.topic(*partition)).collect();
+        let topics: Vec<&str> = topics.into_iter().collect();
+        let ids = match query::insist(query::ANSWER_TIMEOUT, |timeout| {
+            native::topic_ids(reader.client(), &topics, timeout)
+        }) {
+            Err(error) if query::passing(&error) => return Err(self.failed("asking for topic ids", &error)),
+            answer => answer.unwrap_or_default(),
+        };
+        if let Some(topic) = topics.into_iter().find(|topic| !ids.contains_key(*topic)) {
+            tracing::warn!(
+                topic,
+                "the broker gives no topic ids: a topic that is made anew under state goes unnoticed"
+            );
+        }
+        for (partition, found) in durable {
+            found.topic_id = ids.get(self.topic(*partition)).cloned();
+        }
+        Ok(())
+    }
+
     /// The group's committed offsets. A pending offset of an undecided transaction makes the broker refuse: after the
-    /// grace its writer is looked for in the state topic and shut out.
+    /// grace its writer is looked for in the state topic, and shut out where it is dead.
     fn committed(
         &self,
         reader: &Reader,
@@ -132,7 +158,7 @@ impl Restorer<'_> {
             for number in numbers {
                 let extent = self.extent(reader, uncommitted, *number)?;
                 if extent.stable < extent.high {
-                    self.shut_out(uncommitted, *number, extent)?;
+                    self.shut_out_writers(uncommitted, *number, extent)?;
                 }
             }
         }
@@ -176,7 +202,7 @@ impl Restorer<'_> {
         deadline: Instant,
     ) -> Result<Extent, LedgerError> {
         let captured = self.extent(reader, uncommitted, number)?;
-        let mut patience = Instant::now() + OPEN_TRANSACTION_GRACE;
+        let mut patience = Instant::now();
         let mut stable = captured.stable;
         while stable < captured.high {
             if Instant::now() >= deadline {
@@ -187,45 +213,13 @@ impl Restorer<'_> {
                 return Err(LedgerError::Client { operation: "reading the state", reason, transient: true });
             }
             if Instant::now() >= patience {
-                self.shut_out(uncommitted, number, Extent { stable, ..captured })?;
+                self.shut_out_writers(uncommitted, number, Extent { stable, ..captured })?;
                 patience = Instant::now() + OPEN_TRANSACTION_GRACE;
             }
             std::thread::sleep(OPEN_TRANSACTION_PAUSE);
             stable = self.extent(reader, uncommitted, number)?.stable;
         }
         Ok(Extent { stable, ..captured })
-    }
-
-    /// Takes over the transactional ids of those who wrote undecided records here: the broker then aborts what they
-    /// left open.
-    fn shut_out(&self, uncommitted: &Reader, number: i32, extent: Extent) -> Result<(), LedgerError> {
-        for slot in self.writers(uncommitted, number, extent)? {
-            if slot == self.slot {
-                continue;
-            }
-            tracing::warn!(slot, partition = number, "shutting out a worker that left a transaction open");
-            let id = transactional_id(self.group, &slot);
-            let config = self.connection.transactional_producer(&id, millis(self.transaction_timeout));
-            let producer = RecordProducer::open(&config, self.log)?.shared();
-            query::insist(query::ANSWER_TIMEOUT, |timeout| producer.init_transactions(timeout))
-                .map_err(|error| self.failed("shutting out a dead worker", &error))?;
-        }
-        Ok(())
-    }
-
-    /// The slots named in records that are not decided yet.
-    fn writers(&self, uncommitted: &Reader, number: i32, extent: Extent) -> Result<BTreeSet<String>, LedgerError> {
-        let mut slots = BTreeSet::new();
-        let from = BTreeMap::from([(number, extent.stable)]);
-        let until = BTreeMap::from([(number, extent.high)]);
-        self.scan(uncommitted, &from, &until, SCAN_TIMEOUT, |message| {
-            let headers = message.headers();
-            for header in headers.iter().flat_map(|headers| headers.iter()).filter(|header| header.key == SLOT_HEADER) {
-                slots.insert(String::from_utf8_lossy(header.value.unwrap_or_default()).into_owned());
-            }
-            Ok(())
-        })?;
-        Ok(slots)
     }
 
     /// The embedded broker drops the oldest records without compacting: state that began to go is no state.
@@ -269,7 +263,7 @@ impl Restorer<'_> {
     }
 
     /// Hands every visible record of the state topic's partitions between `from` and `until` to `take`.
-    fn scan(
+    pub(super) fn scan(
         &self,
         reader: &Reader,
         from: &BTreeMap<i32, i64>,
@@ -313,16 +307,11 @@ impl Restorer<'_> {
     }
 }
 
-fn close_apart(readers: Vec<Reader>) {
+pub(super) fn close_apart(readers: Vec<Reader>) {
     let closing = std::thread::Builder::new().name("kafka-close".to_owned());
     if let Err(error) = closing.spawn(move || drop(readers)) {
         tracing::debug!(%error, "closing readers");
     }
-}
-
-/// The transactional id of a worker's slot.
-pub(super) fn transactional_id(group: &str, slot: &str) -> String {
-    format!("{group}-{slot}")
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {

@@ -203,6 +203,11 @@ impl Source for KafkaSource {
         }
     }
 
+    fn start_of(&mut self, partition: Partition) -> Result<Option<i64>, SourceError> {
+        let offset = self.start_offset(partition)?;
+        offset.map_or_else(|| self.oldest(partition), Ok).map(Some)
+    }
+
     fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
         let reader = self.readers.get_mut(&partition).ok_or(SourceError::NotAssigned(partition))?;
         if reader.revoked {

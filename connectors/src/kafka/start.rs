@@ -125,6 +125,13 @@ impl KafkaSource {
         consumer.incremental_assign(&list).map_err(|error| self.client_error("starting a partition", &error))
     }
 
+    /// Where the oldest record of a partition stands.
+    pub(super) fn oldest(&self, partition: Partition) -> Result<i64, SourceError> {
+        let topic = self.topics.get(usize::from(partition.topic)).ok_or(SourceError::NotAssigned(partition))?;
+        let found = query::watermarks(self.consumer()?, topic, partition.number);
+        found.map(|(low, _)| low).map_err(|error| self.client_error("asking where to start", &error))
+    }
+
     /// Where `start_at` says to start; `None` is the oldest record.
     pub(super) fn start_offset(&self, partition: Partition) -> Result<Option<i64>, SourceError> {
         let consumer = self.consumer()?;

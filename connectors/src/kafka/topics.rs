@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use futures_executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::config::{Brokers, KafkaConnection};
+use super::ledger::StateTopic;
 use super::log::PlainContext;
 use super::query;
 use crate::ledger::LedgerError;
@@ -70,15 +72,16 @@ impl Administrator {
     /// Number of partitions, `None` where the topic does not exist.
     pub(super) fn partitions(&self, topic: &str) -> Result<Option<u32>, LedgerError> {
         query::insist(query::ANSWER_TIMEOUT, |timeout| query::partition_count(self.client.inner(), topic, timeout))
-            .map_err(|error| LedgerError::Client {
-                operation: "asking for a topic",
-                // What the brokers said, where they did: "timed out" alone tells an operator nothing.
-                reason: match self.context.0.connected() {
-                    Err(reason) if query::passing(&error) => format!("{error}: {reason}"),
-                    _ => error.to_string(),
-                },
-                transient: query::passing(&error),
-            })
+            .map_err(|error| self.failed("asking for a topic", &error))
+    }
+
+    fn failed(&self, operation: &'static str, error: &KafkaError) -> LedgerError {
+        // What the brokers said, where they did: "timed out" alone tells an operator nothing.
+        let reason = match self.context.0.connected() {
+            Err(reason) if query::passing(error) => format!("{error}: {reason}"),
+            _ => error.to_string(),
+        };
+        LedgerError::Client { operation, reason, transient: query::passing(error) }
     }
 
     pub(super) fn ensure(&self, topic: &str, create: Option<&CreateTopic>) -> Result<TopicState, LedgerError> {
@@ -122,6 +125,11 @@ impl Administrator {
 
     /// The largest batch, bytes, that a topic accepts; `None` where the broker does not say.
     pub(super) fn message_bytes_max(&self, topic: &str) -> Option<usize> {
+        self.setting(topic, "max.message.bytes")?.parse().ok()
+    }
+
+    /// The value of a topic's setting; `None` where the broker does not say.
+    fn setting(&self, topic: &str, name: &'static str) -> Option<String> {
         if matches!(self.connection.brokers, Brokers::Embedded(_)) {
             return None;
         }
@@ -129,7 +137,55 @@ impl Administrator {
         let question = [ResourceSpecifier::Topic(topic)];
         let answer = block_on(self.client.describe_configs(&question, &options)).ok()?;
         let resource = answer.into_iter().next()?.ok()?;
-        resource.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+        resource.get(name)?.value.clone()
+    }
+
+    /// Refuses a topic of state from which the broker deletes records that no newer one replaces.
+    fn check_compacted(&self, topic: &str) -> Result<(), LedgerError> {
+        match self.setting(topic, "cleanup.policy") {
+            Some(policy) if policy != "compact" => Err(LedgerError::StateDeleted { topic: topic.to_owned(), policy }),
+            // Forbidden, or unknown to this broker: the topic may still be right. The embedded one keeps what it can.
+            None if !matches!(self.connection.brokers, Brokers::Embedded(_)) => {
+                tracing::warn!(topic, "the broker does not tell `cleanup.policy`: it has to be `compact`");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Creates the state topic, or checks its partitions and that nothing vanishes from it.
+    pub(super) fn ensure_state(&self, state: &StateTopic, topics: &[(Arc<str>, u32)]) -> Result<(), LedgerError> {
+        let needed = topics.iter().map(|(_, partitions)| *partitions).max().unwrap_or(1);
+        // Small segments, compacted early: a restore reads everything that compaction has not removed. A deletion
+        // outlives a slow restore by far.
+        let config = [
+            ("cleanup.policy", "compact"),
+            ("segment.bytes", "67108864"),
+            ("segment.ms", "3600000"),
+            ("min.cleanable.dirty.ratio", "0.2"),
+            ("delete.retention.ms", "3600000"),
+            // A block of the longest keys takes 2 MB.
+            ("max.message.bytes", "8388608"),
+        ];
+        let config = config.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let create = CreateTopic { partitions: needed, replication: state.replication, config };
+        let found = self.ensure(&state.topic, Some(&create))?;
+        if found.partitions == needed {
+            return if found.created { Ok(()) } else { self.check_compacted(&state.topic) };
+        }
+        let reason = format!(
+            "has {} partitions, but the source has {needed}: the number of partitions of a topic must not change under state",
+            found.partitions
+        );
+        Err(LedgerError::Topic { topic: state.topic.clone(), reason })
+    }
+
+    /// The end of a topic's partition.
+    pub(super) fn end(&self, topic: &str, partition: i32) -> Result<i64, LedgerError> {
+        let client = self.client.inner();
+        query::insist(query::ANSWER_TIMEOUT, |timeout| client.fetch_watermarks(topic, partition, timeout))
+            .map(|(_, end)| end)
+            .map_err(|error| self.failed("asking for an end", &error))
     }
 }
 

@@ -1,5 +1,5 @@
 //! The transactional producer of one slot: begin, end, and what to do when an ending fails. It decides whether a
-//! failed ending was an abort, somebody else's takeover, or unknown; it never repeats a commit blindly.
+//! failed ending was an abort, the broker shutting it out, or unknown; it never repeats a commit blindly.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,12 +167,16 @@ impl TransactionProducer {
     /// A new producer with the same id: the broker ends whatever the old one left open. Where the brokers are away,
     /// [`TransactionProducer::ready`] goes on trying.
     fn replace(&mut self) -> Result<(), LedgerError> {
-        let fenced = self.producer.as_ref().is_some_and(RecordProducer::fenced);
-        self.producer = None;
-        self.open = false;
-        if fenced {
+        if self.producer.as_ref().is_some_and(RecordProducer::fenced) {
             return Err(self.fenced());
         }
+        self.start_over()
+    }
+
+    /// As [`TransactionProducer::replace`], for a producer that was shut out although the slot is still its own.
+    pub(super) fn start_over(&mut self) -> Result<(), LedgerError> {
+        self.producer = None;
+        self.open = false;
         match self.ready() {
             Ok(_) => Ok(()),
             Err(error) if error.transient() => Ok(()),

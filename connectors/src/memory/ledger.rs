@@ -5,6 +5,7 @@ use super::broker::{Inner, MemoryBroker, MemoryError, MemoryRecord};
 use super::faults::{CommitFault, Faults, Operation};
 use super::source::MemberTerms;
 use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
+use crate::payload::header_bytes;
 use crate::position::{Partition, partition_of_key};
 
 /// Who a [`MemoryLedger`] is, and where its records go.
@@ -150,8 +151,8 @@ impl MemoryLedger {
     fn check_sizes(&self, records: &Records) -> Result<(), LedgerError> {
         let Some(limit) = self.config.record_bytes_max else { return Ok(()) };
         for record in records.iter() {
-            let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-            let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers;
+            let bytes =
+                record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + header_bytes(record.headers);
             if bytes > limit {
                 let topic = self.config.sinks.get(usize::from(record.sink)).cloned().unwrap_or_default();
                 return Err(LedgerError::TooLarge { topic, bytes, limit });

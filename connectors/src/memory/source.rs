@@ -293,6 +293,10 @@ impl Source for MemorySource {
         Ok(event)
     }
 
+    fn start_of(&mut self, partition: Partition) -> Result<Option<i64>, SourceError> {
+        self.target(&self.broker.lock(), partition, SeekTo::Start).map(|(offset, _)| Some(offset))
+    }
+
     fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
         self.reading(partition)?;
         let (position, skipped) = self.target(&self.broker.lock(), partition, to)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use arterial_connectors::kafka::{
     Brokers, CreateTopic, EmbeddedBroker, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource,
-    KafkaSourceConfig, Properties, SinkTopic, StateTopic,
+    KafkaSourceConfig, Properties, SinkTopic, StateTopic, TRANSACTION_TIMEOUT,
 };
 use arterial_connectors::ledger::{Ledger, LedgerError};
 use arterial_connectors::payload::Payload;
@@ -44,6 +44,7 @@ impl Wiring {
             connection: self.connection(kafka)?,
             topics: vec![topic.clone()],
             group: self.evaluation_group("control"),
+            slot: None,
             instance_id: None,
             start_at: StartAt::Earliest,
             on_gap: OnGap::Skip,
@@ -100,6 +101,7 @@ impl Wiring {
             connection: self.connection(kafka)?,
             topics: kafka.topics.clone(),
             group,
+            slot: (!self.discards).then(|| slot.to_owned()),
             instance_id,
             start_at,
             on_gap: match kafka.on_gap {
@@ -138,6 +140,8 @@ impl Wiring {
             },
             sinks,
             transactional: self.plan.delivery == Delivery::ExactlyOnce,
+            transaction_timeout: TRANSACTION_TIMEOUT,
+            forget_remade: self.plan.resets_all(),
         };
         Ok(Box::new(KafkaLedger::open(config)?))
     }

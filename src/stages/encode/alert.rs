@@ -50,8 +50,8 @@ pub struct Encoded {
     pub key: Vec<u8>,
     /// Value.
     pub value: Vec<u8>,
-    /// Headers.
-    pub headers: Vec<(String, Vec<u8>)>,
+    /// Headers; none of them is null.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 #[derive(Serialize)]
@@ -125,7 +125,7 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
     };
     // JSON holds every number here: those that may not be finite are optional, and null where they are not.
     let value = serde_json::to_vec(&json).unwrap_or_default();
-    let mut headers = vec![("content-type".to_owned(), b"application/json".to_vec())];
+    let mut headers = vec![("content-type".to_owned(), Some(b"application/json".to_vec()))];
     if format == EncodeFormat::Cloudevents {
         headers.extend(cloud_event(change, context, &alert_key, &episode_id));
     }
@@ -172,7 +172,7 @@ fn cloud_event(
     context: &AlertContext<'_>,
     alert_key: &str,
     episode_id: &str,
-) -> Vec<(String, Vec<u8>)> {
+) -> Vec<(String, Option<Vec<u8>>)> {
     let seq = change.seq.to_string();
     let id = hash_id(&[context.pipeline, context.rule, alert_key, episode_id, &seq]);
     let attributes = [
@@ -183,7 +183,7 @@ fn cloud_event(
         ("ce_time", time_text(change.at)),
         ("ce_subject", alert_key.to_owned()),
     ];
-    attributes.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect()
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), Some(value.into_bytes()))).collect()
 }
 
 /// A hash of several texts, each with its length, in hexadecimal.

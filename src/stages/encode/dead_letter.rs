@@ -20,10 +20,10 @@ pub struct DeadLetterOrigin<'a> {
 /// The original's headers, then those of Kafka Connect's convention, then Arterial's own.
 #[must_use]
 pub fn dead_letter_headers(
-    original: &[(String, Vec<u8>)],
+    original: &[(String, Option<Vec<u8>>)],
     origin: &DeadLetterOrigin<'_>,
     rejected: &Rejected,
-) -> Vec<(String, Vec<u8>)> {
+) -> Vec<(String, Option<Vec<u8>>)> {
     let (partition, offset) = (origin.partition.to_string(), origin.offset.to_string());
     let (stage, reason, detail) = (rejected.stage.name(), rejected.reason.code(), rejected.detail.as_str());
     let added = [
@@ -42,6 +42,6 @@ pub fn dead_letter_headers(
         ("arterial.dlq.pipeline", origin.pipeline),
         ("arterial.dlq.version", origin.version),
     ];
-    let added = added.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    let added = added.into_iter().map(|(name, value)| (name.to_owned(), Some(value.as_bytes().to_vec())));
     original.iter().cloned().chain(added).collect()
 }

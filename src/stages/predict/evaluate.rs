@@ -208,6 +208,6 @@ impl From<ScoreRow> for ScoreTotal {
     /// The day's sums without the day.
     fn from(row: ScoreRow) -> Self {
         let sums = ErrorSums { count: row.count, absolute: row.absolute_error_sum, squared: row.squared_error_sum };
-        Self { predictor: row.predictor, model: row.model, horizon_micros: row.horizon_micros, sums }
+        Self { predictor: row.predictor, model: row.model, horizon_micros: row.horizon_micros, sums, refused: 0 }
     }
 }
