@@ -86,6 +86,12 @@ impl Wiring {
         Ok(ControlLog::new(&self.plan, records))
     }
 
+    /// Group whose offsets are committed.
+    fn group(&self) -> String {
+        let own = || format!("arterial.{}", self.plan.name);
+        self.plan.source.kafka.as_ref().and_then(|kafka| kafka.group.clone()).unwrap_or_else(own)
+    }
+
     fn evaluation_group(&self, of: &str) -> String {
         format!("{}.{of}-{}", self.group(), self.token)
     }

@@ -70,12 +70,6 @@ impl Wiring {
         #[cfg(not(feature = "kafka"))]
         None
     }
-
-    /// Group whose offsets are committed.
-    fn group(&self) -> String {
-        let own = || format!("arterial.{}", self.plan.name);
-        self.plan.source.kafka.as_ref().and_then(|kafka| kafka.group.clone()).unwrap_or_else(own)
-    }
 }
 
 impl Connect for Wiring {
