@@ -4,6 +4,7 @@
 //! [`Ledger::commit`]; or [`Ledger::abort`] instead of the commit. [`Ledger::restore`] comes first and after every
 //! outcome that is not [`CommitOutcome::Committed`]. A ledger sees bytes only, never the engine's types.
 
+use crate::access::AccessError;
 use crate::payload::Header;
 use crate::position::{Partition, Position};
 use crate::source::GroupMetadata;
@@ -216,6 +217,9 @@ pub enum LedgerError {
         /// What is wrong.
         reason: String,
     },
+    /// The brokers do not let us in, or not do what we ask.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The client library reported an error.
     #[error("{operation} failed: {reason}")]
     Client {
@@ -250,6 +254,7 @@ impl LedgerError {
             Self::Topic { .. } => {
                 "create or correct the topic, or let Arterial create it with `create:` under the sink"
             }
+            Self::Access(error) => error.hint(),
             Self::Client { .. } => "look at the broker's log and the network",
         }
     }

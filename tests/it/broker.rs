@@ -5,6 +5,7 @@
 //! watches that process and stops with it, however it ends.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -39,11 +40,15 @@ fn start() -> Result<String, String> {
     if let Ok(address) = std::env::var("ARTERIAL_TEST_KAFKA") {
         return Ok(address);
     }
+    start_script("start", &std::env::temp_dir().join(format!("arterial-test-kafka-{}", std::process::id())))
+}
+
+/// Starts a broker of this test process with a verb of the script; `host:port` of its plain listener.
+pub(crate) fn start_script(verb: &str, directory: &Path) -> Result<String, String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka.sh");
-    let directory = std::env::temp_dir().join(format!("arterial-test-kafka-{}", std::process::id()));
     let started = Command::new(script)
-        .arg("start")
-        .arg(&directory)
+        .arg(verb)
+        .arg(directory)
         .env("ARTERIAL_KAFKA_PARENT", std::process::id().to_string())
         .output()
         .map_err(|error| format!("{script}: {error}"))?;

@@ -16,10 +16,12 @@ use super::changelog::{self, StoredPosition};
 use super::config::{Brokers, KafkaConnection};
 use super::log::ClientLog;
 use super::producer::{Failure, Origin, Outgoing, RecordProducer, SendError};
+use super::refusal::{self, Resource};
 use super::restore::{Durable, Restorer, transactional_id};
 use super::source::KafkaMember;
 use super::topics::{Administrator, CreateTopic, record_bytes_max, source_topics};
-use super::transaction::TransactionProducer;
+use super::transaction::{Ended, TransactionProducer};
+use crate::access::AccessError;
 use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
 use crate::payload::Header;
 use crate::position::Partition;
@@ -108,7 +110,7 @@ impl KafkaLedger {
         let topics = source_topics(&administrator, &config.topics)?;
         ensure_state_topic(&administrator, &config.state, &topics)?;
         for sink in &config.sinks {
-            administrator.ensure(&sink.topic, sink.create.as_ref())?;
+            administrator.ensure(&sink.topic, "Write", sink.create.as_ref())?;
         }
         let writer = if config.transactional {
             let id = transactional_id(&config.group, &config.slot);
@@ -191,11 +193,34 @@ impl KafkaLedger {
         }
     }
 
-    fn too_large(&mut self, origin: Origin, bytes: usize) -> LedgerError {
-        let topic = match origin {
+    fn topic_of_origin(&self, origin: Origin) -> String {
+        match origin {
             Origin::Sink(index) => self.sinks.get(usize::from(index)).cloned().unwrap_or_default(),
             Origin::State => self.config.state.topic.clone(),
-        };
+        }
+    }
+
+    /// The permission over whose lack a commit failed.
+    fn denied(&self, code: RDKafkaErrorCode) -> AccessError {
+        refusal::denied(Some(code), "Read", Resource::Group(&self.config.group))
+            .or_else(|| self.denied_topic())
+            .unwrap_or_else(|| AccessError::Denied {
+                operation: "Write",
+                resource: "a topic of the pipeline".to_owned(),
+            })
+    }
+
+    /// The first permission that the ledger lacks on a topic, as the brokers tell it.
+    fn denied_topic(&self) -> Option<AccessError> {
+        let state = self.config.state.topic.as_str();
+        let read = self.topics.iter().map(|(topic, _)| &**topic).chain([state]).map(|topic| (topic, "Read"));
+        let written = self.sinks.iter().map(String::as_str).chain([state]).map(|topic| (topic, "Write"));
+        let needed: Vec<_> = read.chain(written).collect();
+        Administrator::open(&self.config.connection).ok()?.first_denied(&needed)
+    }
+
+    fn too_large(&mut self, origin: Origin, bytes: usize) -> LedgerError {
+        let topic = self.topic_of_origin(origin);
         let ours = self.producer().map_or(usize::MAX, |producer| producer.message_bytes_max());
         let limit = record_bytes_max(&self.config.connection, &topic, ours);
         match origin {
@@ -245,6 +270,12 @@ impl KafkaLedger {
             Some(Failure { origin, bytes, code: Some(RDKafkaErrorCode::MessageSizeTooLarge), .. }) => {
                 return Err(self.too_large(origin, bytes));
             }
+            Some(Failure { origin, code: Some(code), .. }) if refusal::is_denial(code) => {
+                let topic = self.topic_of_origin(origin);
+                return Err(
+                    AccessError::Denied { operation: "Write", resource: Resource::Topic(&topic).to_string() }.into()
+                );
+            }
             Some(failure) => return Ok(Some(failure.reason)),
             None => {}
         }
@@ -270,20 +301,31 @@ impl KafkaLedger {
 
     fn end(&mut self, commit: &Commit<'_>) -> Result<CommitOutcome, LedgerError> {
         self.queue_state(commit)?;
+        let refused = self.broken.is_some();
         if let Some(reason) = self.deliver()? {
             tracing::warn!(reason = self.log.redact(&reason), "the commit is aborted");
             self.abort()?;
+            // A transaction that failed over a missing permission takes no more records, and says nothing else.
+            if let Some(denied) = Some(()).filter(|()| refused).and_then(|()| self.denied_topic()) {
+                return Err(denied.into());
+            }
             return Ok(CommitOutcome::Aborted);
         }
         let offsets = self.offsets(commit)?;
         let member = commit.group.and_then(|group| group.get::<KafkaMember>());
         let foreign = self.failed("committing", "the positions come from a source that is not of Kafka", false);
         match &mut self.writer {
-            Writer::Transactions(transactions) => match (offsets.count(), member) {
-                (0, _) => transactions.commit(None),
-                (_, Some(member)) => transactions.commit(Some((offsets, Arc::clone(&member.metadata)))),
-                (_, None) => Err(foreign),
-            },
+            Writer::Transactions(transactions) => {
+                let ended = match (offsets.count(), member) {
+                    (0, _) => transactions.commit(None)?,
+                    (_, Some(member)) => transactions.commit(Some((offsets, Arc::clone(&member.metadata))))?,
+                    (_, None) => return Err(foreign),
+                };
+                match ended {
+                    Ended::Outcome(outcome) => Ok(outcome),
+                    Ended::Denied(code) => Err(self.denied(code).into()),
+                }
+            }
             Writer::Plain(_) => {
                 if let (1.., Some(member)) = (offsets.count(), member) {
                     // The position record is what counts; the group's offset is for lag monitors.
@@ -380,13 +422,8 @@ fn state_record<'a>(
     Outgoing { origin: Origin::State, topic, partition: Some(number), key: Some(key), value, headers, ts_ms: None }
 }
 
-/// Creates the state topic or checks its partitions.
-fn ensure_state_topic(
-    administrator: &Administrator,
-    state: &StateTopic,
-    topics: &[(Arc<str>, u32)],
-) -> Result<(), LedgerError> {
-    let needed = topics.iter().map(|(_, partitions)| *partitions).max().unwrap_or(1);
+/// How the state topic is made.
+pub(super) fn state_topic_settings(state: &StateTopic, partitions: u32) -> CreateTopic {
     // Small segments, compacted early: a restore reads everything that compaction has not removed. A deletion
     // outlives a slow restore by far.
     let config = [
@@ -399,8 +436,17 @@ fn ensure_state_topic(
         ("max.message.bytes", "8388608"),
     ];
     let config = config.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let create = CreateTopic { partitions: needed, replication: state.replication, config };
-    let found = administrator.ensure(&state.topic, Some(&create))?;
+    CreateTopic { partitions, replication: state.replication, config }
+}
+
+/// Creates the state topic or checks its partitions.
+fn ensure_state_topic(
+    administrator: &Administrator,
+    state: &StateTopic,
+    topics: &[(Arc<str>, u32)],
+) -> Result<(), LedgerError> {
+    let needed = topics.iter().map(|(_, partitions)| *partitions).max().unwrap_or(1);
+    let found = administrator.ensure(&state.topic, "Write", Some(&state_topic_settings(state, needed)))?;
     if found.partitions == needed {
         return Ok(());
     }

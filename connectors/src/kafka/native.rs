@@ -1,4 +1,4 @@
-//! The one place with `unsafe`: a partition's own queue in librdkafka -> batches of rows; and a flush that returns
+//! Reading with `unsafe`: a partition's own queue in librdkafka -> batches of rows; and a flush that returns
 //! as soon as it is done.
 //!
 //! The safe client reads one message per call from the consumer's main queue, at three times the cost, and a batch

@@ -1,16 +1,23 @@
 //! Topics: do they exist with the right shape, and may we make them? Input topics are never created here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::Client;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::config::{Brokers, KafkaConnection};
-use super::log::PlainContext;
+use super::log::{ClientLog, PlainContext};
+use super::permissions;
+use super::producer::{RecordProducer, WriterContext};
 use super::query;
+use super::refusal::{self, Resource};
+use crate::access::AccessError;
 use crate::ledger::LedgerError;
 
 /// How long the brokers may take to create a topic, and a new topic to become known everywhere.
@@ -46,43 +53,89 @@ pub fn ensure_topic(
     topic: &str,
     create: Option<&CreateTopic>,
 ) -> Result<TopicState, LedgerError> {
-    Administrator::open(connection)?.ensure(topic, create)
+    Administrator::open(connection)?.ensure(topic, "Write", create)
 }
 
 /// A client for metadata and topic administration.
 pub(super) struct Administrator {
     connection: KafkaConnection,
-    client: AdminClient<PlainContext>,
-    context: PlainContext,
+    /// Asks. A producer, since unlike a client of the administration it can be polled for errors: there alone is said
+    /// why a login was refused.
+    asker: Arc<BaseProducer<WriterContext>>,
+    log: Arc<ClientLog>,
 }
+
+/// How long one try of a question may take: between two, errors of the client are looked at.
+const TRY_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Administrator {
     pub(super) fn open(connection: &KafkaConnection) -> Result<Self, LedgerError> {
-        let context = PlainContext(connection.log());
-        let client = connection.admin().create_with_context(context.clone()).map_err(|error| LedgerError::Client {
-            operation: "opening a client",
-            reason: context.0.redact(&error.to_string()),
-            transient: false,
-        })?;
-        Ok(Self { connection: connection.clone(), client, context })
+        let log = connection.log();
+        let asker = RecordProducer::open(&connection.admin(), &log)?.shared();
+        Ok(Self { connection: connection.clone(), asker, log })
     }
 
-    /// Number of partitions, `None` where the topic does not exist.
-    pub(super) fn partitions(&self, topic: &str) -> Result<Option<u32>, LedgerError> {
-        query::insist(query::ANSWER_TIMEOUT, |timeout| query::partition_count(self.client.inner(), topic, timeout))
-            .map_err(|error| LedgerError::Client {
-                operation: "asking for a topic",
+    /// Number of partitions, `None` where the topic does not exist. `operation`: what it is needed for.
+    pub(super) fn partitions(&self, topic: &str, operation: &'static str) -> Result<Option<u32>, LedgerError> {
+        let started = Instant::now();
+        loop {
+            let error = match query::partition_count(self.client(), topic, TRY_TIMEOUT) {
+                Ok(partitions) => {
+                    self.log.mark_up();
+                    return Ok(partitions);
+                }
+                Err(error) => error,
+            };
+            if let Some(denied) = refusal::denied(error.rdkafka_error_code(), operation, Resource::Topic(topic)) {
+                return Err(denied.into());
+            }
+            self.asker.poll(Duration::ZERO);
+            if let Some(refusal) = self.log.refused() {
+                return Err(refusal::explained(refusal, &self.connection).into());
+            }
+            let transient = query::passing(&error);
+            if !transient || started.elapsed() >= query::ANSWER_TIMEOUT {
                 // What the brokers said, where they did: "timed out" alone tells an operator nothing.
-                reason: match self.context.0.connected() {
-                    Err(reason) if query::passing(&error) => format!("{error}: {reason}"),
+                let reason = match self.log.connected() {
+                    Err(reason) if transient => format!("{error}: {reason}"),
                     _ => error.to_string(),
-                },
-                transient: query::passing(&error),
-            })
+                };
+                return Err(LedgerError::Client { operation: "asking for a topic", reason, transient });
+            }
+            std::thread::sleep(query::TRY_PAUSE);
+        }
     }
 
-    pub(super) fn ensure(&self, topic: &str, create: Option<&CreateTopic>) -> Result<TopicState, LedgerError> {
-        if let Some(partitions) = self.partitions(topic)? {
+    /// The first of these operations on topics that the brokers do not allow; `None` where they allow all or do not say.
+    pub(super) fn first_denied(&self, needed: &[(&str, &'static str)]) -> Option<AccessError> {
+        let topics: BTreeSet<&str> = needed.iter().map(|(topic, _)| *topic).collect();
+        let topics: Vec<&str> = topics.into_iter().collect();
+        let allowed = permissions::of_topics(self.client(), &topics, query::ANSWER_TIMEOUT).ok()?;
+        let lacks = |topic: &str, operation: &str| match allowed.get(topic) {
+            Some(Ok(operations)) => !operations.contains(&operation),
+            Some(Err(code)) => refusal::is_denial(*code),
+            None => false,
+        };
+        let (topic, operation) = needed.iter().find(|(topic, operation)| lacks(topic, operation))?;
+        Some(AccessError::Denied { operation, resource: Resource::Topic(topic).to_string() })
+    }
+
+    pub(super) fn client(&self) -> &Client<WriterContext> {
+        self.asker.client()
+    }
+
+    fn admin(&self) -> Result<AdminClient<PlainContext>, KafkaError> {
+        self.connection.admin().create_with_context(PlainContext(Arc::clone(&self.log)))
+    }
+
+    /// The topic with its partitions, made where it is missing and `create` says how. `operation`: what it is needed for.
+    pub(super) fn ensure(
+        &self,
+        topic: &str,
+        operation: &'static str,
+        create: Option<&CreateTopic>,
+    ) -> Result<TopicState, LedgerError> {
+        if let Some(partitions) = self.partitions(topic, operation)? {
             return Ok(TopicState { partitions, created: false });
         }
         let problem = |reason: String| LedgerError::Topic { topic: topic.to_owned(), reason };
@@ -90,12 +143,12 @@ impl Administrator {
         if let Brokers::Embedded(broker) = &self.connection.brokers {
             broker.create_topic(topic, create.partitions)?;
         } else {
-            self.create(topic, create).map_err(problem)?;
+            self.create(topic, create, false)?;
         }
         // A new topic takes a moment to become known to every broker.
-        let deadline = std::time::Instant::now() + CREATE_TIMEOUT;
-        while std::time::Instant::now() < deadline {
-            if let Some(partitions) = self.partitions(topic)? {
+        let deadline = Instant::now() + CREATE_TIMEOUT;
+        while Instant::now() < deadline {
+            if let Some(partitions) = self.partitions(topic, operation)? {
                 return Ok(TopicState { partitions, created: true });
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -103,40 +156,49 @@ impl Administrator {
         Err(problem("was created but does not appear in the brokers' metadata".to_owned()))
     }
 
-    fn create(&self, topic: &str, create: &CreateTopic) -> Result<(), String> {
-        let partitions = i32::try_from(create.partitions).map_err(|error| error.to_string())?;
+    /// Asks for a topic; `only_validate`: whether it could be made, without making it.
+    pub(super) fn create(&self, topic: &str, create: &CreateTopic, only_validate: bool) -> Result<(), LedgerError> {
+        let problem = |reason: String| LedgerError::Topic { topic: topic.to_owned(), reason };
+        let partitions = i32::try_from(create.partitions).map_err(|error| problem(error.to_string()))?;
         // -1 stands for the broker's default.
-        let replication = create.replication.map_or(Ok(-1), i32::try_from).map_err(|error| error.to_string())?;
+        let replication =
+            create.replication.map_or(Ok(-1), i32::try_from).map_err(|error| problem(error.to_string()))?;
         let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication));
         for (key, value) in &create.config {
             new = new.set(key, value);
         }
-        let options = AdminOptions::new().operation_timeout(Some(CREATE_TIMEOUT)).request_timeout(Some(CREATE_TIMEOUT));
-        let answers = block_on(self.client.create_topics([&new], &options)).map_err(|error| error.to_string())?;
+        let options = AdminOptions::new()
+            .validate_only(only_validate)
+            .operation_timeout(Some(CREATE_TIMEOUT))
+            .request_timeout(Some(CREATE_TIMEOUT));
+        let client = self.admin().map_err(|error| problem(error.to_string()))?;
+        let answers = block_on(client.create_topics([&new], &options)).map_err(|error| problem(error.to_string()))?;
         match answers.into_iter().next() {
             // Another worker may have been faster.
             None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
-            Some(Err((_, code))) => Err(format!("could not be created: {code}")),
+            Some(Err((_, code))) => Err(refusal::denied(Some(code), "Create", Resource::Topic(topic))
+                .map_or_else(|| problem(format!("could not be created: {code}")), LedgerError::Access)),
         }
     }
 
-    /// The largest batch, bytes, that a topic accepts; `None` where the broker does not say.
-    pub(super) fn message_bytes_max(&self, topic: &str) -> Option<usize> {
+    /// A setting of a topic; `None` where the broker does not say.
+    pub(super) fn topic_setting(&self, topic: &str, setting: &str) -> Option<String> {
         if matches!(self.connection.brokers, Brokers::Embedded(_)) {
             return None;
         }
         let options = AdminOptions::new().request_timeout(Some(query::ANSWER_TIMEOUT));
         let question = [ResourceSpecifier::Topic(topic)];
-        let answer = block_on(self.client.describe_configs(&question, &options)).ok()?;
+        let answer = block_on(self.admin().ok()?.describe_configs(&question, &options)).ok()?;
         let resource = answer.into_iter().next()?.ok()?;
-        resource.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+        resource.get(setting)?.value.clone()
     }
 }
 
 /// The largest record, bytes, that both our producer and the topic take.
 pub(super) fn record_bytes_max(connection: &KafkaConnection, topic: &str, ours: usize) -> usize {
-    let theirs = Administrator::open(connection).ok().and_then(|client| client.message_bytes_max(topic));
-    ours.min(theirs.unwrap_or(usize::MAX))
+    let theirs =
+        Administrator::open(connection).ok().and_then(|client| client.topic_setting(topic, "max.message.bytes"));
+    theirs.and_then(|bytes| bytes.parse().ok()).map_or(ours, |theirs: usize| ours.min(theirs))
 }
 
 /// Name and number of partitions of each source topic.
@@ -147,7 +209,7 @@ pub(super) fn source_topics(
     let mut found = Vec::with_capacity(topics.len());
     for topic in topics {
         let partitions = administrator
-            .partitions(topic)?
+            .partitions(topic, "Read")?
             .ok_or_else(|| LedgerError::Topic { topic: topic.clone(), reason: "does not exist".to_owned() })?;
         found.push((Arc::from(topic.as_str()), partitions));
     }
