@@ -2,9 +2,11 @@
 //! nothing is touched.
 
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use arterial_connectors::kafka::{KafkaWriter, ensure_topic};
+use arterial::runtime::SystemClock;
+use arterial::vocab::Clock;
+use arterial_connectors::kafka::{CreateTopic, KafkaWriter, ensure_topic};
 use serde_json::Value;
 
 use crate::broker::{self, PATIENCE};
@@ -79,7 +81,7 @@ fn a_missing_topic_a_moved_key_and_a_clock_that_is_off_are_told_with_a_remedy() 
     ensure_topic(
         &broker::connection(),
         &format!("{state}.state"),
-        Some(&arterial_connectors::kafka::CreateTopic { partitions: 3, ..Default::default() }),
+        Some(&CreateTopic { partitions: 3, ..Default::default() }),
     )
     .expect("a state topic");
     let (code, checks) = doctor(&pipeline(moved, &topic, "workers: 1"), "");
@@ -87,8 +89,7 @@ fn a_missing_topic_a_moved_key_and_a_clock_that_is_off_are_told_with_a_remedy() 
     assert_eq!((code, check.as_str(), verdict.as_str()), (Some(1), "topic", "fail"));
     assert!(said.contains("has 3 partitions, but the source has 4"), "{said}");
 
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
-    let ahead = i64::try_from(now).expect("a time") + 30 * 60 * 1000;
+    let ahead = SystemClock.now_micros() / 1000 + 30 * 60 * 1000;
     let mut writer = KafkaWriter::open(&broker::connection(), &topic).expect("a writer");
     writer.send(Some(b"k"), Some(b"{}"), Some(ahead)).expect("queued");
     writer.flush().expect("delivered");
