@@ -2,6 +2,8 @@
 # A real Apache Kafka (one process, KRaft mode) from its published jars, for tests and benchmarks.
 #
 #   scripts/kafka.sh start [DIR]   start a broker on free ports of 127.0.0.1 with its data in DIR; prints host:port
+#   scripts/kafka.sh secured [DIR] the same with secured listeners, users, certificates and access control besides:
+#                                  scripts/kafka/secured.sh says which
 #   scripts/kafka.sh resume DIR    start it again on its ports and data, after `stop` or a crash; prints host:port
 #   scripts/kafka.sh stop DIR      stop it, by the process id kept in DIR
 #   scripts/kafka.sh jars          fetch the jars and print their folder (a class path is "FOLDER/*")
@@ -9,11 +11,14 @@
 # ARTERIAL_KAFKA_JARS    folder of the jars; fetched with Maven into target/kafka-jars otherwise
 # ARTERIAL_KAFKA_PARENT  process id: when that process ends, the broker stops and DIR is removed
 # ARTERIAL_KAFKA_HEAP    options of the broker's JVM; "-Xms256m -Xmx1g" unless given
-# ARTERIAL_KAFKA_CONFIG  file of further broker settings
+# ARTERIAL_KAFKA_CONFIG  file of further broker settings; @PORT@ and @CONTROLLER@ stand for the ports of the first two
+#                        listeners
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
+# Further options of `format`: users with SCRAM passwords are made there.
+format_options=()
 
 fail() { echo "kafka.sh: $*" >&2; exit 1; }
 
@@ -72,7 +77,8 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 CONFIG
-    [ -z "${ARTERIAL_KAFKA_CONFIG:-}" ] || cat "$ARTERIAL_KAFKA_CONFIG" >>"$dir/server.properties"
+    [ -z "${ARTERIAL_KAFKA_CONFIG:-}" ] ||
+        sed "s/@PORT@/$port/g; s/@CONTROLLER@/$controller/g" "$ARTERIAL_KAFKA_CONFIG" >>"$dir/server.properties"
     cat >"$dir/log4j2.properties" <<CONFIG
 status=warn
 rootLogger.level=warn
@@ -102,7 +108,8 @@ start_once() {
     write_config "$dir" "$port" "$controller"
     local run=(java "-Dlog4j2.configurationFile=$dir/log4j2.properties" -cp "$folder/*")
     uuid=$("${run[@]}" -Xmx128m kafka.tools.StorageTool random-uuid 2>>"$dir/broker.log")
-    "${run[@]}" -Xmx128m kafka.tools.StorageTool format --standalone -t "$uuid" -c "$dir/server.properties" >>"$dir/broker.log" 2>&1
+    "${run[@]}" -Xmx128m kafka.tools.StorageTool format --standalone -t "$uuid" -c "$dir/server.properties" \
+        "${format_options[@]}" >>"$dir/broker.log" 2>&1
     launch "$dir" "$folder" "$port"
 }
 
@@ -175,8 +182,13 @@ stop() {
 
 case ${1:-} in
     start) start "${2:-}" ;;
+    secured)
+        # shellcheck source=scripts/kafka/secured.sh
+        source "$here/kafka/secured.sh"
+        secured "${2:-}"
+        ;;
     resume) [ -n "${2:-}" ] || fail "usage: kafka.sh resume DIR"; resume "$2" ;;
     stop) [ -n "${2:-}" ] || fail "usage: kafka.sh stop DIR"; stop "$2" ;;
     jars) jars ;;
-    *) fail "usage: kafka.sh start [DIR] | resume DIR | stop DIR | jars" ;;
+    *) fail "usage: kafka.sh start [DIR] | secured [DIR] | resume DIR | stop DIR | jars" ;;
 esac

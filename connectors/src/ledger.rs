@@ -4,6 +4,7 @@
 //! [`Ledger::commit`]; or [`Ledger::abort`] instead of the commit. [`Ledger::restore`] comes first and after every
 //! outcome that is not [`CommitOutcome::Committed`]. A ledger sees bytes only, never the engine's types.
 
+use crate::access::AccessError;
 use crate::payload::Header;
 use crate::position::{Partition, Position};
 use crate::source::GroupMetadata;
@@ -254,6 +255,9 @@ pub enum LedgerError {
         /// Id of the topic that has this name now.
         found: String,
     },
+    /// The brokers do not let us in, or not do what we ask.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The client library reported an error.
     #[error("{operation} failed: {reason}")]
     Client {
@@ -294,6 +298,7 @@ impl LedgerError {
             Self::Remade { .. } => {
                 "start with `--reset all` to forget that state and to read the new topic from where `start_at` says"
             }
+            Self::Access(error) => error.hint(),
             Self::Client { .. } => "look at the broker's log and the network",
         }
     }

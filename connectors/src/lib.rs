@@ -8,6 +8,7 @@
 //! | [`payload`] | the rows of a batch, bytes or typed |
 //! | [`position`] | partitions and offsets |
 //! | [`ledger`] | where outputs, positions and state become durable together |
+//! | [`access`] | why the far side refuses us |
 //! | [`memory`] | a broker inside the process: tests, embedding, faults on demand |
 //! | `kafka` | a group member as source, transactions as ledger (feature `kafka`) |
 //! | [`mod@file`] | a Parquet file that stands for a topic |
@@ -15,6 +16,7 @@
 //! | [`simulate`] | a corridor of loop detectors made up from a seed |
 //! | [`conformance`] | what every source and ledger has to keep, as checks that their authors run |
 
+pub mod access;
 pub mod conformance;
 pub mod discard;
 pub mod file;

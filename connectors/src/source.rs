@@ -13,6 +13,7 @@
 use std::any::Any;
 use std::time::Duration;
 
+use crate::access::AccessError;
 use crate::payload::Payload;
 use crate::position::Partition;
 
@@ -235,6 +236,9 @@ pub enum SourceError {
         /// Whether another try may succeed.
         transient: bool,
     },
+    /// The brokers do not let us in, or not do what we ask.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// A file could not be read.
     #[error("`{path}`: {reason}")]
     File {
@@ -263,6 +267,7 @@ impl SourceError {
             Self::NotAssigned(_) => "this is a defect of the engine: please report it",
             Self::Config { .. } => "correct the source's settings",
             Self::Client { .. } => "look at the broker's log and the network",
+            Self::Access(error) => error.hint(),
             Self::File { .. } => "check that the path exists, is readable and is a complete file of its format",
         }
     }

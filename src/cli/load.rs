@@ -8,15 +8,15 @@ use anyhow::Result;
 use crate::spec::PipelinePlan;
 use crate::spec::model::TestRow;
 
-/// Reads and checks a pipeline file.
+/// Reads and checks a pipeline file that will be connected: its secrets must be there.
 ///
 /// # Errors
 /// [`crate::spec::SpecErrors`], which `main` turns into exit code 78.
 pub fn load_plan(path: &Path) -> Result<PipelinePlan> {
-    load_plan_with_tables(path, &BTreeMap::new())
+    Ok(crate::spec::load_plan_to_connect(path)?)
 }
 
-/// Likewise, with rows for some tables instead of their files.
+/// Reads and checks a pipeline file that will not be connected, with rows for some tables instead of their files.
 ///
 /// # Errors
 /// As [`load_plan`].

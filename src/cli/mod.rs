@@ -1,6 +1,8 @@
 //! The command line: one file per verb. Data goes to stdout, logs to stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+#[cfg(feature = "kafka")]
+mod doctor;
 mod eval;
 mod load;
 mod progress;
@@ -33,6 +35,8 @@ enum Verb {
     Test(test::TestArgs),
     #[cfg(feature = "kafka")]
     Replay(replay::ReplayArgs),
+    #[cfg(feature = "kafka")]
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Carries out the verb.
@@ -48,5 +52,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<()> {
         Verb::Test(args) => test::test(args),
         #[cfg(feature = "kafka")]
         Verb::Replay(args) => replay::replay(args),
+        #[cfg(feature = "kafka")]
+        Verb::Doctor(args) => doctor::doctor(args),
     }
 }

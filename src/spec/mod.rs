@@ -21,6 +21,7 @@ pub mod problem;
 pub mod registry;
 mod render;
 mod rules;
+pub mod secret;
 mod sentence;
 mod shape;
 mod steps;
@@ -32,6 +33,7 @@ pub mod tree;
 mod version;
 
 pub use file::PipelineFile;
-pub use plan::{EventTimePlan, PipelinePlan, RuntimePlan, SinkPlan, UnknownStep, load_plan};
+pub use plan::{EventTimePlan, PipelinePlan, RuntimePlan, SinkPlan, UnknownStep, load_plan, load_plan_to_connect};
 pub use problem::{Place, Problem, SpecErrors};
 pub use registry::{PropertyRefusal, Registry};
+pub use secret::{SecretError, SecretPlace, SecretText};

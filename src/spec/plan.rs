@@ -152,8 +152,20 @@ impl PipelineFile {
 /// # Errors
 /// All problems together.
 pub fn load_plan(path: &Path, tables: &BTreeMap<String, Vec<TestRow>>) -> Result<PipelinePlan, SpecErrors> {
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    PipelineFile::load(path, &Registry::standard()).plan(&folder, tables)
+    PipelineFile::load(path, &Registry::standard()).plan(folder_of(path), tables)
+}
+
+/// Likewise for a verb that connects: the secrets that the file names must be there.
+///
+/// # Errors
+/// All problems together.
+pub fn load_plan_to_connect(path: &Path) -> Result<PipelinePlan, SpecErrors> {
+    let folder = folder_of(path);
+    PipelineFile::load(path, &Registry::connecting(folder)).plan(folder, &BTreeMap::new())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 impl PipelinePlan {

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
+
+use super::secret::{SecretError, SecretText};
 
 /// A property that a connector refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,10 +20,15 @@ pub struct PropertyRefusal {
 /// Checks `kafka.properties`: everything that is refused.
 pub type PropertyCheck = Box<dyn Fn(&BTreeMap<String, String>) -> Vec<PropertyRefusal> + Send + Sync>;
 
+/// Looks whether a secret is where the file says.
+pub type SecretCheck = Box<dyn Fn(&SecretText) -> Result<(), SecretError> + Send + Sync>;
+
 /// What the checks of a pipeline file ask of its components.
 pub struct Registry {
     /// The Kafka connector's opinion of `properties:`.
     pub kafka_properties: PropertyCheck,
+    /// Whether secrets are there. Only verbs that connect ask: a file may be checked where its secrets are not.
+    pub secrets: SecretCheck,
 }
 
 impl Registry {
@@ -28,16 +36,23 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         #[cfg(feature = "kafka")]
-        return Self { kafka_properties: Box::new(kafka_refusals) };
+        return Self { kafka_properties: Box::new(kafka_refusals), ..Self::default() };
         #[cfg(not(feature = "kafka"))]
         Self::default()
+    }
+
+    /// The same for a verb that connects: secrets must be there. `folder`: where their relative paths start.
+    #[must_use]
+    pub fn connecting(folder: &Path) -> Self {
+        let folder = folder.to_owned();
+        Self { secrets: Box::new(move |secret| secret.read(&folder).map(drop)), ..Self::standard() }
     }
 }
 
 impl Default for Registry {
     /// Refuses nothing.
     fn default() -> Self {
-        Self { kafka_properties: Box::new(|_| Vec::new()) }
+        Self { kafka_properties: Box::new(|_| Vec::new()), secrets: Box::new(|_| Ok(())) }
     }
 }
 

@@ -4,7 +4,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::lines::Lines;
 use super::problem::{Place, Problem};
-use super::shape::PROPERTIES;
+use super::shape::SECRETIVE;
 
 /// `file:line:column: message`, the snippet, `help: hint`; no line break at the end.
 pub(super) fn problem_text(file: &str, text: &str, problem: &Problem) -> String {
@@ -38,10 +38,11 @@ fn snippet(text: &str, at: Place) -> Option<String> {
     Some(Renderer::plain().render(&report))
 }
 
-/// Whether a line is one of client properties, among which passwords stand, perhaps under a misspelt name. Told from the
+/// Whether a line is one of client properties or of `security`, among which passwords stand, perhaps under a misspelt name. Told from the
 /// text alone: there may be no tree.
 fn may_hold_secrets(lines: &Lines<'_>, number: usize) -> bool {
-    let names_it = |line: &str| line.contains(PROPERTIES) || line.contains("password") || line.contains("secret");
+    let words = ["password", "secret"].into_iter().chain(SECRETIVE);
+    let names_it = |line: &str| words.clone().any(|word| line.contains(word));
     let (_, own) = lines.line(number);
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut depth = indent(own);

@@ -14,8 +14,8 @@ use super::tree::{self, Node, Value};
 use crate::stages::expression::closest;
 use crate::vocab::{PathStep, YamlPath};
 
-/// The key under which client properties stand, passwords among them.
-pub(super) const PROPERTIES: &str = "properties";
+/// The keys under which passwords may stand: client properties, and where only the places of secrets belong.
+pub(super) const SECRETIVE: [&str; 2] = ["properties", "security"];
 
 /// A schema, ready to check trees with.
 #[derive(Debug)]
@@ -64,7 +64,8 @@ impl Shape {
         let mut faults: Vec<(YamlPath, Fault)> = Vec::new();
         self.visit(&instance, root, &mut |misfit| {
             let faulted = sentence::faults(&self.schema, misfit.error, root.find(&misfit.path));
-            let secret = misfit.path.0.contains(&PathStep::Key(PROPERTIES.to_owned()));
+            let secretive = |step: &PathStep| matches!(step, PathStep::Key(key) if SECRETIVE.contains(&key.as_str()));
+            let secret = misfit.path.0.iter().any(secretive);
             let shown = |fault: Fault| if secret { fault.concealed() } else { fault };
             faults.extend(faulted.into_iter().map(|fault| (misfit.path.clone(), shown(fault))));
         });

@@ -16,6 +16,7 @@ pub(super) fn version(spec: &PipelineSpec) -> String {
     for kafka in defining.sources.values_mut().filter_map(|source| source.kafka.as_mut()) {
         kafka.brokers = String::new();
         kafka.group = None;
+        kafka.security = None;
         kafka.properties = Default::default();
     }
     // A specification is strings, numbers and maps with text keys: JSON holds it.

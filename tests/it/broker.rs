@@ -51,7 +51,7 @@ fn existing() -> Option<String> {
 }
 
 /// Runs `scripts/kafka.sh` for the broker of a folder; returns what it prints, or what it complains of.
-fn script(verb: &str, folder: &Path) -> Result<String, String> {
+pub(crate) fn script(verb: &str, folder: &Path) -> Result<String, String> {
     let done = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka.sh"))
         .arg(verb)
         .arg(folder)

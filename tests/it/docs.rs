@@ -198,6 +198,24 @@ fn the_readmes_pipeline_is_valid() {
 }
 
 #[test]
+fn the_security_blocks_of_the_documentation_are_valid_in_the_readmes_pipeline() {
+    let pipeline = blocks(&root().join("README.md"), "yaml").remove(0);
+    let shown = blocks(&root().join("docs/security.md"), "yaml");
+    assert_eq!(shown.len(), 2);
+    let place = "kafka: { brokers: \"127.0.0.1:9092\", topics: [ring.traffic.observations.v1] }";
+    for (index, security) in shown.iter().enumerate() {
+        let below: String = security.lines().map(|line| format!("\n      {line}")).collect();
+        let kafka = format!("kafka:\n      brokers: broker:9093\n      topics: [ring.traffic.observations.v1]{below}");
+        let text = pipeline.replace(place, &kafka);
+        assert_ne!(text, pipeline);
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("security-{index}.yaml"));
+        fs::write(&path, text).expect("a file");
+        let output = arterial(&["validate", path.to_str().expect("text")]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn every_verb_of_the_readme_exists() {
     let help = String::from_utf8_lossy(&arterial(&["--help"]).stdout).into_owned();
     let shell = shell_commands(&[root().join("README.md")]);

@@ -22,14 +22,19 @@ use crate::kafka_run_support::{
 };
 
 /// A port on which a pipeline may listen.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
 }
 
 /// Status code and body of `GET /readyz`; `None` where nobody listens yet.
-fn readyz(address: SocketAddr) -> Option<(u16, String)> {
+pub(crate) fn readyz(address: SocketAddr) -> Option<(u16, String)> {
+    get(address, "/readyz")
+}
+
+/// Status code and body of a page; `None` where nobody listens yet.
+pub(crate) fn get(address: SocketAddr, page: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
+    write!(stream, "GET {page} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let code = answer.split(' ').nth(1)?.parse().ok()?;
@@ -37,7 +42,7 @@ fn readyz(address: SocketAddr) -> Option<(u16, String)> {
 }
 
 /// Asks until the pipeline answers with this code; returns what it says.
-fn await_readyz(address: SocketAddr, wanted: u16) -> String {
+pub(crate) fn await_readyz(address: SocketAddr, wanted: u16) -> String {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match readyz(address) {
@@ -47,7 +52,7 @@ fn await_readyz(address: SocketAddr, wanted: u16) -> String {
     }
 }
 
-fn terminate(child: &Child) {
+pub(crate) fn terminate(child: &Child) {
     let ended = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
     assert!(ended.success());
 }

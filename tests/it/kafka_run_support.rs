@@ -123,7 +123,7 @@ pub(crate) fn refused(child: Child) -> String {
     err
 }
 
-fn ended(mut child: Child) -> (Option<i32>, String, String) {
+pub(crate) fn ended(mut child: Child) -> (Option<i32>, String, String) {
     let (mut out, mut err) = (String::new(), String::new());
     child.stdout.take().expect("piped").read_to_string(&mut out).expect("text");
     child.stderr.take().expect("piped").read_to_string(&mut err).expect("text");

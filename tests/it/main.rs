@@ -33,17 +33,23 @@ mod kafka_bad_days;
 #[cfg(feature = "kafka")]
 mod kafka_conformance;
 #[cfg(feature = "kafka")]
+mod kafka_doctor;
+#[cfg(feature = "kafka")]
 mod kafka_embedded;
 #[cfg(feature = "kafka")]
 mod kafka_eval;
 #[cfg(feature = "kafka")]
 mod kafka_ledger;
 #[cfg(feature = "kafka")]
+mod kafka_permissions;
+#[cfg(feature = "kafka")]
 mod kafka_pipeline;
 #[cfg(feature = "kafka")]
 mod kafka_rebalance;
 #[cfg(feature = "kafka")]
 mod kafka_run_support;
+#[cfg(feature = "kafka")]
+mod kafka_security;
 #[cfg(feature = "kafka")]
 mod kafka_settings;
 #[cfg(feature = "kafka")]
@@ -70,10 +76,13 @@ mod run_restarts;
 mod run_scores;
 mod run_support;
 mod score_metrics;
+#[cfg(feature = "kafka")]
+mod secured;
 mod simulate;
 mod spec_reports;
 mod spec_rules;
 mod spec_rules_outputs;
+mod spec_security;
 mod spec_shape;
 mod spec_substitute;
 mod spec_support;

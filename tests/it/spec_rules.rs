@@ -131,7 +131,7 @@ fn refused_kafka_properties_are_placed_at_their_keys() {
         };
         properties.keys().filter(|name| *name == "enable.auto.commit").map(refusal).collect()
     };
-    let registry = Registry { kafka_properties: Box::new(refuse) };
+    let registry = Registry { kafka_properties: Box::new(refuse), ..Registry::default() };
     let text = spoilt(&[("topics: [", "properties: { client.id: a, enable.auto.commit: \"true\" }, topics: [")]);
     let errors = PipelineFile::parse("p.yaml", &text, &|_| None, &registry).finish().expect_err("a bad file");
     let [problem] = errors.problems() else { panic!("{errors}") };

@@ -12,6 +12,7 @@ use super::native::has_events;
 use super::query;
 use super::reader::Reader;
 use super::rebalance::{Rebalance, unassign_started};
+use super::refusal::{self, Resource};
 use super::source::{KafkaSource, SourceConsumer, TOPIC_CHECK_EVERY, TOPIC_GRACE, TopicsCheck};
 use crate::position::Partition;
 use crate::source::{SourceError, SourceEvent, Until};
@@ -51,6 +52,9 @@ impl KafkaSource {
 
     fn judge(&mut self, consumer: &SourceConsumer, error: &KafkaError) -> Result<(), SourceError> {
         if let Some((code, reason)) = consumer.client().fatal_error() {
+            if refusal::is_denial(code) {
+                return Err(self.denied(code, error));
+            }
             let reason = format!("{code}: {}", self.log.redact(&reason));
             return Err(SourceError::Client { operation: "reading", reason, transient: false });
         }
@@ -61,12 +65,20 @@ impl KafkaSource {
                 }
                 Ok(())
             }
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed) => {
-                Err(self.client_error("reading", error))
-            }
+            Some(code) if refusal::is_denial(code) => Err(self.denied(code, error)),
             // The context has logged it and knows whether the brokers are away; librdkafka tries again.
             _ => Ok(()),
         }
+    }
+
+    /// Which of the group and its topics the brokers refuse.
+    fn denied(&self, code: RDKafkaErrorCode, error: &KafkaError) -> SourceError {
+        let group = Resource::Group(&self.config.group);
+        let topics = self.config.topics.iter().map(|topic| Resource::Topic(topic));
+        let mut candidates = std::iter::once(group).chain(topics);
+        candidates
+            .find_map(|resource| refusal::denied(Some(code), "Read", resource))
+            .map_or_else(|| self.client_error("reading", error), SourceError::Access)
     }
 
     /// Turns a decision of the group into events.

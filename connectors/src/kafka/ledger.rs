@@ -17,12 +17,14 @@ use super::changelog::{self, StoredPosition};
 use super::config::{Brokers, KafkaConnection};
 use super::log::ClientLog;
 use super::producer::{Failure, Origin, Outgoing, RecordProducer, SendError};
+use super::refusal::{self, Resource};
 use super::restore::{Durable, Restorer};
 use super::slots::transactional_id;
 use super::source::KafkaMember;
 use super::takeover::process_name;
 use super::topics::{Administrator, CreateTopic, record_bytes_max, source_topics};
-use super::transaction::TransactionProducer;
+use super::transaction::{Ended, TransactionProducer};
+use crate::access::AccessError;
 use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
 use crate::payload::Header;
 use crate::position::Partition;
@@ -122,7 +124,7 @@ impl KafkaLedger {
         let topics = source_topics(&administrator, &config.topics)?;
         administrator.ensure_state(&config.state, &topics)?;
         for sink in &config.sinks {
-            administrator.ensure(&sink.topic, sink.create.as_ref())?;
+            administrator.ensure(&sink.topic, "Write", sink.create.as_ref())?;
         }
         let writer = if config.transactional {
             let id = transactional_id(&config.group, &config.slot);
@@ -241,11 +243,34 @@ impl KafkaLedger {
         }
     }
 
-    fn too_large(&mut self, origin: Origin, bytes: usize) -> LedgerError {
-        let topic = match origin {
+    fn topic_of_origin(&self, origin: Origin) -> String {
+        match origin {
             Origin::Sink(index) => self.sinks.get(usize::from(index)).cloned().unwrap_or_default(),
             Origin::State => self.config.state.topic.clone(),
-        };
+        }
+    }
+
+    /// The permission over whose lack a commit failed.
+    pub(super) fn denied(&self, code: RDKafkaErrorCode) -> AccessError {
+        refusal::denied(Some(code), "Read", Resource::Group(&self.config.group))
+            .or_else(|| self.denied_topic())
+            .unwrap_or_else(|| AccessError::Denied {
+                operation: "Write",
+                resource: "a topic of the pipeline".to_owned(),
+            })
+    }
+
+    /// The first permission that the ledger lacks on a topic, as the brokers tell it.
+    pub(super) fn denied_topic(&self) -> Option<AccessError> {
+        let state = self.config.state.topic.as_str();
+        let read = self.topics.iter().map(|(topic, _)| &**topic).chain([state]).map(|topic| (topic, "Read"));
+        let written = self.sinks.iter().map(String::as_str).chain([state]).map(|topic| (topic, "Write"));
+        let needed: Vec<_> = read.chain(written).collect();
+        Administrator::open(&self.config.connection).ok()?.first_denied(&needed)
+    }
+
+    fn too_large(&mut self, origin: Origin, bytes: usize) -> LedgerError {
+        let topic = self.topic_of_origin(origin);
         let ours = self.producer().map_or(usize::MAX, |producer| producer.message_bytes_max());
         let limit = record_bytes_max(&self.config.connection, &topic, ours);
         match origin {
@@ -304,6 +329,12 @@ impl KafkaLedger {
             Some(Failure { origin, bytes, code: Some(RDKafkaErrorCode::MessageSizeTooLarge), .. }) => {
                 return Err(self.too_large(origin, bytes));
             }
+            Some(Failure { origin, code: Some(code), .. }) if refusal::is_denial(code) => {
+                let topic = self.topic_of_origin(origin);
+                return Err(
+                    AccessError::Denied { operation: "Write", resource: Resource::Topic(&topic).to_string() }.into()
+                );
+            }
             Some(failure) => return Ok(Some(failure.reason)),
             None => {}
         }
@@ -333,20 +364,31 @@ impl KafkaLedger {
 
     fn end(&mut self, commit: &Commit<'_>) -> Result<CommitOutcome, LedgerError> {
         self.queue_state(commit)?;
+        let refused = self.broken.is_some();
         if let Some(reason) = self.deliver()? {
             tracing::warn!(reason = self.log.redact(&reason), "the commit is aborted");
             self.abort()?;
+            // A transaction that failed over a missing permission takes no more records, and says nothing else.
+            if let Some(denied) = Some(()).filter(|()| refused).and_then(|()| self.denied_topic()) {
+                return Err(denied.into());
+            }
             return Ok(CommitOutcome::Aborted);
         }
         let offsets = self.offsets(commit)?;
         let member = commit.group.and_then(|group| group.get::<KafkaMember>());
         let foreign = self.failed("committing", "the positions come from a source that is not of Kafka", false);
         match &mut self.writer {
-            Writer::Transactions(transactions) => match (offsets.count(), member) {
-                (0, _) => transactions.commit(None),
-                (_, Some(member)) => transactions.commit(Some((offsets, Arc::clone(&member.metadata)))),
-                (_, None) => Err(foreign),
-            },
+            Writer::Transactions(transactions) => {
+                let ended = match (offsets.count(), member) {
+                    (0, _) => transactions.commit(None)?,
+                    (_, Some(member)) => transactions.commit(Some((offsets, Arc::clone(&member.metadata))))?,
+                    (_, None) => return Err(foreign),
+                };
+                match ended {
+                    Ended::Outcome(outcome) => Ok(outcome),
+                    Ended::Denied(code) => Err(self.denied(code).into()),
+                }
+            }
             Writer::Plain(_) => {
                 if let (1.., Some(member)) = (offsets.count(), member) {
                     // The position record is what counts; the group's offset is for lag monitors.

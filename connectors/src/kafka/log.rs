@@ -2,6 +2,7 @@
 //! Every client of this connector shares this; nothing is printed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -9,6 +10,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use serde::Deserialize;
 
 use super::properties::{Properties, is_secret};
+use super::refusal;
+use crate::access::AccessError;
 
 /// Takes secrets out of texts that come from librdkafka.
 ///
@@ -62,6 +65,9 @@ impl Redactor {
     }
 }
 
+/// How long a refusal has to stand before it counts: other brokers of the list may let us in.
+const REFUSAL_GRACE: Duration = Duration::from_millis(1500);
+
 /// Whether the brokers answer, and what was said last when they do not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Health {
@@ -74,11 +80,21 @@ enum Health {
 pub(super) struct ClientLog {
     redactor: Redactor,
     health: Mutex<Health>,
+    entry: Mutex<Entry>,
+}
+
+/// How getting in went.
+#[derive(Debug, Default)]
+struct Entry {
+    /// Some broker has let us in: whatever it refuses later may pass, and is waited for.
+    admitted: bool,
+    /// The first refusal before that.
+    refused: Option<(Instant, AccessError)>,
 }
 
 impl ClientLog {
     pub(super) fn new(properties: &Properties) -> Self {
-        Self { redactor: Redactor::new(properties), health: Mutex::new(Health::Unknown) }
+        Self { redactor: Redactor::new(properties), health: Mutex::new(Health::Unknown), entry: Mutex::default() }
     }
 
     pub(super) fn redact(&self, text: &str) -> String {
@@ -100,6 +116,18 @@ impl ClientLog {
 
     pub(super) fn mark_up(&self) {
         *self.health() = Health::Up;
+        let mut entry = self.entry();
+        entry.admitted = true;
+        entry.refused = None;
+    }
+
+    fn entry(&self) -> MutexGuard<'_, Entry> {
+        self.entry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why no broker has ever let us in, where that has been said for some time: not all brokers need be of one mind.
+    pub(super) fn refused(&self) -> Option<AccessError> {
+        self.entry().refused.as_ref().filter(|(since, _)| since.elapsed() >= REFUSAL_GRACE).map(|(_, why)| why.clone())
     }
 
     /// A line of librdkafka's log.
@@ -130,6 +158,12 @@ impl ClientLog {
         }
         let message = self.redact(reason);
         tracing::warn!(target: "librdkafka", code = ?error.rdkafka_error_code(), "{message}");
+        let refusal = refusal::of_client_error(error.rdkafka_error_code(), &message);
+        let mut entry = self.entry();
+        if let Some(refusal) = refusal.filter(|_| !entry.admitted) {
+            entry.refused.get_or_insert_with(|| (Instant::now(), refusal));
+        }
+        drop(entry);
         let away = matches!(
             error.rdkafka_error_code(),
             Some(

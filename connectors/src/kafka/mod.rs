@@ -5,13 +5,15 @@
 //! | `config` | brokers, groups, topics -> settings of librdkafka's clients |
 //! | `properties` | the user's own librdkafka properties, checked without network |
 //! | `log` | librdkafka's log and errors without secrets; are the brokers there? |
+//! | `refusal` | what brokers say when they refuse us, as [`crate::access::AccessError`]; `permissions` what they allow |
 //! | `source` | [`KafkaSource`]: a member of a consumer group; `group` its rebalances, `start` where it reads from |
-//! | `reader` | one partition of it; `native` its queue, the only `unsafe` |
+//! | `reader` | one partition of it; `native` its queue |
 //! | `ledger` | [`KafkaLedger`]: outputs, positions and state, durable together |
 //! | `transaction` | how a transaction ends; `producer` the producer under it |
 //! | `takeover` | whose slots and partitions are; `slots` which workers live, and how dead ones are shut out |
 //! | `changelog` | the records of the state topic; `restore` how they are read back |
 //! | `topics` | [`ensure_topic`] |
+//! | `checkup` | [`check_up`]: is everything there that a pipeline needs? |
 //! | `writer` | [`KafkaWriter`]: one topic in bulk, for `arterial replay` |
 //! | `embedded` | [`EmbeddedBroker`]: `brokers: embedded` |
 //!
@@ -66,17 +68,20 @@
 //!   is not a member of it; commits carry the membership of the source ([`crate::source::Source::group_metadata`]).
 
 mod changelog;
+mod checkup;
 mod config;
 mod embedded;
 mod group;
 mod ledger;
 mod log;
 mod native;
+mod permissions;
 mod producer;
 mod properties;
 mod query;
 mod reader;
 mod rebalance;
+mod refusal;
 mod restore;
 mod slots;
 mod source;
@@ -86,6 +91,7 @@ mod topics;
 mod transaction;
 mod writer;
 
+pub use checkup::{Finding, Present, Verdict, check_up};
 pub use config::{Brokers, KafkaConnection, KafkaSourceConfig};
 pub use embedded::EmbeddedBroker;
 pub use ledger::{KafkaLedger, KafkaLedgerConfig, SinkTopic, StateTopic, TRANSACTION_TIMEOUT};

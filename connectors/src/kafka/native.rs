@@ -1,5 +1,5 @@
-//! The one place with `unsafe`: a partition's own queue in librdkafka -> batches of rows; a flush that returns as soon
-//! as it is done; the ids of topics.
+//! Reading with `unsafe`: a partition's own queue in librdkafka -> batches of rows; a flush that returns as soon as it is
+//! done; the ids of topics.
 //!
 //! The safe client reads one message per call from the consumer's main queue, at three times the cost, and a batch
 //! read of that queue would answer a rebalance with a forced unassign. So each partition's messages go to a queue of

@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::log::ClientLog;
 use super::native;
+use super::refusal::is_denial;
 use crate::ledger::LedgerError;
 use crate::payload::{Header, header_bytes};
 
@@ -250,6 +251,8 @@ pub(super) enum StepError {
     Fenced,
     /// The transaction has to be aborted; nothing of it is visible.
     Abort(String),
+    /// A permission is missing; nothing of it is visible.
+    Denied(RDKafkaErrorCode),
     /// Nobody knows, or the producer is of no more use.
     Unknown(String),
     /// The call did not come back.
@@ -261,6 +264,8 @@ impl StepError {
         let KafkaError::Transaction(native) = error else { return Self::Unknown(error.to_string()) };
         if is_fencing(native.code()) && native.is_fatal() {
             Self::Fenced
+        } else if is_denial(native.code()) {
+            Self::Denied(native.code())
         } else if native.txn_requires_abort() {
             Self::Abort(error.to_string())
         } else {

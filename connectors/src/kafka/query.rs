@@ -16,7 +16,7 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pause between tries that fail at once.
-const TRY_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const TRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Repeats a question that failed for a reason that may pass.
 pub(super) fn insist<T>(limit: Duration, mut ask: impl FnMut(Duration) -> KafkaResult<T>) -> KafkaResult<T> {

@@ -18,6 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::changelog::PartitionState;
 use super::config::{Brokers, Isolation, KafkaConnection};
 use super::log::{ClientLog, PlainContext};
+use super::refusal::{self, Resource};
 use super::{native, query};
 use crate::ledger::LedgerError;
 use crate::position::Partition;
@@ -100,6 +101,11 @@ impl Restorer<'_> {
     }
 
     pub(super) fn failed(&self, operation: &'static str, error: &KafkaError) -> LedgerError {
+        let code = error.rdkafka_error_code();
+        let about = [Resource::Group(self.group), Resource::Topic(self.state_topic)];
+        if let Some(denied) = about.into_iter().find_map(|resource| refusal::denied(code, "Read", resource)) {
+            return denied.into();
+        }
         let reason = self.log.redact(&error.to_string());
         LedgerError::Client { operation, reason, transient: query::passing(error) }
     }

@@ -251,26 +251,7 @@ impl Source for KafkaSource {
     }
 
     fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError> {
-        let consumer = Arc::clone(self.consumer()?);
-        let mut counts = Vec::with_capacity(self.config.topics.len());
-        for topic in &self.config.topics {
-            let mut found = None;
-            let deadline = Instant::now() + TOPIC_GRACE;
-            while found.is_none() && Instant::now() < deadline {
-                found = query::insist(query::ANSWER_TIMEOUT, |timeout| {
-                    query::partition_count(consumer.client(), topic, timeout)
-                })
-                .map_err(|error| self.client_error("asking for partitions", &error))?;
-                if found.is_none() {
-                    std::thread::sleep(TOPIC_CHECK_EVERY);
-                }
-            }
-            counts.push(found.ok_or_else(|| SourceError::TopicMissing {
-                topic: topic.clone(),
-                brokers: self.config.connection.brokers.servers().to_owned(),
-            })?);
-        }
-        Ok(counts)
+        self.topics.clone().iter().map(|topic| self.partition_count(topic)).collect()
     }
 
     fn others_finished(&mut self) -> Result<bool, SourceError> {

@@ -1,6 +1,7 @@
 //! Where a partition is read from: first starts, rewinds, and ways out of a gap.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -10,12 +11,51 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::native::PartitionQueue;
 use super::query;
 use super::reader::Trouble;
-use super::source::{KafkaSource, SourceConsumer};
+use super::refusal::{self, Resource};
+use super::source::{KafkaSource, SourceConsumer, TOPIC_CHECK_EVERY, TOPIC_GRACE};
 use crate::position::Partition;
 use crate::source::OnGap;
 use crate::source::{Source, SourceError, SourceEvent, StartAt};
 
+/// How long one try of the first question may take: between two, errors of the client are looked at.
+const FIRST_TRY: Duration = Duration::from_millis(500);
+
 impl KafkaSource {
+    /// Number of partitions of a topic. Brokers that are away or do not know the topic yet are asked again for a while;
+    /// brokers that have never let us in and say why are not.
+    pub(super) fn partition_count(&mut self, topic: &str) -> Result<u32, SourceError> {
+        let consumer = Arc::clone(self.consumer()?);
+        let (started, mut missing_since) = (Instant::now(), None);
+        loop {
+            match query::partition_count(consumer.client(), topic, FIRST_TRY) {
+                Ok(Some(count)) => {
+                    self.log.mark_up();
+                    return Ok(count);
+                }
+                Ok(None) if missing_since.get_or_insert_with(Instant::now).elapsed() >= TOPIC_GRACE => {
+                    let brokers = self.config.connection.brokers.servers().to_owned();
+                    return Err(SourceError::TopicMissing { topic: topic.to_owned(), brokers });
+                }
+                Ok(None) => std::thread::sleep(TOPIC_CHECK_EVERY),
+                Err(error) if query::passing(&error) && started.elapsed() < query::ANSWER_TIMEOUT => {
+                    // The reason of a refused login is among the events.
+                    self.serve()?;
+                    if let Some(refusal) = self.log.refused() {
+                        return Err(refusal::explained(refusal, &self.config.connection).into());
+                    }
+                    std::thread::sleep(query::TRY_PAUSE);
+                }
+                Err(error) => return Err(self.topic_error("asking for partitions", topic, &error)),
+            }
+        }
+    }
+
+    /// An answer about a topic that the source reads.
+    pub(super) fn topic_error(&self, operation: &'static str, topic: &str, error: &KafkaError) -> SourceError {
+        refusal::denied(error.rdkafka_error_code(), "Read", Resource::Topic(topic))
+            .map_or_else(|| self.client_error(operation, error), SourceError::Access)
+    }
+
     /// Deals with what keeps a partition from being read on.
     pub(super) fn settle(&mut self, partition: Partition, trouble: Trouble) -> Result<(), SourceError> {
         match trouble {
@@ -23,7 +63,11 @@ impl KafkaSource {
             Trouble::Failed(code, text) => {
                 let error = KafkaError::MessageConsumption(code);
                 tracing::warn!(%code, partition = partition.number, "{}", self.log.redact(&text));
-                if query::passing(&error) { Ok(()) } else { Err(self.client_error("reading", &error)) }
+                if query::passing(&error) {
+                    return Ok(());
+                }
+                let topic = self.topics.get(usize::from(partition.topic)).map_or("", |topic| topic);
+                Err(self.topic_error("reading", topic, &error))
             }
         }
     }
@@ -57,7 +101,7 @@ impl KafkaSource {
         let reader = self.readers.get(&partition).ok_or(SourceError::NotAssigned(partition))?;
         let topic = Arc::clone(&reader.topic);
         let found = query::watermarks(&consumer, &topic, partition.number);
-        let (low, high) = found.map_err(|error| self.client_error("asking for the offsets kept", &error))?;
+        let (low, high) = found.map_err(|error| self.topic_error("asking for the offsets kept", &topic, &error))?;
         let offset = from.unwrap_or(low);
         let skipped = if offset >= low { 0 } else { self.step_over(&topic, partition, offset, low)? };
         let offset = offset.max(low);

@@ -9,6 +9,7 @@ use super::changelog::{SLOTS_PARTITION, owner_key, slot_key};
 use super::ledger::{KafkaLedger, Writer, state_record};
 use super::restore::Durable;
 use super::topics::Administrator;
+use super::transaction::Ended;
 use crate::ledger::{CommitOutcome, LedgerError};
 use crate::position::Partition;
 
@@ -69,12 +70,17 @@ impl KafkaLedger {
         let reason = match refused {
             Some(reason) => {
                 transactions.abort()?;
+                // Without the permission to write no other try would help.
+                if let Some(denied) = self.denied_topic() {
+                    return Err(denied.into());
+                }
                 reason
             }
             None => match transactions.commit(None)? {
-                CommitOutcome::Committed => return Ok(()),
-                CommitOutcome::Fenced => return Err(self.fenced()),
-                outcome => format!("the transaction ended as {outcome:?}"),
+                Ended::Outcome(CommitOutcome::Committed) => return Ok(()),
+                Ended::Outcome(CommitOutcome::Fenced) => return Err(self.fenced()),
+                Ended::Outcome(outcome) => format!("the transaction ended as {outcome:?}"),
+                Ended::Denied(code) => return Err(self.denied(code).into()),
             },
         };
         Err(self.failed("taking over", &reason, true))

@@ -8,12 +8,15 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::config::KafkaConnection;
 use super::log::ClientLog;
 use super::producer::{RecordProducer, StepError, WriterContext, is_fencing, watched};
 use super::query;
+use super::refusal::{self, Resource};
 use super::restore::millis;
+use crate::access::AccessError;
 use crate::ledger::{CommitOutcome, LedgerError};
 
 /// How long one answer of the transaction coordinator may take.
@@ -27,6 +30,14 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Offsets that a transaction moves, with the proof of membership.
 pub(super) type GroupOffsets = (TopicPartitionList, Arc<ConsumerGroupMetadata>);
+
+/// How a commit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Outcome(CommitOutcome),
+    /// Aborted over a permission that is missing; the brokers do not say on what.
+    Denied(RDKafkaErrorCode),
+}
 
 /// A producer that owns its slot.
 pub(super) struct TransactionProducer {
@@ -74,6 +85,9 @@ impl TransactionProducer {
                 Ok(()) => {}
                 Err(error) if is_fenced(&error) => return Err(self.fenced()),
                 Err(error) => {
+                    if let Some(denied) = self.denied(error.rdkafka_error_code()) {
+                        return Err(denied.into());
+                    }
                     let transient = query::passing(&error);
                     return Err(self.failed("taking over the slot", &error.to_string(), transient));
                 }
@@ -107,21 +121,26 @@ impl TransactionProducer {
     }
 
     /// Ends the open transaction so that everything in it becomes visible. Everything was flushed before.
-    pub(super) fn commit(&mut self, offsets: Option<GroupOffsets>) -> Result<CommitOutcome, LedgerError> {
+    pub(super) fn commit(&mut self, offsets: Option<GroupOffsets>) -> Result<Ended, LedgerError> {
         let client = self.writing()?.shared();
         self.open = false;
         match watched(&client, HANG_TIMEOUT, move |client| end_transaction(client, offsets)) {
-            Ok(()) => Ok(CommitOutcome::Committed),
-            Err(StepError::Fenced) => Ok(CommitOutcome::Fenced),
+            Ok(()) => Ok(Ended::Outcome(CommitOutcome::Committed)),
+            Err(StepError::Fenced) => Ok(Ended::Outcome(CommitOutcome::Fenced)),
+            Err(StepError::Denied(code)) => {
+                self.open = true;
+                self.abort()?;
+                Ok(Ended::Denied(code))
+            }
             Err(StepError::Abort(reason)) => {
                 tracing::warn!(reason = self.log.redact(&reason), "the transaction is aborted");
                 self.open = true;
-                self.abort_to_outcome()
+                self.abort_to_outcome().map(Ended::Outcome)
             }
             Err(StepError::Unknown(reason)) => {
                 tracing::warn!(reason = self.log.redact(&reason), "the outcome of a commit is unknown");
                 self.replace()?;
-                Ok(CommitOutcome::Unknown)
+                Ok(Ended::Outcome(CommitOutcome::Unknown))
             }
             Err(StepError::Hung) => {
                 self.hung = true;
@@ -161,6 +180,7 @@ impl TransactionProducer {
                 tracing::warn!(reason = self.log.redact(&reason), "an abort failed; the producer is replaced");
                 self.replace()
             }
+            Err(StepError::Denied(_)) => self.replace(),
         }
     }
 
@@ -186,6 +206,10 @@ impl TransactionProducer {
 
     pub(super) fn fenced(&self) -> LedgerError {
         LedgerError::Fenced { slot: self.slot.clone() }
+    }
+
+    fn denied(&self, code: Option<RDKafkaErrorCode>) -> Option<AccessError> {
+        refusal::denied(code, "Write", Resource::TransactionalId(&self.id))
     }
 
     fn failed(&self, operation: &'static str, reason: &str, transient: bool) -> LedgerError {

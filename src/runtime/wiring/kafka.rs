@@ -4,23 +4,26 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use arterial_connectors::kafka::{
-    Brokers, CreateTopic, EmbeddedBroker, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource,
-    KafkaSourceConfig, Properties, SinkTopic, StateTopic, TRANSACTION_TIMEOUT,
+    Brokers, CreateTopic, EmbeddedBroker, Finding, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource,
+    KafkaSourceConfig, Present, Properties, SinkTopic, StateTopic, TRANSACTION_TIMEOUT, check_up,
 };
 use arterial_connectors::ledger::{Ledger, LedgerError};
 use arterial_connectors::payload::Payload;
 use arterial_connectors::source::{OnGap, SeekTo, Source, SourceError, SourceEvent, StartAt, Until};
 use chrono::DateTime;
 
-use super::Wiring;
+use super::{Wiring, security};
 use crate::runtime::control::{ControlLog, ControlRecord};
 use crate::spec::PipelinePlan;
-use crate::spec::model::{CreateSpec, Delivery, KafkaSourceSpec, Output};
+use crate::spec::model::{CreateSpec, Delivery, KafkaSourceSpec, Output, Span};
 
 /// Longest wait for one event of the control topic, after which it is asked again.
 const CONTROL_WAIT: Duration = Duration::from_secs(1);
 /// How long the control topic may stay silent before its end: a group forms in seconds, a broker restarts in less.
 const CONTROL_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How far records may be ahead of this machine's clock where the file does not say.
+const AHEAD_MAX: Span = Span::seconds(60);
 
 /// Largest record of a topic that is created for originals, bytes: twice Kafka's default.
 const ORIGINAL_BYTES_MAX: u32 = 2 << 20;
@@ -119,10 +122,33 @@ impl Wiring {
         Ok(Box::new(KafkaSource::open(config)?))
     }
 
+    /// Whether everything is there that the pipeline needs of its brokers; touches nothing. `now_micros`: microseconds since
+    /// 1970 UTC.
+    ///
+    /// # Errors
+    /// [`SourceError::Config`] where there is nothing to connect to.
+    pub fn check_up(&self, now_micros: i64) -> Result<Vec<Finding>, SourceError> {
+        let Some(kafka) = self.plan.source.kafka.as_ref().filter(|kafka| !kafka.embedded()) else {
+            return Ok(vec![Finding::ok("brokers", "none is needed".to_owned())]);
+        };
+        let config = self.ledger_config(kafka, "doctor", &[])?;
+        let ahead = self.plan.source.event_time.future_skew.unwrap_or(AHEAD_MAX);
+        Ok(check_up(&config, Present { now_ms: now_micros / 1000, ahead_ms_max: ahead.micros / 1000 }))
+    }
+
     pub(super) fn kafka_ledger(&self, slot: &str, counts: &[u32]) -> Result<Box<dyn Ledger>, LedgerError> {
         let topic_error =
             |error: SourceError| LedgerError::Topic { topic: "sources".to_owned(), reason: error.to_string() };
-        let kafka = self.kafka().map_err(topic_error)?;
+        let config = self.kafka().and_then(|kafka| self.ledger_config(kafka, slot, counts)).map_err(topic_error)?;
+        Ok(Box::new(KafkaLedger::open(config)?))
+    }
+
+    fn ledger_config(
+        &self,
+        source: &KafkaSourceSpec,
+        slot: &str,
+        counts: &[u32],
+    ) -> Result<KafkaLedgerConfig, SourceError> {
         let sink = |topic: &String, create: Option<CreateTopic>| SinkTopic { topic: topic.clone(), create };
         let mut sinks = Vec::new();
         for (_, declared) in self.plan.sinks.declared() {
@@ -135,9 +161,9 @@ impl Wiring {
             config: [("retention.ms".to_owned(), "-1".to_owned())].into(),
         };
         sinks.push(sink(&control_topic(&self.plan), Some(control)));
-        let config = KafkaLedgerConfig {
-            connection: self.connection(kafka).map_err(topic_error)?,
-            topics: kafka.topics.clone(),
+        Ok(KafkaLedgerConfig {
+            connection: self.connection(source)?,
+            topics: source.topics.clone(),
             group: self.group(),
             slot: slot.to_owned(),
             state: StateTopic {
@@ -148,13 +174,18 @@ impl Wiring {
             transactional: self.plan.delivery == Delivery::ExactlyOnce,
             transaction_timeout: TRANSACTION_TIMEOUT,
             forget_remade: self.plan.resets_all(),
-        };
-        Ok(Box::new(KafkaLedger::open(config)?))
+        })
     }
 
     fn connection(&self, kafka: &KafkaSourceSpec) -> Result<KafkaConnection, SourceError> {
         let refused = |what: &str, reason: String| SourceError::Config { what: what.to_owned(), reason };
-        let properties = Properties::checked(kafka.properties.0.clone()).map_err(|errors| {
+        let mut properties = kafka.properties.0.clone();
+        if let Some(security) = &kafka.security {
+            let secured = security::properties(security, &self.plan.folder)
+                .map_err(|error| refused("security", error.to_string()))?;
+            properties.extend(secured.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        }
+        let properties = Properties::checked(properties).map_err(|errors| {
             let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
             refused("kafka properties", reasons.join("; "))
         })?;

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "kafka")]
+mod security;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, Span};
+use super::{SecuritySpec, Settings, Span};
 
 /// A stream of readings: exactly one of `kafka`, `file`, `simulate`, and how to read it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +49,8 @@ pub struct KafkaSourceSpec {
     pub on_gap: OnGap,
     /// Consumer group; `arterial.<pipeline>` unless given.
     pub group: Option<String>,
+    /// How to log in to secured brokers.
+    pub security: Option<SecuritySpec>,
     /// Further librdkafka properties, as text. Those the engine depends on are refused.
     #[serde(default)]
     pub properties: Settings,

@@ -7,6 +7,7 @@ mod durations;
 mod names;
 mod predict;
 mod runtime;
+mod security;
 mod sinks;
 mod sources;
 mod tests;

@@ -1,6 +1,6 @@
 //! `sources:` and `tables:`: one source of one kind, event time that can be kept, tables with one origin.
 
-use super::Check;
+use super::{Check, security};
 use crate::spec::model::{Delivery, EMBEDDED, Settings, Span, Stamps};
 use crate::spec::part::Part;
 use crate::spec::syntax;
@@ -85,6 +85,7 @@ fn check_kafka(check: &mut Check<'_>, kafka: &Part<'_>) {
         }
         check_topic(check, part);
     }
+    security::check(check, kafka);
     check_properties(check, &kafka.get("properties"));
 }
 

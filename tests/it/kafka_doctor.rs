@@ -1,0 +1,121 @@
+//! `arterial doctor` on the plain and on the secured broker: one line per check, a remedy where something is wrong, and
+//! nothing is touched.
+
+use std::path::Path;
+use std::time::Instant;
+
+use arterial::runtime::SystemClock;
+use arterial::vocab::Clock;
+use arterial_connectors::kafka::{CreateTopic, KafkaWriter, ensure_topic};
+use serde_json::Value;
+
+use crate::broker::{self, PATIENCE};
+use crate::kafka_bad_days::free_address;
+use crate::kafka_run_support::{ended, fill, finish, make_topic, pipeline, pipeline_at, start as start_run};
+use crate::kafka_security::at;
+use crate::secured::{secured, start};
+
+/// Exit code and checks, each as (check, verdict, message with remedy).
+fn doctor(path: &Path, secret: &str) -> (Option<i32>, Vec<(String, String, String)>) {
+    let (code, out, err) = ended(start("doctor", path, secret, &[]));
+    let report: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out} {err}"));
+    let text = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_owned();
+    let checks = report["checks"].as_array().expect("checks").iter();
+    let line = |check: &Value| {
+        (text(check, "check"), text(check, "verdict"), format!("{} {}", text(check, "message"), text(check, "remedy")))
+    };
+    (code, checks.map(line).collect())
+}
+
+/// The one check that did not come out well.
+fn only_bad(checks: &[(String, String, String)]) -> &(String, String, String) {
+    let bad: Vec<_> = checks.iter().filter(|(_, verdict, _)| verdict != "ok").collect();
+    let [one] = bad[..] else { panic!("{checks:#?}") };
+    one
+}
+
+#[test]
+fn everything_is_well_before_and_after_the_first_run_and_nothing_is_made() {
+    let (topic, name) = (broker::unique("readings"), broker::unique("well"));
+    fill(&topic, 1);
+    let path = pipeline(&name, &topic, "workers: 1");
+    let (code, checks) = doctor(&path, "");
+    assert_eq!(code, Some(0), "{checks:#?}");
+    assert!(checks.iter().all(|(_, verdict, _)| verdict == "ok"), "{checks:#?}");
+    let says = |part: &str| checks.iter().any(|(_, _, said)| said.contains(part));
+    assert!(says("the run creates it") && says("has 4 partitions") && says("librdkafka"), "{checks:#?}");
+    for made in [format!("arterial.{name}.state"), format!("arterial.{name}.control"), format!("{name}-alerts")] {
+        ensure_topic(&broker::connection(), &made, None).expect_err("it must not exist");
+    }
+    let summary = finish(start_run(&path));
+    let (code, checks) = doctor(&path, "");
+    assert_eq!(code, Some(0), "{checks:#?}");
+    assert!(checks.iter().any(|(_, _, said)| said.contains("is compacted")), "{checks:#?}");
+    assert_eq!(finish(start_run(&path))["state_digest"], summary["state_digest"]);
+    let (code, out, _) = ended(
+        std::process::Command::new(env!("CARGO_BIN_EXE_arterial"))
+            .arg("doctor")
+            .arg(&path)
+            .env("ARTERIAL_LOG", "warn")
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("it runs"),
+    );
+    assert_eq!(code, Some(0));
+    assert_eq!(out.lines().count(), checks.len(), "one line per check: {out}");
+    assert!(out.lines().all(|line| line.starts_with("ok ")), "{out}");
+}
+
+#[test]
+fn a_missing_topic_a_moved_key_and_a_clock_that_is_off_are_told_with_a_remedy() {
+    let (topic, name) = (broker::unique("readings"), broker::unique("ill"));
+    let (code, checks) = doctor(&pipeline(&name, &topic, "workers: 1"), "");
+    let (check, verdict, said) = only_bad(&checks);
+    assert_eq!((code, check.as_str(), verdict.as_str()), (Some(1), "topic", "fail"));
+    assert!(said.contains(&topic) && said.contains("create it"), "{said}");
+
+    make_topic(broker::address(), &topic);
+    let state = broker::topic_with(&format!("arterial.{name}"), 3, &[]);
+    let moved = state.strip_prefix("arterial.").expect("a prefix");
+    ensure_topic(
+        &broker::connection(),
+        &format!("{state}.state"),
+        Some(&CreateTopic { partitions: 3, ..Default::default() }),
+    )
+    .expect("a state topic");
+    let (code, checks) = doctor(&pipeline(moved, &topic, "workers: 1"), "");
+    let (check, verdict, said) = only_bad(&checks);
+    assert_eq!((code, check.as_str(), verdict.as_str()), (Some(1), "topic", "fail"));
+    assert!(said.contains("has 3 partitions, but the source has 4"), "{said}");
+
+    let ahead = SystemClock.now_micros() / 1000 + 30 * 60 * 1000;
+    let mut writer = KafkaWriter::open(&broker::connection(), &topic).expect("a writer");
+    writer.send(Some(b"k"), Some(b"{}"), Some(ahead)).expect("queued");
+    writer.flush().expect("delivered");
+    let (code, checks) = doctor(&pipeline(&broker::unique("ahead"), &topic, "workers: 1"), "");
+    let (check, verdict, said) = only_bad(&checks);
+    assert_eq!((code, check.as_str(), verdict.as_str()), (Some(0), "clock", "warn"));
+    assert!(said.contains("ahead of this machine's clock") && said.contains("NTP"), "{said}");
+}
+
+#[test]
+fn brokers_that_are_away_or_refuse_the_login_and_a_bad_file_are_told_with_their_exit_codes() {
+    let nobody = pipeline_at(&free_address().to_string(), &broker::unique("nobody"), "readings", "workers: 1");
+    let (code, checks) = doctor(&nobody, "");
+    let (check, verdict, _) = only_bad(&checks);
+    assert_eq!((code, check.as_str(), verdict.as_str()), (Some(1), "brokers", "fail"));
+
+    let secured = secured();
+    let asked = Instant::now();
+    let wrong = at(secured, "login", &broker::unique("wrong"), "readings", &secured.login("plain"));
+    let (code, checks) = doctor(&wrong, "elderflower");
+    let (check, _, said) = only_bad(&checks);
+    assert_eq!((code, check.as_str()), (Some(1), "brokers"));
+    assert!(said.contains("refuse the login") && said.contains("`password`"), "{said}");
+    assert!(asked.elapsed() < PATIENCE / 2, "took {:?}", asked.elapsed());
+
+    let (code, _, err) = ended(start("doctor", &wrong, "", &[]));
+    assert_eq!(code, Some(78), "{err}");
+    assert!(err.contains("`password`: environment variable `SECRET` is not set"), "{err}");
+}
