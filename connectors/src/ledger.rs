@@ -290,7 +290,7 @@ impl LedgerError {
                 "the group's offsets have expired or were changed by hand: set them to where the state ends, or delete the state topic and the offsets to learn anew"
             }
             Self::Topic { .. } => {
-                "create or correct the topic, or let Arterial create it with `create:` under the sink"
+                "create or correct the topic, or let Arterial create it: `create:` under the sink, `--create` of `replay`"
             }
             Self::StateDeleted { .. } => {
                 "set `cleanup.policy=compact` on it; where records are gone already, delete it and the group's offsets to learn anew"
@@ -299,7 +299,9 @@ impl LedgerError {
                 "start with `--reset all` to forget that state and to read the new topic from where `start_at` says"
             }
             Self::Access(error) => error.hint(),
-            Self::Client { .. } => "look at the broker's log and the network",
+            Self::Client { .. } => {
+                "check that `brokers` names the right address and that a broker answers there; its log says more"
+            }
         }
     }
 }

@@ -266,7 +266,9 @@ impl SourceError {
             }
             Self::NotAssigned(_) => "this is a defect of the engine: please report it",
             Self::Config { .. } => "correct the source's settings",
-            Self::Client { .. } => "look at the broker's log and the network",
+            Self::Client { .. } => {
+                "check that `brokers` names the right address and that a broker answers there; its log says more"
+            }
             Self::Access(error) => error.hint(),
             Self::File { .. } => "check that the path exists, is readable and is a complete file of its format",
         }

@@ -38,7 +38,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<()> {
     match args.format {
         Format::Json => {
             let report = serde_json::json!({ "pipeline": plan.name, "checks": findings });
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            say!("{}", serde_json::to_string_pretty(&report)?);
         }
         Format::Text => findings.iter().for_each(print),
     }
@@ -55,5 +55,5 @@ fn print(finding: &Finding) {
         Verdict::Fail => "fail",
     };
     let remedy = finding.remedy.as_ref().map(|remedy| format!("; help: {remedy}")).unwrap_or_default();
-    println!("{word:<5} {:<11} {}{remedy}", finding.check, finding.message);
+    say!("{word:<5} {:<11} {}{remedy}", finding.check, finding.message);
 }

@@ -2,6 +2,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
 #[cfg(feature = "kafka")]
+/// `println!`, but a reader that has gone away (`| head`) is no error: it wants no more.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod doctor;
 mod eval;
 mod load;

@@ -11,14 +11,15 @@ use super::report::Format;
 use crate::observe::{Listener, RunEvent};
 use crate::state::StepDecision;
 
-/// Time between lines of a bounded run, which somebody waits for.
+/// Time between lines of a bounded run, which somebody waits for, and until the first one of any run.
 const EVERY: Duration = Duration::from_secs(1);
-/// Time between lines of a run without end, whose log is kept.
+/// Longest time between lines of a run without end, whose log is kept: from line to line it doubles.
 const EVERY_ENDLESS: Duration = Duration::from_secs(60);
 
 /// Rows since the last line.
 struct Progress {
     every: Duration,
+    every_max: Duration,
     told: Instant,
     rows: u64,
     rows_total: u64,
@@ -26,12 +27,12 @@ struct Progress {
 
 /// A listener that writes the first alert to stdout, or to the log where stdout holds JSON, and progress to the log.
 pub(super) fn listener(until: Until, format: Format) -> Listener {
-    let every = if until == Until::Latest { EVERY } else { EVERY_ENDLESS };
-    let progress = Mutex::new(Progress { every, told: Instant::now(), rows: 0, rows_total: 0 });
+    let every_max = if until == Until::Latest { EVERY } else { EVERY_ENDLESS };
+    let progress = Mutex::new(Progress { every: EVERY, every_max, told: Instant::now(), rows: 0, rows_total: 0 });
     let shown = Mutex::new(Shown::default());
     Arc::new(move |event| match event {
         RunEvent::Changed(decisions) => shown.lock().unwrap_or_else(PoisonError::into_inner).show(decisions),
-        RunEvent::FirstAlert(alert) if format == Format::Text => println!("first alert: {alert}"),
+        RunEvent::FirstAlert(alert) if format == Format::Text => say!("first alert: {alert}"),
         RunEvent::FirstAlert(alert) => tracing::info!("first alert: {alert}"),
         RunEvent::Committed { rows } => {
             progress.lock().unwrap_or_else(PoisonError::into_inner).add(*rows, Instant::now());
@@ -51,6 +52,7 @@ impl Progress {
         let rate = self.rows as f64 / passed.as_secs_f64();
         tracing::info!("{} rows committed, {rate:.0} rows/s", self.rows_total);
         (self.told, self.rows) = (now, 0);
+        self.every = (self.every * 2).min(self.every_max);
     }
 }
 

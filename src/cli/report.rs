@@ -26,7 +26,7 @@ pub enum Format {
 /// Only where JSON cannot be written, which these numbers never cause.
 pub fn print_summary(plan: &PipelinePlan, summary: &RunSummary, format: Format) -> Result<()> {
     match format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&summary_json(plan, summary))?),
+        Format::Json => say!("{}", serde_json::to_string_pretty(&summary_json(plan, summary))?),
         Format::Text => {
             print_accounting(plan, summary);
             print_scores(&summary.scores);
@@ -80,7 +80,7 @@ fn print_accounting(plan: &PipelinePlan, summary: &RunSummary) {
     let rows = summary.accounting();
     let seconds = summary.elapsed.as_secs_f64();
     let sign = if rows.balanced() { "=" } else { "!=" };
-    println!(
+    say!(
         "{}: {} rows in {sign} {} accepted + {} late + {} dead letters + {} filtered + {} duplicate",
         plan.name,
         rows.rows_in,
@@ -91,9 +91,9 @@ fn print_accounting(plan: &PipelinePlan, summary: &RunSummary) {
         rows.duplicate,
     );
     if rows.skipped > 0 {
-        println!("{} offsets were gone before they could be read and were skipped", rows.skipped);
+        say!("{} offsets were gone before they could be read and were skipped", rows.skipped);
     }
-    println!(
+    say!(
         "{} windows, {} alert changes, {} commits, {} rewinds, {seconds:.1} s",
         summary.windows(),
         summary.alerts(),
@@ -101,9 +101,9 @@ fn print_accounting(plan: &PipelinePlan, summary: &RunSummary) {
         summary.rewinds,
     );
     if summary.refused_labels() > 0 {
-        println!("{} labels were too extreme to learn from and were refused", summary.refused_labels());
+        say!("{} labels were too extreme to learn from and were refused", summary.refused_labels());
     }
-    println!("state {}", summary.digest());
+    say!("state {}", summary.digest());
 }
 
 /// Prints MAE, RMSE and skill of every model beside the baselines.
@@ -139,7 +139,7 @@ pub fn print_scores(scores: &[ScoreTotal]) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    println!("\n{table}");
+    say!("\n{table}");
 }
 
 /// Skill in percent; empty for the baseline itself.

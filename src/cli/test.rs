@@ -60,10 +60,10 @@ pub fn test(args: &TestArgs) -> Result<()> {
     let passed = verdicts.iter().filter(|verdict| verdict.passed).count();
     let failed = verdicts.len() - passed;
     match args.format {
-        Format::Text => println!("{passed} passed, {failed} failed"),
+        Format::Text => say!("{passed} passed, {failed} failed"),
         Format::Json => {
             let report = json!({ "passed": passed, "failed": failed, "tests": verdicts });
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            say!("{}", serde_json::to_string_pretty(&report)?);
         }
     }
     if failed > 0 {
@@ -74,9 +74,9 @@ pub fn test(args: &TestArgs) -> Result<()> {
 
 fn print_verdict(verdict: &Verdict<'_>) {
     let word = if verdict.passed { "ok" } else { "FAILED" };
-    println!("{}: {} ... {word}", verdict.file.display(), verdict.name);
+    say!("{}: {} ... {word}", verdict.file.display(), verdict.name);
     for difference in &verdict.differences {
-        println!("    {difference}");
+        say!("    {difference}");
     }
 }
 

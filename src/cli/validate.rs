@@ -34,7 +34,7 @@ pub fn validate(args: &ValidateArgs) -> Result<()> {
     for path in &args.pipelines {
         let checked = load_plan(path, &BTreeMap::new());
         match (&checked, args.format) {
-            (Ok(plan), Format::Text) => println!("{}: pipeline `{}` is valid", path.display(), plan.name),
+            (Ok(plan), Format::Text) => say!("{}: pipeline `{}` is valid", path.display(), plan.name),
             (Ok(_), Format::Json) => reports.push(serde_json::json!({ "file": path, "problems": [] })),
             (Err(errors), Format::Json) => {
                 reports.push(serde_json::json!({ "file": path, "problems": errors.report() }));
@@ -48,7 +48,7 @@ pub fn validate(args: &ValidateArgs) -> Result<()> {
         }
     }
     if args.format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&reports)?);
+        say!("{}", serde_json::to_string_pretty(&reports)?);
     }
     refused.map_or(Ok(()), |errors| Err(errors.into()))
 }

@@ -174,22 +174,29 @@ impl Worker {
         self.shared.stop.load(Ordering::Relaxed)
     }
 
+    /// `topic/number` of each partition.
+    fn names(&self, partitions: &[Partition]) -> String {
+        let names: Vec<String> =
+            partitions.iter().map(|one| format!("{}/{}", self.plan.topic(one.topic), one.number)).collect();
+        names.join(" ")
+    }
+
     fn handle(&mut self, event: SourceEvent) -> Result<(), PipelineError> {
         match event {
             SourceEvent::Assigned(partitions) => {
-                tracing::info!(?partitions, "partitions assigned");
+                tracing::info!(partitions = self.names(&partitions), "partitions assigned");
                 self.commit()?;
                 self.adopt(&partitions)
             }
             SourceEvent::Batch(batch) => self.process(batch),
             SourceEvent::Revoked(partitions) => {
-                tracing::info!(?partitions, "partitions revoked");
+                tracing::info!(partitions = self.names(&partitions), "partitions revoked");
                 self.commit()?;
                 self.drop_shards(&partitions);
                 Ok(self.source.release(&partitions)?)
             }
             SourceEvent::Lost(partitions) => {
-                tracing::warn!(?partitions, "partitions lost; going back to the last commit");
+                tracing::warn!(partitions = self.names(&partitions), "partitions lost; going back to the last commit");
                 self.drop_shards(&partitions);
                 self.recover()
             }

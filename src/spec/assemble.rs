@@ -10,6 +10,7 @@ use chrono::DateTime;
 use chrono_tz::Tz;
 
 use super::file::PipelineFile;
+use super::given;
 use super::model::{
     AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, PipelineSpec, PredictSpec, Scalar, SourceSpec, TestRow,
 };
@@ -59,6 +60,7 @@ pub(super) fn assemble(
     let (name, source) = spec.sources.iter().next()?;
     let schema = topic_schema(file, name, source, folder)?;
     let decode = reported(file, DecodePlan::new(decode_settings(name, source), &schema))?;
+    given::check(file, spec, &decode);
     let tables = tables(file, spec, folder, test_tables);
     let (clean, cleaned) = clean(file, spec, source, &schema, &decode, &tables?);
     let settings = window_settings(spec, source);

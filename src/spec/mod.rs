@@ -12,6 +12,7 @@
 mod assemble;
 pub mod check;
 pub mod file;
+mod given;
 pub mod json_schema;
 mod lines;
 pub mod model;

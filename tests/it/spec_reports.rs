@@ -240,6 +240,17 @@ fn line_of_client_properties_is_never_shown_nor_what_stands_there() {
 }
 
 #[test]
+fn misspelt_key_of_a_tests_row_is_told_as_it_would_count_as_null() {
+    let given = "given: { rows: [{ sensor_id: L1, speed_kmj: 0, lane: 2 }], tables: { sites: [] } }";
+    let text = GOOD.replacen("given: { tables: { sites: [] } }", given, 1);
+    let rows = BTreeMap::from([("sites".to_owned(), Vec::new())]);
+    let file = PipelineFile::parse("pipeline.yaml", &text, &|_| None, &Registry::standard());
+    let said = file.plan(Path::new(""), &rows).expect_err("a misspelt key").to_string();
+    assert!(said.contains("no column is read from `speed_kmj`") && said.contains("`speed_kmh`"), "{said}");
+    assert!(!said.contains("`lane`"), "a key like no other is left alone: {said}");
+}
+
+#[test]
 fn mistakes_in_every_stage_are_told_at_once() {
     let text = r#"
 version: 1

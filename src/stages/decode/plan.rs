@@ -160,6 +160,11 @@ impl DecodePlan {
         }
     }
 
+    /// Paths in the payload that columns are read from.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| column.path.as_str())
+    }
+
     /// Schema of the decoded rows.
     #[must_use]
     pub fn schema(&self) -> &SchemaRef {
