@@ -198,8 +198,23 @@ impl PipelinePlan {
         match (&self.source.kafka, &self.source.file) {
             (Some(kafka), _) => kafka.topics.get(index as usize).map_or("", String::as_str),
             (None, Some(file)) => &file.path,
+            (None, None) if self.source.feed.is_some() => "feed",
             (None, None) => "simulate",
         }
+    }
+
+    /// The group whose offsets are committed.
+    #[must_use]
+    pub fn group(&self) -> String {
+        let own = || format!("arterial.{}", self.name);
+        self.source.kafka.as_ref().and_then(|kafka| kafka.group.clone()).unwrap_or_else(own)
+    }
+
+    /// The name that typed rows have for the column that says which partition a row belongs to.
+    #[must_use]
+    pub fn partition_column(&self) -> &str {
+        let column = &self.source.partitioned_by;
+        self.source.decode.paths.get(column).unwrap_or(column)
     }
 
     /// The number of a topic of the source by its name; `None` where the plan does not read it.
@@ -268,6 +283,7 @@ impl PipelinePlan {
     pub fn with_file(mut self, path: String, partitions: u32) -> Self {
         self.source.kafka = None;
         self.source.simulate = None;
+        self.source.feed = None;
         self.source.file = Some(FileSourceSpec { path, partitions });
         self
     }

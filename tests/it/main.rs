@@ -20,6 +20,7 @@ mod decode_times;
 mod decode_typed;
 mod dedupe_bound;
 mod docs;
+mod embed;
 #[cfg(feature = "kafka")]
 mod embedded_run;
 mod encode;

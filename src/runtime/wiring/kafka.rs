@@ -87,13 +87,13 @@ impl Wiring {
     }
 
     fn evaluation_group(&self, of: &str) -> String {
-        format!("{}.{of}-{}", self.group(), self.token)
+        format!("{}.{of}-{}", self.plan.group(), self.token)
     }
 
     pub(super) fn kafka_source(&self, slot: &str, until: Until) -> Result<Box<dyn Source>, SourceError> {
         let kafka = self.kafka()?;
         // An evaluation must not touch the offsets of the pipeline that runs.
-        let group = if self.discards { self.evaluation_group("evaluation") } else { self.group() };
+        let group = if self.discards { self.evaluation_group("evaluation") } else { self.plan.group() };
         let instance_id = (self.plan.runtime.static_membership && !self.discards).then(|| slot.to_owned());
         // It scores all that the topic holds: from `latest` on a bounded run would read nothing.
         let start_at = if self.discards { StartAt::Earliest } else { start_at(&kafka.start_at) };
@@ -132,7 +132,7 @@ impl Wiring {
         let config = KafkaLedgerConfig {
             connection: self.connection(kafka).map_err(topic_error)?,
             topics: kafka.topics.clone(),
-            group: self.group(),
+            group: self.plan.group(),
             slot: slot.to_owned(),
             state: StateTopic {
                 topic: format!("arterial.{}.state", self.plan.name),

@@ -70,12 +70,6 @@ impl Wiring {
         #[cfg(not(feature = "kafka"))]
         None
     }
-
-    /// Group whose offsets are committed.
-    fn group(&self) -> String {
-        let own = || format!("arterial.{}", self.plan.name);
-        self.plan.source.kafka.as_ref().and_then(|kafka| kafka.group.clone()).unwrap_or_else(own)
-    }
 }
 
 impl Connect for Wiring {
@@ -88,6 +82,10 @@ impl Connect for Wiring {
             let clock = SystemClock;
             let opened = SimulateSource::open(simulate_config(simulate), Arc::new(move || clock.now_micros()))?;
             return Ok(Box::new(opened));
+        }
+        if source.feed.is_some() {
+            let reason = "a `feed` is filled by the program that embeds the pipeline".to_owned();
+            return Err(SourceError::Config { what: "sources".to_owned(), reason });
         }
         self.kafka_source(slot, until)
     }
@@ -122,10 +120,7 @@ impl Wiring {
 }
 
 fn file_config(plan: &PipelinePlan, file: &FileSourceSpec) -> FileSourceConfig {
-    let decode = &plan.source.decode;
-    let name = |column: &String| decode.paths.get(column).unwrap_or(column).clone();
-    let partitioned_by = name(&plan.source.partitioned_by);
-    FileSourceConfig::new(plan.folder.join(&file.path), file.partitions, &partitioned_by)
+    FileSourceConfig::new(plan.folder.join(&file.path), file.partitions, plan.partition_column())
 }
 
 fn simulate_config(simulate: &SimulateSpec) -> SimulateConfig {
