@@ -1,10 +1,12 @@
 //! An ingestion job that embeds a pipeline: its own Arrow batches in, alerts out, no broker. `cargo run --example embed`
 
 use std::error::Error;
-use std::sync::Arc;
 
-use arterial::arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arterial::arrow::array::AsArray;
 use arterial::{Pipeline, PipelineError, RunSummary};
+
+#[path = "readings.rs"]
+mod readings;
 
 /// What the job wants to know of its readings.
 const PIPELINE: &str = r#"
@@ -30,31 +32,17 @@ sinks:
   alerts: { from: alerts, memory: {} }
 "#;
 
-/// First minute of the readings, microseconds since 1970 UTC.
-const START_MICROS: i64 = 1_764_028_800_000_000;
-/// Detectors along the road.
-const DETECTORS: usize = 20;
-
-/// One batch of the job: a reading of every detector in one minute. In the second hour a queue grows from detector 8 on.
-pub fn readings(minute: i64) -> Result<RecordBatch, Box<dyn Error>> {
-    let queued = |detector: usize| (60..120).contains(&minute) && (8..12).contains(&detector);
-    let time = START_MICROS + minute * 60_000_000;
-    let sensor: ArrayRef =
-        Arc::new(StringArray::from_iter_values((0..DETECTORS).map(|number| format!("L{number:02}"))));
-    let observed: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![time; DETECTORS]).with_timezone("UTC"));
-    let speeds = (0..DETECTORS).map(|number| if queued(number) { 14.0 } else { 62.0 });
-    let speed: ArrayRef = Arc::new(Float64Array::from_iter_values(speeds));
-    Ok(RecordBatch::try_from_iter([("sensor_id", sensor), ("observed_at", observed), ("speed_mph", speed)])?)
-}
-
 /// Sends three hours of readings and takes the alerts as they are committed: a line each, and the run's summary.
+///
+/// # Errors
+/// What the pipeline could not be built or run for.
 pub async fn job() -> Result<(Vec<String>, RunSummary), Box<dyn Error>> {
     let mut pipeline = Pipeline::from_yaml(PIPELINE).build()?;
     let (input, mut alerts) = (pipeline.input()?, pipeline.output("alerts")?);
     let running = pipeline.start()?;
     for minute in 0..180 {
         // Waits where the pipeline is behind.
-        input.send(readings(minute)?).await?;
+        input.send(readings::readings(minute)?).await?;
     }
     input.finish();
     let mut lines = Vec::new();

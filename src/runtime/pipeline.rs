@@ -21,6 +21,7 @@ use super::teller::Teller;
 use super::worker::{Worker, WorkerParts};
 use crate::observe::{Listener, Metrics, WorkerMetrics};
 use crate::spec::PipelinePlan;
+use crate::stages::custom::panic_text;
 use crate::vocab::Clock;
 
 /// Opens the two ends of a pipeline for each worker.
@@ -161,7 +162,7 @@ impl Pipeline {
         let work = move || {
             let body = std::panic::AssertUnwindSafe(|| run_worker(plan, connect.as_ref(), options, &shared, &slot));
             let end = std::panic::catch_unwind(body).unwrap_or_else(|panic| {
-                Err(PipelineError::Panicked { worker: slot.clone(), message: panic_message(panic.as_ref()) })
+                Err(PipelineError::Panicked { worker: slot.clone(), message: panic_text(panic.as_ref()) })
             });
             // The receiver lives until every sender is gone; a failed send means the run was dropped.
             let _ = ends.blocking_send((slot, end));
@@ -261,13 +262,5 @@ fn patiently<T>(
             }
             answer => return answer,
         }
-    }
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (None, Some(text)) => text.clone(),
-        (None, None) => "no message".to_owned(),
     }
 }

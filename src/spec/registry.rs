@@ -2,6 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
+
+use arterial_connectors::ledger::{Ledger, LedgerError};
+use arterial_connectors::source::{Source, SourceError};
+
+use super::parts::{OpenRequest, Parts};
+use crate::stages::clean::{PreparedStep, StepFactory, StepRequest};
+use crate::stages::custom::{Fresh, Refusal};
+use crate::stages::predict::{ModelFactory, ModelRequest, OnlinePredictor};
 
 /// A property that a connector refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,14 +30,60 @@ pub type PropertyCheck = Box<dyn Fn(&BTreeMap<String, String>) -> Vec<PropertyRe
 pub struct Registry {
     /// The Kafka connector's opinion of `properties:`.
     pub kafka_properties: PropertyCheck,
+    /// Parts that the program brings along.
+    pub parts: Parts,
 }
 
 impl Registry {
+    /// With a source: `sources.NAME.custom`.
+    #[must_use]
+    pub fn source(
+        mut self,
+        name: &str,
+        open: impl Fn(&OpenRequest<'_>) -> Result<Box<dyn Source>, SourceError> + Send + Sync + 'static,
+    ) -> Self {
+        self.parts.sources.insert(name.to_owned(), Arc::new(open));
+        self
+    }
+
+    /// With a ledger: `ledger.custom`.
+    #[must_use]
+    pub fn ledger(
+        mut self,
+        name: &str,
+        open: impl Fn(&OpenRequest<'_>) -> Result<Box<dyn Ledger>, LedgerError> + Send + Sync + 'static,
+    ) -> Self {
+        self.parts.ledgers.insert(name.to_owned(), Arc::new(open));
+        self
+    }
+
+    /// With a model: `predict.NAME.model.custom`. The closure checks the settings and says how a partition's model is made.
+    #[must_use]
+    pub fn model(
+        mut self,
+        name: &str,
+        prepare: impl Fn(&ModelRequest<'_>) -> Result<Fresh<dyn OnlinePredictor>, Refusal> + Send + Sync + 'static,
+    ) -> Self {
+        self.parts.models.insert(name.to_owned(), ModelFactory::new(prepare));
+        self
+    }
+
+    /// With a cleaning step: `- custom` under `clean:`. The closure checks the settings against the columns there are.
+    #[must_use]
+    pub fn clean_step(
+        mut self,
+        name: &str,
+        prepare: impl Fn(&StepRequest<'_>) -> Result<PreparedStep, Refusal> + Send + Sync + 'static,
+    ) -> Self {
+        self.parts.clean_steps.insert(name.to_owned(), StepFactory::new(prepare));
+        self
+    }
+
     /// The components that come with the engine.
     #[must_use]
     pub fn standard() -> Self {
         #[cfg(feature = "kafka")]
-        return Self { kafka_properties: Box::new(kafka_refusals) };
+        return Self { kafka_properties: Box::new(kafka_refusals), parts: Parts::default() };
         #[cfg(not(feature = "kafka"))]
         Self::default()
     }
@@ -37,7 +92,7 @@ impl Registry {
 impl Default for Registry {
     /// Refuses nothing.
     fn default() -> Self {
-        Self { kafka_properties: Box::new(|_| Vec::new()) }
+        Self { kafka_properties: Box::new(|_| Vec::new()), parts: Parts::default() }
     }
 }
 

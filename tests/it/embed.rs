@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arterial::arrow::array::{ArrayRef, AsArray, ListBuilder, RecordBatch, StringArray, StringBuilder};
+use arterial::arrow::array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringArray, StringBuilder};
 use arterial::arrow::datatypes::{DataType, TimeUnit};
 use arterial::{BuildError, MemoryBroker, Pipeline, PipelineBuilder, RunSummary, SendError};
 use arterial_connectors::memory::FeedError;
@@ -12,6 +12,8 @@ use futures_executor::block_on;
 
 #[path = "../../docs/examples/embed.rs"]
 mod example;
+#[path = "../../docs/examples/readings.rs"]
+mod made_up;
 
 const NOW: Duration = Duration::ZERO;
 /// For what comes within milliseconds on a machine that does nothing else.
@@ -45,11 +47,12 @@ fn builder() -> PipelineBuilder {
 }
 
 fn readings(minute: i64) -> RecordBatch {
-    example::readings(minute).unwrap()
+    made_up::readings(minute).unwrap()
 }
 
 /// The batch with another column in the place of one.
-fn with_column(rows: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
+fn with_column(rows: &RecordBatch, name: &str, column: impl Array + 'static) -> RecordBatch {
+    let column: ArrayRef = Arc::new(column);
     let fields = rows.schema_ref().fields().iter().zip(rows.columns());
     RecordBatch::try_from_iter(fields.map(|(field, values)| {
         let values = if field.name() == name { &column } else { values };
@@ -113,7 +116,7 @@ fn batch_of_another_schema_is_refused_by_column_and_type_and_nothing_of_it_is_ta
     let good = readings(0);
     let mut lists = ListBuilder::new(StringBuilder::new());
     (0..good.num_rows()).for_each(|_| lists.append_null());
-    let listed = with_column(&good, "speed_mph", Arc::new(lists.finish()));
+    let listed = with_column(&good, "speed_mph", lists.finish());
     let refused = input.send_timeout(&listed, NOW).unwrap_err();
     assert!(matches!(refused, SendError::Schema(_)), "{refused:?}");
     let said = refused.to_string();
@@ -122,7 +125,7 @@ fn batch_of_another_schema_is_refused_by_column_and_type_and_nothing_of_it_is_ta
     let keyless = good.project(&[1, 2]).unwrap();
     let refused = block_on(input.send(keyless)).unwrap_err().to_string();
     assert!(refused.contains("have no column `sensor_id`") && refused.contains("observed_at, speed_mph"), "{refused}");
-    let timeless = with_column(&good, "observed_at", Arc::new(StringArray::from(vec!["soon"; good.num_rows()])));
+    let timeless = with_column(&good, "observed_at", StringArray::from(vec!["soon"; good.num_rows()]));
     input.send_timeout(&good, PATIENCE).unwrap();
     // A value, not a type: the rows are dead letters.
     input.send_timeout(&timeless, PATIENCE).unwrap();
@@ -137,7 +140,7 @@ fn dead_letters_say_why_and_keep_the_row() {
     let (input, mut dead) = (pipeline.input().unwrap(), pipeline.output("dead").unwrap());
     let running = pipeline.start().unwrap();
     let good = readings(0);
-    let timeless = with_column(&good, "observed_at", Arc::new(StringArray::from(vec!["soon"; good.num_rows()])));
+    let timeless = with_column(&good, "observed_at", StringArray::from(vec!["soon"; good.num_rows()]));
     input.send_timeout(&timeless, PATIENCE).unwrap();
     input.finish();
     let mut reasons = Vec::new();

@@ -41,12 +41,12 @@ fn source_is_of_exactly_one_kind() {
     let text = spoilt(&[(KAFKA, &both), ("  loops:", "  «loops:")]);
     only_problem(
         &text,
-        "source `loops` needs exactly one of kafka, file, simulate, feed, found kafka and simulate",
+        "source `loops` needs exactly one of kafka, file, simulate, feed, custom, found kafka and simulate",
         "keep one",
     );
     // Without a Kafka source its sinks have no brokers; that is told too.
     let found = problems(&spoilt(&[(KAFKA, "")]));
-    assert_eq!(found[0].message, "source `loops` needs exactly one of kafka, file, simulate, feed, found none");
+    assert_eq!(found[0].message, "source `loops` needs exactly one of kafka, file, simulate, feed, custom, found none");
     assert_eq!((found[0].at.line, found[0].at.column), (5, 3));
 }
 
@@ -131,7 +131,7 @@ fn refused_kafka_properties_are_placed_at_their_keys() {
         };
         properties.keys().filter(|name| *name == "enable.auto.commit").map(refusal).collect()
     };
-    let registry = Registry { kafka_properties: Box::new(refuse) };
+    let registry = Registry { kafka_properties: Box::new(refuse), ..Registry::default() };
     let text = spoilt(&[("topics: [", "properties: { client.id: a, enable.auto.commit: \"true\" }, topics: [")]);
     let errors = PipelineFile::parse("p.yaml", &text, &|_| None, &registry).finish().expect_err("a bad file");
     let [problem] = errors.problems() else { panic!("{errors}") };

@@ -36,11 +36,16 @@ impl Connect for Ends {
         if self.plan.source.kafka.is_some() {
             return self.wiring.ledger(slot, partition_counts);
         }
-        let config = MemoryLedgerConfig::new(&self.plan.group(), slot, &[]);
-        let inner = Box::new(MemoryLedger::open(&self.memory, config)?);
+        let keeps_records = self.plan.ledger.is_some();
+        let inner: Box<dyn Ledger> = if keeps_records {
+            self.wiring.ledger(slot, partition_counts)?
+        } else {
+            let config = MemoryLedgerConfig::new(&self.plan.group(), slot, &[]);
+            Box::new(MemoryLedger::open(&self.memory, config)?)
+        };
         let streams = Arc::clone(&self.streams);
         let (pending, unknown) = (Vec::new(), Vec::new());
-        Ok(Box::new(DeliveringLedger { inner, keeps_records: false, streams, pending, unknown }))
+        Ok(Box::new(DeliveringLedger { inner, keeps_records, streams, pending, unknown }))
     }
 }
 

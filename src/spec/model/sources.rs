@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, Span};
+use super::{CustomSpec, Settings, Span};
 
-/// A stream of readings: exactly one of `kafka`, `file`, `simulate`, `feed`, and how to read it.
+/// A stream of readings: exactly one of `kafka`, `file`, `simulate`, `feed`, `custom`, and how to read it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSpec {
@@ -22,6 +22,9 @@ pub struct SourceSpec {
     /// Take the Arrow batches of the program that embeds the pipeline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feed: Option<FeedSpec>,
+    /// Read a source that the program registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CustomSpec>,
     /// How bytes become rows. Files of Parquet have types already and need only `schema`.
     pub decode: DecodeSpec,
     /// The column that the topic is keyed by: every row of one value lies in one partition.
