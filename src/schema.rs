@@ -178,6 +178,42 @@ fn arrow_type(kind: &Value) -> Option<(DataType, bool)> {
     }
 }
 
+/// The rows of a shipped schema with all that is nested in them: maps, lists and records, enums as text. What the engine
+/// writes; [`load`] is for what it reads. No columns for a name that is not shipped.
+#[must_use]
+pub fn output(name: &str) -> SchemaRef {
+    let text = SHIPPED.iter().find(|(shipped, _)| *shipped == name).map_or("", |(_, text)| *text);
+    let fields = serde_json::from_str::<AvroRecord>(text).ok().and_then(|record| nested_fields(record.fields));
+    Arc::new(Schema::new(fields.unwrap_or_default()))
+}
+
+fn nested_fields(fields: Vec<AvroField>) -> Option<Vec<Field>> {
+    fields.into_iter().map(|field| nested_field(&field.name, &field.kind)).collect()
+}
+
+/// A field of any Avro type.
+fn nested_field(name: &str, kind: &Value) -> Option<Field> {
+    match kind {
+        Value::Array(union) => {
+            let one = union.iter().find(|one| one.as_str() != Some("null"))?;
+            Some(nested_field(name, one)?.with_nullable(true))
+        }
+        Value::Object(object) => match object.get("type").and_then(Value::as_str)? {
+            "map" => {
+                let values = nested_field("values", object.get("values")?)?;
+                Some(Field::new_map(name, "entries", Field::new("keys", DataType::Utf8, false), values, false, false))
+            }
+            "array" => Some(Field::new_list(name, nested_field("item", object.get("items")?)?, false)),
+            "record" => {
+                let fields = serde_json::from_value::<AvroRecord>(kind.clone()).ok()?.fields;
+                Some(Field::new_struct(name, nested_fields(fields)?, false))
+            }
+            _ => Some(Field::new(name, arrow_type(kind)?.0, false)),
+        },
+        _ => Some(Field::new(name, arrow_type(kind)?.0, false)),
+    }
+}
+
 fn primitive(name: &str) -> Option<DataType> {
     Some(match name {
         "string" => DataType::Utf8,

@@ -14,12 +14,14 @@ use tokio::sync::mpsc;
 
 use super::clock::SystemClock;
 use super::control::ControlLog;
+use super::embed::PipelineBuilder;
 use super::error::PipelineError;
 use super::summary::{RunSummary, WorkerSummary};
 use super::teller::Teller;
 use super::worker::{Worker, WorkerParts};
 use crate::observe::{Listener, Metrics, WorkerMetrics};
 use crate::spec::PipelinePlan;
+use crate::stages::custom::panic_text;
 use crate::vocab::Clock;
 
 /// Opens the two ends of a pipeline for each worker.
@@ -115,6 +117,12 @@ impl Pipeline {
         Self { plan, connect, options }
     }
 
+    /// A pipeline inside another program: the text of its file -> a builder that takes what the program brings along.
+    #[must_use]
+    pub fn from_yaml(text: impl Into<String>) -> PipelineBuilder {
+        PipelineBuilder::new(text.into())
+    }
+
     /// Runs until `shutdown` resolves (what was read is committed first), until a bounded run reached its end, or
     /// until a worker fails. Workers are threads of their own: the caller's runtime is never blocked. Dropping the
     /// future stops them likewise, after a last commit.
@@ -122,43 +130,24 @@ impl Pipeline {
     /// # Errors
     /// The first worker's error; the others are stopped at their next commit.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<RunSummary, PipelineError> {
+        self.start()?.until(shutdown).await
+    }
+
+    /// Starts the workers, each a thread.
+    ///
+    /// # Errors
+    /// [`PipelineError::System`] where a thread cannot be started.
+    pub fn start(self) -> Result<Running, PipelineError> {
         let started = Instant::now();
         let shared = Arc::new(Shared::default());
-        let _stop = StopOnDrop(Arc::clone(&shared));
+        let stop = StopOnDrop(Arc::clone(&shared));
         let slots: Vec<String> =
             (0..self.plan.runtime.workers).map(|index| format!("{}-{index}", self.plan.runtime.instance)).collect();
-        let (sender, mut ends) = mpsc::channel::<WorkerEnd>(slots.len().max(1));
+        let (sender, ends) = mpsc::channel::<WorkerEnd>(slots.len().max(1));
         for slot in slots {
             self.spawn_worker(slot, &shared, sender.clone())?;
         }
-        drop(sender);
-        tokio::pin!(shutdown);
-        let mut summaries = Vec::new();
-        let mut failure = None;
-        let mut stopping = false;
-        loop {
-            tokio::select! {
-                () = &mut shutdown, if !stopping => {
-                    stopping = true;
-                    shared.stop.store(true, Ordering::Relaxed);
-                }
-                end = ends.recv() => match end {
-                    Some((_, Ok(summary))) => summaries.push(summary),
-                    // Told to stop before both ends were open: there is nothing to sum up.
-                    Some((_, Err(PipelineError::Stopped))) => {}
-                    Some((slot, Err(error))) => {
-                        tracing::error!(slot, %error, hint = error.hint(), "worker failed");
-                        shared.stop.store(true, Ordering::Relaxed);
-                        failure.get_or_insert(error);
-                    }
-                    None => break,
-                },
-            }
-        }
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(RunSummary::of(summaries, started.elapsed())),
-        }
+        Ok(Running { started, stop, ends })
     }
 
     fn spawn_worker(
@@ -173,7 +162,7 @@ impl Pipeline {
         let work = move || {
             let body = std::panic::AssertUnwindSafe(|| run_worker(plan, connect.as_ref(), options, &shared, &slot));
             let end = std::panic::catch_unwind(body).unwrap_or_else(|panic| {
-                Err(PipelineError::Panicked { worker: slot.clone(), message: panic_message(panic.as_ref()) })
+                Err(PipelineError::Panicked { worker: slot.clone(), message: panic_text(panic.as_ref()) })
             });
             // The receiver lives until every sender is gone; a failed send means the run was dropped.
             let _ = ends.blocking_send((slot, end));
@@ -183,6 +172,58 @@ impl Pipeline {
             .spawn(work)
             .map(drop)
             .map_err(|error| PipelineError::System { what: "starting a worker".to_owned(), reason: error.to_string() })
+    }
+}
+
+/// A pipeline at work. Dropping it stops the workers after a last commit.
+pub struct Running {
+    started: Instant,
+    stop: StopOnDrop,
+    ends: mpsc::Receiver<WorkerEnd>,
+}
+
+impl Running {
+    /// Waits for the end of the run.
+    ///
+    /// # Errors
+    /// As [`Pipeline::run`].
+    pub async fn end(self) -> Result<RunSummary, PipelineError> {
+        self.until(std::future::pending()).await
+    }
+
+    /// Waits for the end of the run, and stops the workers once `shutdown` resolves.
+    ///
+    /// # Errors
+    /// As [`Pipeline::run`].
+    pub async fn until(mut self, shutdown: impl Future<Output = ()>) -> Result<RunSummary, PipelineError> {
+        tokio::pin!(shutdown);
+        let shared = &self.stop.0;
+        let mut summaries = Vec::new();
+        let mut failure = None;
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                () = &mut shutdown, if !stopping => {
+                    stopping = true;
+                    shared.stop.store(true, Ordering::Relaxed);
+                }
+                end = self.ends.recv() => match end {
+                    Some((_, Ok(summary))) => summaries.push(summary),
+                    // Told to stop before both ends were open: there is nothing to sum up.
+                    Some((_, Err(PipelineError::Stopped))) => {}
+                    Some((slot, Err(error))) => {
+                        tracing::error!(slot, %error, hint = error.hint(), "worker failed");
+                        shared.stop.store(true, Ordering::Relaxed);
+                        failure.get_or_insert(error);
+                    }
+                    None => break,
+                },
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(RunSummary::of(summaries, self.started.elapsed())),
+        }
     }
 }
 
@@ -221,13 +262,5 @@ fn patiently<T>(
             }
             answer => return answer,
         }
-    }
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (None, Some(text)) => text.clone(),
-        (None, None) => "no message".to_owned(),
     }
 }

@@ -21,6 +21,7 @@ use super::transaction::Transaction;
 use crate::observe::BatchReport;
 use crate::spec::PipelinePlan;
 use crate::stages::clean::{Cleaned, Cleaner};
+use crate::stages::custom::guarded;
 use crate::stages::decode::{DecodeError, Decoded, Decoder};
 use crate::stages::predict::{ScoreRow, ScoreTotal};
 use crate::stages::window::{Watermark, Windows};
@@ -217,7 +218,8 @@ impl Shard {
         for (step, block) in self.reset.drain(..) {
             writer.delete(&step, block);
         }
-        self.write_state(Snapshot::Changed, &mut writer);
+        let partition = self.partition.number;
+        guarded(|| format!("partition {partition}"), || self.write_state(Snapshot::Changed, &mut writer));
     }
 
     /// The commit that [`Self::save`] wrote for has succeeded.

@@ -25,6 +25,7 @@ use super::teller::Teller;
 use super::transaction::{RECORDS_BYTES_MAX, Transaction};
 use crate::observe::{BatchReport, WorkerMetrics};
 use crate::spec::PipelinePlan;
+use crate::stages::custom::guarded;
 use crate::vocab::Clock;
 
 /// Longest wait for an event: how soon a stop request or a quiet partition is noticed.
@@ -245,7 +246,9 @@ impl Worker {
         work: impl FnOnce(&mut Shard, &mut Transaction) -> Result<BatchReport, PipelineError>,
     ) -> Result<(), PipelineError> {
         let Some(shard) = self.shards.get_mut(&partition) else { return Ok(()) };
-        let worked = work(shard, &mut self.transaction).and_then(|report| {
+        let transaction = &mut self.transaction;
+        let worked = guarded(|| format!("partition {}", partition.number), || work(shard, transaction));
+        let worked = worked.and_then(|report| {
             self.transaction.append()?;
             Ok(report)
         });

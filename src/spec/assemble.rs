@@ -14,6 +14,7 @@ use super::given;
 use super::model::{
     AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, PipelineSpec, PredictSpec, Scalar, SourceSpec, TestRow,
 };
+use super::parts::Parts;
 use super::plan::EventTimePlan;
 use super::steps::stateful_steps;
 use crate::schema::{self, TopicSchema};
@@ -196,7 +197,9 @@ fn clean(
         partitioned_by: source.partitioned_by.clone(),
         keys: spec.window.key.clone(),
     };
-    let steps: Vec<CleanStep> = spec.clean.iter().map(clean_step).collect();
+    // The rules have refused names that nobody registered.
+    let steps: Option<Vec<CleanStep>> = spec.clean.iter().map(|step| clean_step(step, file.parts())).collect();
+    let Some(steps) = steps else { return (None, None) };
     match CleanPlan::new(&steps, &input, tables) {
         Ok(plan) => {
             let cleaned = Arc::clone(plan.schema());
@@ -209,8 +212,9 @@ fn clean(
     }
 }
 
-fn clean_step(step: &CleanStepSpec) -> CleanStep {
-    match step {
+/// A step's settings; `None` for one that nobody registered.
+fn clean_step(step: &CleanStepSpec, parts: &Parts) -> Option<CleanStep> {
+    Some(match step {
         CleanStepSpec::NullIf(conditions) => CleanStep::NullIf(conditions.clone()),
         CleanStepSpec::Range(range) => {
             let limits = range.columns.iter();
@@ -228,7 +232,12 @@ fn clean_step(step: &CleanStepSpec) -> CleanStep {
             missing: lookup.missing,
         },
         CleanStepSpec::Sql(sql) => CleanStep::Sql(sql.clone()),
-    }
+        CleanStepSpec::Custom(custom) => CleanStep::Custom {
+            name: custom.name.clone(),
+            settings: custom.settings.clone(),
+            factory: parts.clean_steps.get(&custom.name)?.clone(),
+        },
+    })
 }
 
 fn window_settings(spec: &PipelineSpec, source: &SourceSpec) -> WindowSettings {
@@ -305,8 +314,8 @@ fn predict(
     columns: &[String],
     features: &FeaturesPlan,
 ) -> Option<PredictPlan> {
-    let settings: Vec<PredictorSettings> =
-        spec.predict.iter().map(|(name, predict)| predictor_settings(name, predict)).collect();
+    let made = spec.predict.iter().map(|(name, predict)| predictor_settings(name, predict, file.parts()));
+    let settings = made.collect::<Option<Vec<PredictorSettings>>>()?;
     let input = PredictInput {
         window_columns: columns,
         measured: spec.window.columns.len(),
@@ -317,27 +326,17 @@ fn predict(
     reported(file, PredictPlan::new(&settings, &input))
 }
 
-fn predictor_settings(name: &str, predict: &PredictSpec) -> PredictorSettings {
-    let ModelSpec::OnlineLinear(linear) = &predict.model;
+/// A predictor's settings; `None` where nobody registered its model.
+fn predictor_settings(name: &str, predict: &PredictSpec, parts: &Parts) -> Option<PredictorSettings> {
     let baselines = &predict.baselines;
-    PredictorSettings {
+    Some(PredictorSettings {
         path: path(&["predict", name]),
         name: name.to_owned(),
         target: predict.target.clone(),
         horizons_micros: predict.horizons.iter().map(|span| span.micros).collect(),
         features: predict.features.clone(),
         min_history_micros: predict.min_history.micros,
-        model: ModelSettings::OnlineLinear(OnlineLinearSettings {
-            forgetting: linear.forgetting,
-            loss: linear.loss,
-            scale: linear.scale,
-            initial_covariance: linear.initial_covariance,
-            ridge: linear.ridge,
-            bias: linear.bias,
-            start: linear.start,
-            huber_delta: linear.huber_delta,
-            trace_max: linear.trace_max,
-        }),
+        model: model_settings(&predict.model, parts)?,
         profile: ProfileSettings {
             period: baselines.period,
             slot_micros: baselines.slot.micros,
@@ -355,7 +354,28 @@ fn predictor_settings(name: &str, predict: &PredictSpec) -> PredictorSettings {
             .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
             .map(|time| EventTime(time.timestamp_micros())),
         score_by: predict.score_by,
-    }
+    })
+}
+
+fn model_settings(model: &ModelSpec, parts: &Parts) -> Option<ModelSettings> {
+    Some(match model {
+        ModelSpec::OnlineLinear(linear) => ModelSettings::OnlineLinear(OnlineLinearSettings {
+            forgetting: linear.forgetting,
+            loss: linear.loss,
+            scale: linear.scale,
+            initial_covariance: linear.initial_covariance,
+            ridge: linear.ridge,
+            bias: linear.bias,
+            start: linear.start,
+            huber_delta: linear.huber_delta,
+            trace_max: linear.trace_max,
+        }),
+        ModelSpec::Custom(custom) => ModelSettings::Custom {
+            name: custom.name.clone(),
+            settings: custom.settings.clone(),
+            factory: parts.models.get(&custom.name)?.clone(),
+        },
+    })
 }
 
 fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> Option<AlertPlan> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::check::check;
 use super::lines::Lines;
 use super::model::PipelineSpec;
+use super::parts::Parts;
 use super::problem::{Place, Problem, SpecErrors};
 use super::registry::Registry;
 use super::substitute::{Environment, substitute};
@@ -21,6 +22,7 @@ pub struct PipelineFile {
     root: Option<Node>,
     spec: Option<PipelineSpec>,
     problems: Vec<Problem>,
+    parts: Parts,
 }
 
 impl PipelineFile {
@@ -54,7 +56,14 @@ impl PipelineFile {
             parsed.problems.extend(problems);
             spec = checked;
         }
-        Self { name: name.to_owned(), text: text.to_owned(), root: parsed.root, spec, problems: parsed.problems }
+        Self {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            root: parsed.root,
+            spec,
+            problems: parsed.problems,
+            parts: registry.parts.clone(),
+        }
     }
 
     fn not_utf8(name: String, error: &std::string::FromUtf8Error) -> Self {
@@ -68,7 +77,7 @@ impl PipelineFile {
     fn unparsed(name: String, text: String, error: &TreeError, at: Place) -> Self {
         let hint = error.hint().map(str::to_owned);
         let problem = Problem { path: YamlPath::default(), at, message: error.to_string(), hint };
-        Self { name, text, root: None, spec: None, problems: vec![problem] }
+        Self { name, text, root: None, spec: None, problems: vec![problem], parts: Parts::default() }
     }
 
     /// The file, as it was named by the caller.
@@ -81,6 +90,12 @@ impl PipelineFile {
     #[must_use]
     pub fn spec(&self) -> Option<&PipelineSpec> {
         self.spec.as_ref()
+    }
+
+    /// The parts that the file may name.
+    #[must_use]
+    pub fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// What is wrong so far, unsorted.

@@ -17,6 +17,7 @@ pub mod json_schema;
 mod lines;
 pub mod model;
 mod part;
+mod parts;
 pub mod plan;
 pub mod problem;
 pub mod registry;
@@ -34,6 +35,7 @@ pub mod tree;
 mod version;
 
 pub use file::PipelineFile;
+pub use parts::{OpenLedger, OpenRequest, OpenSource, Parts};
 pub use plan::{EventTimePlan, PipelinePlan, RuntimePlan, SinkPlan, UnknownStep, load_plan, load_plan_to_connect};
 pub use problem::{Place, Problem, SpecErrors};
 pub use registry::{PropertyRefusal, Registry};

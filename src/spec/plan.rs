@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use super::assemble::{Stages, assemble};
 use super::file::PipelineFile;
-use super::model::{Delivery, FileSourceSpec, Output, PipelineSpec, SinkSpec, SourceSpec, TestRow, TestSpec};
+use super::model::{
+    Delivery, FileSourceSpec, LedgerSpec, Output, PipelineSpec, SinkSpec, SourceSpec, TestRow, TestSpec,
+};
+use super::parts::Parts;
 use super::problem::SpecErrors;
 use super::registry::Registry;
 use super::version::version;
@@ -38,6 +41,10 @@ pub struct PipelinePlan {
     pub folder: std::path::PathBuf,
     /// What a reader of the outputs may rely on.
     pub delivery: Delivery,
+    /// Where outputs, positions and state go instead of Kafka or memory.
+    pub ledger: Option<LedgerSpec>,
+    /// Parts that the embedding program registered.
+    pub parts: Parts,
     /// Bytes to rows.
     pub decode: Arc<DecodePlan>,
     /// Rows to clean rows.
@@ -125,6 +132,13 @@ impl SinkPlan {
         self.control
     }
 
+    /// Names of all sinks by number.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let control = self.control.map(|_| "control".to_owned());
+        self.sinks.iter().map(|(name, _)| name.clone()).chain(control).collect()
+    }
+
     /// The user's sinks by number, with their names.
     #[must_use]
     pub fn declared(&self) -> &[(String, SinkSpec)] {
@@ -140,7 +154,10 @@ impl PipelineFile {
     pub fn plan(mut self, folder: &Path, tables: &BTreeMap<String, Vec<TestRow>>) -> Result<PipelinePlan, SpecErrors> {
         let stages = self.spec().cloned().and_then(|spec| assemble(&mut self, &spec, folder, tables));
         match stages {
-            Some(stages) => Ok(PipelinePlan::new(&self.finish()?, stages, folder)),
+            Some(stages) => {
+                let parts = self.parts().clone();
+                Ok(PipelinePlan::new(&self.finish()?, stages, folder, parts))
+            }
             // Whatever gave no plan has reported why.
             None => Err(self.into_errors()),
         }
@@ -169,8 +186,11 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 impl PipelinePlan {
-    fn new(spec: &PipelineSpec, stages: Stages, folder: &Path) -> Self {
-        let sinks: Vec<(String, SinkSpec)> = spec.sinks.iter().map(|(n, s)| (n.clone(), s.clone())).collect();
+    fn new(spec: &PipelineSpec, stages: Stages, folder: &Path, parts: Parts) -> Self {
+        // Beside a ledger on Kafka a `memory` sink is nowhere: without it sinks and topics have the same numbers.
+        let kept = |sink: &SinkSpec| stages.source.kafka.is_none() || sink.kafka.is_some();
+        let sinks = spec.sinks.iter().filter(|(_, sink)| kept(sink));
+        let sinks: Vec<(String, SinkSpec)> = sinks.map(|(name, sink)| (name.clone(), sink.clone())).collect();
         let control = Some(sinks.len() as u16);
         let runtime = &spec.runtime;
         Self {
@@ -179,6 +199,8 @@ impl PipelinePlan {
             source: stages.source,
             folder: folder.to_owned(),
             delivery: spec.delivery,
+            ledger: spec.ledger.clone(),
+            parts,
             stateful_steps: stages.stateful_steps,
             decode: stages.decode,
             clean: stages.clean,
@@ -210,8 +232,23 @@ impl PipelinePlan {
         match (&self.source.kafka, &self.source.file) {
             (Some(kafka), _) => kafka.topics.get(index as usize).map_or("", String::as_str),
             (None, Some(file)) => &file.path,
-            (None, None) => "simulate",
+            (None, None) if self.source.feed.is_some() => "feed",
+            (None, None) => self.source.custom.as_ref().map_or("simulate", |custom| custom.name.as_str()),
         }
+    }
+
+    /// The group whose offsets are committed.
+    #[must_use]
+    pub fn group(&self) -> String {
+        let own = || format!("arterial.{}", self.name);
+        self.source.kafka.as_ref().and_then(|kafka| kafka.group.clone()).unwrap_or_else(own)
+    }
+
+    /// The name that typed rows have for the column that says which partition a row belongs to.
+    #[must_use]
+    pub fn partition_column(&self) -> &str {
+        let column = &self.source.partitioned_by;
+        self.source.decode.paths.get(column).unwrap_or(column)
     }
 
     /// The number of a topic of the source by its name; `None` where the plan does not read it.
@@ -280,6 +317,8 @@ impl PipelinePlan {
     pub fn with_file(mut self, path: String, partitions: u32) -> Self {
         self.source.kafka = None;
         self.source.simulate = None;
+        self.source.feed = None;
+        self.source.custom = None;
         self.source.file = Some(FileSourceSpec { path, partitions });
         self
     }

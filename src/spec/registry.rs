@@ -3,8 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
+use arterial_connectors::ledger::{Ledger, LedgerError};
+use arterial_connectors::source::{Source, SourceError};
+
+use super::parts::{OpenRequest, Parts};
 use super::secret::{SecretError, SecretText};
+use crate::stages::clean::{PreparedStep, StepFactory, StepRequest};
+use crate::stages::custom::{Fresh, Refusal};
+use crate::stages::predict::{ModelFactory, ModelRequest, OnlinePredictor};
 
 /// A property that a connector refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +37,55 @@ pub struct Registry {
     pub kafka_properties: PropertyCheck,
     /// Whether secrets are there. Only verbs that connect ask: a file may be checked where its secrets are not.
     pub secrets: SecretCheck,
+    /// Parts that the program brings along.
+    pub parts: Parts,
 }
 
 impl Registry {
+    /// With a source: `sources.NAME.custom`.
+    #[must_use]
+    pub fn source(
+        mut self,
+        name: &str,
+        open: impl Fn(&OpenRequest<'_>) -> Result<Box<dyn Source>, SourceError> + Send + Sync + 'static,
+    ) -> Self {
+        self.parts.sources.insert(name.to_owned(), Arc::new(open));
+        self
+    }
+
+    /// With a ledger: `ledger.custom`.
+    #[must_use]
+    pub fn ledger(
+        mut self,
+        name: &str,
+        open: impl Fn(&OpenRequest<'_>) -> Result<Box<dyn Ledger>, LedgerError> + Send + Sync + 'static,
+    ) -> Self {
+        self.parts.ledgers.insert(name.to_owned(), Arc::new(open));
+        self
+    }
+
+    /// With a model: `predict.NAME.model.custom`. The closure checks the settings and says how a partition's model is made.
+    #[must_use]
+    pub fn model(
+        mut self,
+        name: &str,
+        prepare: impl Fn(&ModelRequest<'_>) -> Result<Fresh<dyn OnlinePredictor>, Refusal> + Send + Sync + 'static,
+    ) -> Self {
+        self.parts.models.insert(name.to_owned(), ModelFactory::new(prepare));
+        self
+    }
+
+    /// With a cleaning step: `- custom` under `clean:`. The closure checks the settings against the columns there are.
+    #[must_use]
+    pub fn clean_step(
+        mut self,
+        name: &str,
+        prepare: impl Fn(&StepRequest<'_>) -> Result<PreparedStep, Refusal> + Send + Sync + 'static,
+    ) -> Self {
+        self.parts.clean_steps.insert(name.to_owned(), StepFactory::new(prepare));
+        self
+    }
+
     /// The components that come with the engine.
     #[must_use]
     pub fn standard() -> Self {
@@ -52,7 +106,7 @@ impl Registry {
 impl Default for Registry {
     /// Refuses nothing.
     fn default() -> Self {
-        Self { kafka_properties: Box::new(|_| Vec::new()), secrets: Box::new(|_| Ok(())) }
+        Self { kafka_properties: Box::new(|_| Vec::new()), secrets: Box::new(|_| Ok(())), parts: Parts::default() }
     }
 }
 

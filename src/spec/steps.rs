@@ -39,11 +39,18 @@ pub(super) fn stateful_steps(
 /// Everything that a predictor learns from and with. How it goes on learning, and where forecasts and scores are cut
 /// off, may change under what it has learned.
 fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeWith {
-    let ModelSpec::OnlineLinear(linear) = &predict.model;
-    let usual = OnlineLinearSpec::default();
-    let (forgetting, loss, huber_delta, trace_max) = (usual.forgetting, usual.loss, usual.huber_delta, usual.trace_max);
+    let model = match &predict.model {
+        ModelSpec::OnlineLinear(linear) => {
+            let usual = OnlineLinearSpec::default();
+            let (forgetting, loss, huber_delta, trace_max) =
+                (usual.forgetting, usual.loss, usual.huber_delta, usual.trace_max);
+            ModelSpec::OnlineLinear(OnlineLinearSpec { forgetting, loss, huber_delta, trace_max, ..linear.clone() })
+        }
+        // Only its author knows which settings its state goes on under.
+        ModelSpec::Custom(custom) => ModelSpec::Custom(custom.clone()),
+    };
     let meant = PredictSpec {
-        model: ModelSpec::OnlineLinear(OnlineLinearSpec { forgetting, loss, huber_delta, trace_max, ..linear.clone() }),
+        model,
         minimum: None,
         maximum: None,
         score_from: None,

@@ -13,6 +13,7 @@ pub(super) fn version(spec: &PipelineSpec) -> String {
     defining.vars = Default::default();
     defining.runtime = Default::default();
     defining.tests = Vec::new();
+    defining.ledger = None;
     for kafka in defining.sources.values_mut().filter_map(|source| source.kafka.as_mut()) {
         kafka.brokers = String::new();
         kafka.group = None;

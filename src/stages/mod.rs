@@ -17,6 +17,7 @@
 
 pub mod alert;
 pub mod clean;
+pub mod custom;
 pub mod decode;
 pub mod encode;
 pub mod expression;

@@ -83,6 +83,8 @@ pub enum Reason {
     BadKey,
     /// A number beyond 2^62 in magnitude in a column that windows add up.
     Unrepresentable,
+    /// Refused by a cleaning step of the embedding program.
+    Custom,
 }
 
 impl Reason {
@@ -107,6 +109,7 @@ impl Reason {
             Self::SqlFailed => "sql_failed",
             Self::BadKey => "bad_key",
             Self::Unrepresentable => "unrepresentable",
+            Self::Custom => "custom",
         }
     }
 }

@@ -192,7 +192,7 @@ fn damaged_dedupe_state_is_refused() {
     cleaner.snapshot(Snapshot::Full, &mut store);
     let mut without_names = store.clone();
     without_names.blocks.retain(|(_, block), _| *block != 1 << 31);
-    let error = Cleaner::restore(Arc::clone(&plan), &without_names).unwrap_err().to_string();
+    let error = Cleaner::restore(Arc::clone(&plan), &without_names).map(drop).unwrap_err().to_string();
     assert!(error.contains("series 0, which has no name"), "{error}");
     store.blocks.values_mut().for_each(|bytes| bytes.truncate(1));
     assert!(Cleaner::restore(plan, &store).is_err());

@@ -247,3 +247,30 @@ fn the_published_schema_is_current() {
         path.display()
     );
 }
+
+#[test]
+fn rust_of_the_guides_is_that_of_the_examples() {
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let examples: Vec<String> = fs::read_dir(root().join("docs/examples"))
+        .expect("examples")
+        .map(|entry| flat(&fs::read_to_string(entry.expect("an entry").path()).expect("text")))
+        .collect();
+    let guides = documents()
+        .into_iter()
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("adding-a")));
+    let mut compared = 0;
+    for guide in guides {
+        for language in ["rust", "yaml-part"] {
+            for snippet in blocks(&guide, language).iter().filter(|text| !text.contains("name: shelf")) {
+                let wanted = flat(snippet);
+                assert!(
+                    examples.iter().any(|text| text.contains(&wanted)),
+                    "{}: no example has\n{snippet}",
+                    guide.display()
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared >= 10, "{compared} snippets");
+}

@@ -1,5 +1,6 @@
 //! The one integration-test binary: a module per area, tests are sentences.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
+#![allow(clippy::duplicate_mod, reason = "every example brings its readings along")]
 
 mod alert;
 #[cfg(feature = "kafka")]
@@ -20,6 +21,8 @@ mod decode_times;
 mod decode_typed;
 mod dedupe_bound;
 mod docs;
+mod embed;
+mod embed_parts;
 #[cfg(feature = "kafka")]
 mod embedded_run;
 mod encode;

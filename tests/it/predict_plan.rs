@@ -30,7 +30,7 @@ fn plan_reports_every_problem_with_its_place_and_a_hint() {
     carried.target = "free_flow".to_owned();
     let mut model = settings(&[1], city_model());
     model.name = "third".to_owned();
-    let ModelSettings::OnlineLinear(linear) = &mut model.model;
+    let ModelSettings::OnlineLinear(linear) = &mut model.model else { panic!("{:?}", model.model) };
     linear.forgetting = 1.5;
     let mut unstarted = settings(&[1], city_model());
     unstarted.name = "fourth".to_owned();

@@ -41,12 +41,12 @@ fn source_is_of_exactly_one_kind() {
     let text = spoilt(&[(KAFKA, &both), ("  loops:", "  «loops:")]);
     only_problem(
         &text,
-        "source `loops` needs exactly one of kafka, file, simulate, found kafka and simulate",
+        "source `loops` needs exactly one of kafka, file, simulate, feed, custom, found kafka and simulate",
         "keep one",
     );
     // Without a Kafka source its sinks have no brokers; that is told too.
     let found = problems(&spoilt(&[(KAFKA, "")]));
-    assert_eq!(found[0].message, "source `loops` needs exactly one of kafka, file, simulate, found none");
+    assert_eq!(found[0].message, "source `loops` needs exactly one of kafka, file, simulate, feed, custom, found none");
     assert_eq!((found[0].at.line, found[0].at.column), (5, 3));
 }
 

@@ -1,6 +1,12 @@
 //! Rules of the pipeline file about what goes out: windows, features, forecasts, alerts, sinks, the runtime.
 
-use super::spec_support::{only_problem, problems, refused, spoilt};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use arterial::spec::model::Output;
+use arterial::spec::{PipelineFile, Registry};
+
+use super::spec_support::{GOOD, only_problem, problems, refused, spoilt};
 
 #[test]
 fn window_key_without_the_partition_key_is_refused_with_the_reason() {
@@ -251,4 +257,24 @@ fn address_and_instance_can_be_used() {
     }
     let message = "`Node 1` is not a name for an instance";
     refused("workers: 2", "workers: 2, instance: «Node 1", message, "transactional id");
+}
+
+#[test]
+fn sink_in_memory_beside_kafka_does_not_shift_the_numbers_of_topics() {
+    let text = GOOD.replacen(
+        "from: alerts, kafka: { topic: alerts.v1 }, encode: { format: cloudevents }",
+        "from: alerts, memory: {}",
+        1,
+    );
+    let text = text.replacen("file: sites.csv", "rows: [{ sensor_id: L1, free_flow_kmh: 100 }]", 1);
+    let file = PipelineFile::parse("pipeline.yaml", &text, &|_| None, &Registry::standard());
+    let plan = file.plan(Path::new(""), &BTreeMap::new()).unwrap_or_else(|problems| panic!("{problems}"));
+    let topics: Vec<_> =
+        plan.sinks.declared().iter().map(|(name, sink)| (name.as_str(), sink.kafka.is_some())).collect();
+    assert_eq!(
+        topics,
+        [("dead_letter", true), ("late", true)],
+        "the ledger has a topic for each of them, in this order"
+    );
+    assert_eq!((plan.sinks.sink(Output::Alerts), plan.sinks.sink(Output::Late)), (None, Some(1)));
 }

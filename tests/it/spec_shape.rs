@@ -196,7 +196,7 @@ fn schema_closes_every_struct_and_gives_every_step_one_required_key() {
         assert_eq!(object["additionalProperties"], json!(false), "{object}");
     }
     let steps = schema["definitions"]["CleanStepSpec"]["oneOf"].as_array().expect("the steps");
-    assert_eq!(steps.len(), 5);
+    assert_eq!(steps.len(), 6);
     for step in steps {
         assert_eq!(step["required"].as_array().map(Vec::len), Some(1), "{step}");
         assert!(step["description"].is_string(), "{step}");

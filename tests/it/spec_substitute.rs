@@ -57,7 +57,7 @@ fn substituted_text_becomes_the_number_that_is_due() {
     ]);
     let spec = read(&text, &[]).expect("a good file");
     assert_eq!(spec.runtime.workers, 3);
-    let ModelSpec::OnlineLinear(linear) = &spec.predict["speed"].model;
+    let ModelSpec::OnlineLinear(linear) = &spec.predict["speed"].model else { panic!("{spec:?}") };
     assert_eq!(linear.forgetting, 0.99);
     let features = serde_json::to_value(&spec.features).expect("JSON");
     assert_eq!(features[0]["lags"]["age"], true);

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// Layers from the bottom up: a layer may use itself and those before it.
 const LAYERS: [&str; 9] = ["vocab", "schema", "stages", "state", "spec", "observe", "runtime", "serve", "cli"];
-/// Stages in the order the data flows: a stage may use those before it. `rows` is what they all pass on, `expression`
-/// is how clean and alert evaluate SQL.
-const STAGES: [&str; 9] = ["rows", "expression", "decode", "clean", "window", "features", "predict", "alert", "encode"];
+/// Stages in the order the data flows: a stage may use those before it. `rows` is what they all pass on, `custom`
+/// what parts of the embedding program have in common, `expression` how clean and alert evaluate SQL.
+const STAGES: [&str; 10] =
+    ["rows", "custom", "expression", "decode", "clean", "window", "features", "predict", "alert", "encode"];
 const FILE_LINES_MAX: usize = 500;
 
 fn root() -> PathBuf {

@@ -16,6 +16,6 @@ mod partitions;
 pub mod rows;
 pub mod source;
 
-pub use partitions::key_texts;
+pub use partitions::{key_texts, split_rows};
 pub use rows::{FileRows, FileRowsConfig};
 pub use source::{FileSource, FileSourceConfig};

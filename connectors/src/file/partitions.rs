@@ -43,6 +43,19 @@ pub(super) fn take_rows(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBat
     take_record_batch(batch, &UInt32Array::from(rows))
 }
 
+/// The rows of each partition that has any, with its number.
+///
+/// # Errors
+/// As Arrow says.
+pub fn split_rows(
+    batch: &RecordBatch,
+    keys: &StringArray,
+    partitions: u32,
+) -> Result<Vec<(i32, RecordBatch)>, ArrowError> {
+    let rows = (0i32..).zip(rows_of_partitions(keys, partitions)).filter(|(_, rows)| !rows.is_empty());
+    rows.map(|(number, rows)| Ok((number, take_rows(batch, rows)?))).collect()
+}
+
 /// Adds how many rows each partition has in `keys`.
 pub(super) fn count_rows(keys: &StringArray, partitions: u32, counts: &mut [i64]) {
     for key in keys {

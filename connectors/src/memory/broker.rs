@@ -96,6 +96,10 @@ pub(super) struct FeedState {
     pub(super) group: String,
     pub(super) rows_max: u64,
     pub(super) senders: usize,
+    /// Counts how often the feed was opened: the senders of an earlier opening are refused.
+    pub(super) opening: u64,
+    /// Whether its reader has left.
+    pub(super) closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -314,6 +318,16 @@ impl MemoryBroker {
     pub fn shut_down(&self) {
         let mut inner = self.lock();
         inner.shut_down = true;
+        self.notify(&mut inner);
+    }
+
+    /// Refuses rows for one feed from now on and wakes its waiting senders: its reader has left. What it holds stays, and
+    /// the next opening of the feed goes on from there.
+    pub fn close_feed(&self, topic: &str) {
+        let mut inner = self.lock();
+        if let Some(feed) = inner.topics.get_mut(topic).and_then(|found| found.feed.as_mut()) {
+            feed.closed = true;
+        }
         self.notify(&mut inner);
     }
 

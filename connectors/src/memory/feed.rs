@@ -6,9 +6,11 @@ use std::sync::MutexGuard;
 use std::task::Poll;
 use std::time::Duration;
 
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use super::broker::{FeedState, Inner, MemoryBroker, MemoryError, MemoryRecord};
+use crate::file::{key_texts, split_rows};
 use crate::position::partition_of_key;
 
 /// A feed's topic and limit.
@@ -38,25 +40,28 @@ pub enum FeedError {
         /// The limit.
         rows_max: u64,
     },
-    /// The broker was shut down: nobody reads any more.
+    /// The feed was closed or opened anew, or the broker shut down: nobody reads what this sender sends.
     #[error("feed `{0}` has no reader any more")]
     Closed(String),
     /// The broker refused the rows.
     #[error(transparent)]
     Broker(#[from] MemoryError),
+    /// Rows that cannot be spread over the partitions: the key column is missing, or neither text nor a whole number.
+    #[error(transparent)]
+    Key(#[from] ArrowError),
 }
 
-/// What a feed takes: records for the partition of their key, or typed rows for a partition.
+/// What a feed takes as a whole or not at all: a record for the partition of its key, or typed rows by partition.
 enum Item {
     Record(MemoryRecord),
-    Rows(i32, RecordBatch),
+    Rows(Vec<(i32, RecordBatch)>),
 }
 
 impl Item {
     fn rows(&self) -> u64 {
         match self {
             Self::Record(_) => 1,
-            Self::Rows(_, rows) => rows.num_rows() as u64,
+            Self::Rows(parts) => parts.iter().map(|(_, rows)| rows.num_rows() as u64).sum(),
         }
     }
 }
@@ -67,21 +72,27 @@ impl Item {
 pub struct MemoryFeed {
     broker: MemoryBroker,
     topic: String,
+    opening: u64,
 }
 
 impl MemoryFeed {
-    /// Creates the topic and its feed.
+    /// Creates the topic and its feed. A feed that is there already is opened anew: what it holds stays, its earlier
+    /// senders are refused.
     ///
     /// # Errors
     /// [`MemoryError::TopicExists`] where the topic exists with another number of partitions.
     pub fn create(broker: &MemoryBroker, config: FeedConfig) -> Result<Self, MemoryError> {
         broker.create_topic(&config.topic, config.partitions)?;
         let mut inner = broker.lock();
+        let mut opening = 0;
         if let Some(topic) = inner.topics.get_mut(&config.topic) {
-            topic.feed = Some(FeedState { group: config.group, rows_max: config.rows_max.max(1), senders: 1 });
+            opening = topic.feed.as_ref().map_or(0, |earlier| earlier.opening + 1);
+            let (group, rows_max) = (config.group, config.rows_max.max(1));
+            topic.feed = Some(FeedState { group, rows_max, senders: 1, opening, closed: false });
         }
+        broker.notify(&mut inner);
         drop(inner);
-        Ok(Self { broker: broker.clone(), topic: config.topic })
+        Ok(Self { broker: broker.clone(), topic: config.topic, opening })
     }
 
     /// Sends a record, waiting for room for at most `timeout`.
@@ -98,7 +109,7 @@ impl MemoryFeed {
     /// # Errors
     /// As [`MemoryFeed::send`].
     pub fn send_rows(&self, number: i32, rows: RecordBatch, timeout: Duration) -> Result<(), FeedError> {
-        self.send_item(Item::Rows(number, rows), timeout)
+        self.send_item(Item::Rows(vec![(number, rows)]), timeout)
     }
 
     /// Sends a record when there is room. Dropping the future before it is ready sends nothing.
@@ -114,7 +125,33 @@ impl MemoryFeed {
     /// # Errors
     /// [`FeedError::Closed`].
     pub async fn send_rows_async(&self, number: i32, rows: RecordBatch) -> Result<(), FeedError> {
-        self.send_item_async(Item::Rows(number, rows)).await
+        self.send_item_async(Item::Rows(vec![(number, rows)])).await
+    }
+
+    /// Sends typed rows, each to the partition of its key, when there is room for all of them. Dropping the future before
+    /// it is ready sends nothing. Rows without a key go to partition 0.
+    ///
+    /// # Errors
+    /// [`FeedError::Key`] where `column` is missing or neither text nor a whole number; [`FeedError::Closed`].
+    pub async fn send_keyed_async(&self, column: &str, rows: RecordBatch) -> Result<(), FeedError> {
+        let item = Item::Rows(self.split(column, &rows)?);
+        self.send_item_async(item).await
+    }
+
+    /// As [`MemoryFeed::send_keyed_async`], waiting for room for at most `timeout`.
+    ///
+    /// # Errors
+    /// Likewise; [`FeedError::Full`] after the time-out.
+    pub fn send_keyed(&self, column: &str, rows: &RecordBatch, timeout: Duration) -> Result<(), FeedError> {
+        self.send_item(Item::Rows(self.split(column, rows)?), timeout)
+    }
+
+    fn split(&self, column: &str, rows: &RecordBatch) -> Result<Vec<(i32, RecordBatch)>, FeedError> {
+        let partitions = self.broker.lock().topic(&self.topic)?.logs.len() as u32;
+        let keys = rows.column_by_name(column).ok_or_else(|| {
+            ArrowError::InvalidArgumentError(format!("the rows have no column `{column}`, which they are keyed by"))
+        })?;
+        Ok(split_rows(rows, &key_texts(keys)?, partitions)?)
     }
 
     /// Rows sent and not yet committed.
@@ -127,8 +164,8 @@ impl MemoryFeed {
         let rows = item.rows();
         let inner = self
             .broker
-            .wait_while(self.broker.lock(), timeout, |inner| !inner.shut_down && !has_room(inner, &self.topic, rows));
-        if !inner.shut_down && !has_room(&inner, &self.topic, rows) {
+            .wait_while(self.broker.lock(), timeout, |inner| self.open(inner) && !has_room(inner, &self.topic, rows));
+        if self.open(&inner) && !has_room(&inner, &self.topic, rows) {
             let (rows, rows_max) = (uncommitted_rows(&inner, &self.topic), rows_max(&inner, &self.topic));
             return Err(FeedError::Full { topic: self.topic.clone(), rows, rows_max });
         }
@@ -140,7 +177,7 @@ impl MemoryFeed {
         poll_fn(|context| {
             let mut inner = self.broker.lock();
             let rows = item.as_ref().map_or(0, Item::rows);
-            if !inner.shut_down && !has_room(&inner, &self.topic, rows) {
+            if self.open(&inner) && !has_room(&inner, &self.topic, rows) {
                 inner.wakers.push(context.waker().clone());
                 return Poll::Pending;
             }
@@ -149,8 +186,14 @@ impl MemoryFeed {
         .await
     }
 
+    /// Whether somebody reads what this sender sends.
+    fn open(&self, inner: &Inner) -> bool {
+        let feed = inner.topics.get(&self.topic).and_then(|found| found.feed.as_ref());
+        !inner.shut_down && feed.is_some_and(|feed| feed.opening == self.opening && !feed.closed)
+    }
+
     fn put(&self, mut inner: MutexGuard<'_, Inner>, item: Item) -> Result<(), FeedError> {
-        if inner.shut_down {
+        if !self.open(&inner) {
             return Err(FeedError::Closed(self.topic.clone()));
         }
         match item {
@@ -159,9 +202,12 @@ impl MemoryFeed {
                 let number = record.key.as_deref().map_or(0, |key| partition_of_key(key, partitions));
                 inner.log_mut(&self.topic, number)?.append(record, None);
             }
-            Item::Rows(_, rows) if rows.num_rows() == 0 => {}
-            Item::Rows(number, rows) => {
-                inner.log_mut(&self.topic, number)?.append_rows(rows);
+            Item::Rows(parts) => {
+                // All of them or none: a partition that is not there is found before the first row is taken.
+                parts.iter().try_for_each(|(number, _)| inner.log(&self.topic, *number).map(drop))?;
+                for (number, rows) in parts.into_iter().filter(|(_, rows)| rows.num_rows() > 0) {
+                    inner.log_mut(&self.topic, number)?.append_rows(rows);
+                }
             }
         }
         self.broker.notify(&mut inner);
@@ -171,21 +217,22 @@ impl MemoryFeed {
 
 impl Clone for MemoryFeed {
     fn clone(&self) -> Self {
-        count_senders(&mut self.broker.lock(), &self.topic, |senders| senders + 1);
-        Self { broker: self.broker.clone(), topic: self.topic.clone() }
+        count_senders(&mut self.broker.lock(), self, |senders| senders + 1);
+        Self { broker: self.broker.clone(), topic: self.topic.clone(), opening: self.opening }
     }
 }
 
 impl Drop for MemoryFeed {
     fn drop(&mut self) {
         let mut inner = self.broker.lock();
-        count_senders(&mut inner, &self.topic, |senders| senders.saturating_sub(1));
+        count_senders(&mut inner, self, |senders| senders.saturating_sub(1));
         self.broker.notify(&mut inner);
     }
 }
 
-fn count_senders(inner: &mut Inner, topic: &str, change: impl FnOnce(usize) -> usize) {
-    if let Some(feed) = inner.topics.get_mut(topic).and_then(|found| found.feed.as_mut()) {
+fn count_senders(inner: &mut Inner, sender: &MemoryFeed, change: impl FnOnce(usize) -> usize) {
+    let feed = inner.topics.get_mut(&sender.topic).and_then(|found| found.feed.as_mut());
+    if let Some(feed) = feed.filter(|feed| feed.opening == sender.opening) {
         feed.senders = change(feed.senders);
     }
 }

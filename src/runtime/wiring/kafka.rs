@@ -89,20 +89,14 @@ impl Wiring {
         Ok(ControlLog::new(&self.plan, records))
     }
 
-    /// Group whose offsets are committed.
-    fn group(&self) -> String {
-        let own = || format!("arterial.{}", self.plan.name);
-        self.plan.source.kafka.as_ref().and_then(|kafka| kafka.group.clone()).unwrap_or_else(own)
-    }
-
     fn evaluation_group(&self, of: &str) -> String {
-        format!("{}.{of}-{}", self.group(), self.token)
+        format!("{}.{of}-{}", self.plan.group(), self.token)
     }
 
     pub(super) fn kafka_source(&self, slot: &str, until: Until) -> Result<Box<dyn Source>, SourceError> {
         let kafka = self.kafka()?;
         // An evaluation must not touch the offsets of the pipeline that runs.
-        let group = if self.discards { self.evaluation_group("evaluation") } else { self.group() };
+        let group = if self.discards { self.evaluation_group("evaluation") } else { self.plan.group() };
         let instance_id = (self.plan.runtime.static_membership && !self.discards).then(|| slot.to_owned());
         // It scores all that the topic holds: from `latest` on a bounded run would read nothing.
         let start_at = if self.discards { StartAt::Earliest } else { start_at(&kafka.start_at) };
@@ -164,7 +158,7 @@ impl Wiring {
         Ok(KafkaLedgerConfig {
             connection: self.connection(source)?,
             topics: source.topics.clone(),
-            group: self.group(),
+            group: self.plan.group(),
             slot: slot.to_owned(),
             state: StateTopic {
                 topic: format!("arterial.{}.state", self.plan.name),

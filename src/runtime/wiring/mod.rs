@@ -17,8 +17,9 @@ use chrono::DateTime;
 
 use crate::runtime::clock::SystemClock;
 use crate::runtime::pipeline::Connect;
-use crate::spec::PipelinePlan;
 use crate::spec::model::{FileSourceSpec, SimulateSpec};
+use crate::spec::{OpenRequest, PipelinePlan};
+use crate::stages::custom::CustomSettings;
 use crate::vocab::Clock;
 
 /// The connections that a plan asks for.
@@ -27,6 +28,8 @@ pub struct Wiring {
     /// Whether outputs and state are thrown away: those of pipelines without Kafka, which start anew with the process,
     /// and of evaluations.
     discards: bool,
+    /// Whether this is an evaluation, which leaves the pipeline's own ledger alone.
+    detached: bool,
     /// The broker of `brokers: embedded`, shared by all workers; it ends with the wiring.
     #[cfg(feature = "kafka")]
     embedded: Option<arterial_connectors::kafka::EmbeddedBroker>,
@@ -44,6 +47,7 @@ impl Wiring {
     pub fn new(plan: &Arc<PipelinePlan>) -> Result<Self, LedgerError> {
         Ok(Self {
             discards: plan.source.kafka.is_none(),
+            detached: false,
             #[cfg(feature = "kafka")]
             embedded: kafka::embedded(plan)?,
             ..Self::detached(plan)
@@ -57,6 +61,7 @@ impl Wiring {
         Self {
             plan: Arc::clone(plan),
             discards: true,
+            detached: true,
             #[cfg(feature = "kafka")]
             embedded: None,
             #[cfg(feature = "kafka")]
@@ -85,10 +90,27 @@ impl Connect for Wiring {
             let opened = SimulateSource::open(simulate_config(simulate), Arc::new(move || clock.now_micros()))?;
             return Ok(Box::new(opened));
         }
+        if let Some(custom) = &source.custom {
+            let settings = CustomSettings(&custom.settings);
+            let request = OpenRequest { slot, until, partition_counts: &[], sinks: &self.plan.sinks.names(), settings };
+            // The rules have refused names that nobody registered.
+            let unknown = || SourceError::Config { what: custom.name.clone(), reason: "is not registered".to_owned() };
+            return self.plan.parts.sources.get(&custom.name).ok_or_else(unknown)?(&request);
+        }
+        if source.feed.is_some() {
+            let reason = "a `feed` is filled by the program that embeds the pipeline".to_owned();
+            return Err(SourceError::Config { what: "sources".to_owned(), reason });
+        }
         self.kafka_source(slot, until)
     }
 
     fn ledger(&self, slot: &str, partition_counts: &[u32]) -> Result<Box<dyn Ledger>, LedgerError> {
+        if let Some(custom) = self.plan.ledger.as_ref().map(|ledger| &ledger.custom).filter(|_| !self.detached) {
+            let (settings, until) = (CustomSettings(&custom.settings), Until::Forever);
+            let request = OpenRequest { slot, until, partition_counts, sinks: &self.plan.sinks.names(), settings };
+            let unknown = || LedgerError::Topic { topic: custom.name.clone(), reason: "is not registered".to_owned() };
+            return self.plan.parts.ledgers.get(&custom.name).ok_or_else(unknown)?(&request);
+        }
         if self.discards {
             return Ok(Box::new(DiscardLedger));
         }
@@ -118,10 +140,7 @@ impl Wiring {
 }
 
 fn file_config(plan: &PipelinePlan, file: &FileSourceSpec) -> FileSourceConfig {
-    let decode = &plan.source.decode;
-    let name = |column: &String| decode.paths.get(column).unwrap_or(column).clone();
-    let partitioned_by = name(&plan.source.partitioned_by);
-    FileSourceConfig::new(plan.folder.join(&file.path), file.partitions, &partitioned_by)
+    FileSourceConfig::new(plan.folder.join(&file.path), file.partitions, plan.partition_column())
 }
 
 fn simulate_config(simulate: &SimulateSpec) -> SimulateConfig {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{CustomSpec, Span};
 
 /// One cleaning step.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,8 @@ pub enum CleanStepSpec {
     /// One `SELECT ... FROM rows [WHERE ...]` of scalar expressions over the row. Rows that `WHERE` leaves out are
     /// filtered; a row whose cast or division fails is a dead letter.
     Sql(String),
+    /// A step that the embedding program registered. It comes after `dedupe`.
+    Custom(CustomSpec),
 }
 
 /// Limits of columns and what to do outside them.

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod clean;
+mod custom;
 mod predict;
 mod scalars;
 mod security;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use alerts::*;
 pub use clean::*;
+pub use custom::*;
 pub use predict::*;
 pub use scalars::*;
 pub use security::*;
@@ -66,6 +68,10 @@ pub struct PipelineSpec {
     /// Where outputs go, by name.
     #[serde(default)]
     pub sinks: BTreeMap<String, SinkSpec>,
+    /// Where a pipeline that is not on Kafka keeps its outputs, positions and state: nowhere unless given, or in the memory
+    /// of the program that embeds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerSpec>,
     /// What a reader of the outputs may rely on.
     #[serde(default)]
     pub delivery: Delivery,

@@ -4,7 +4,7 @@ pub use crate::stages::predict::{Loss, ScoreBy, Start};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Period, Span};
+use super::{CustomSpec, Period, Span};
 
 /// One quantity to forecast. Persistence and the seasonal profile are always scored beside the model.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +43,8 @@ pub struct PredictSpec {
 pub enum ModelSpec {
     /// Recursive least squares per key and horizon.
     OnlineLinear(OnlineLinearSpec),
+    /// A model that the embedding program registered.
+    Custom(CustomSpec),
 }
 
 /// Recursive least squares with exponential forgetting, one model per key and horizon.

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SecuritySpec, Settings, Span};
+use super::{CustomSpec, SecuritySpec, Settings, Span};
 
-/// A stream of readings: exactly one of `kafka`, `file`, `simulate`, and how to read it.
+/// A stream of readings: exactly one of `kafka`, `file`, `simulate`, `feed`, `custom`, and how to read it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSpec {
@@ -19,6 +19,12 @@ pub struct SourceSpec {
     pub file: Option<FileSourceSpec>,
     /// Make readings up: a seeded corridor of loop detectors.
     pub simulate: Option<SimulateSpec>,
+    /// Take the Arrow batches of the program that embeds the pipeline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feed: Option<FeedSpec>,
+    /// Read a source that the program registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CustomSpec>,
     /// How bytes become rows. Files of Parquet have types already and need only `schema`.
     pub decode: DecodeSpec,
     /// The column that the topic is keyed by: every row of one value lies in one partition.
@@ -96,6 +102,26 @@ pub struct FileSourceSpec {
 
 fn one() -> u32 {
     1
+}
+
+/// Batches of the program that embeds the pipeline: columns as in the schema, each row in the partition of its
+/// `partitioned_by`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FeedSpec {
+    /// Partitions to spread the rows over, by murmur2 of `partitioned_by`, as a producer would.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1))]
+    pub partitions: u32,
+    /// Most rows that were sent and are not committed yet. A sender waits for room; a larger batch goes into an empty
+    /// feed only.
+    #[serde(default = "default_rows_max")]
+    #[schemars(range(min = 1))]
+    pub rows_max: u32,
+}
+
+fn default_rows_max() -> u32 {
+    100_000
 }
 
 /// A simulated corridor of loop detectors with a daily profile, bottleneck queues and some faulty sensors.

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod clean;
+mod custom;
 mod durations;
 mod names;
 mod predict;
@@ -35,6 +36,7 @@ pub(super) fn problems(root: &Node, registry: &Registry) -> Vec<Problem> {
     times::check(&mut check);
     sources::check(&mut check);
     clean::check(&mut check);
+    custom::check(&mut check);
     window::check(&mut check);
     predict::check(&mut check);
     alerts::check(&mut check);

@@ -26,7 +26,8 @@ pub(super) fn check(check: &mut Check<'_>) {
         check.push(most.problem(message, "Kafka would abort transactions that stay open so long"));
     }
     let workers = runtime.get("workers");
-    let without_group = |source: &Part<'_>| source.get("file").given() || source.get("simulate").given();
+    let without_group =
+        |source: &Part<'_>| ["file", "simulate", "feed", "custom"].iter().any(|kind| source.get(kind).given());
     if let [(_, source)] = check.file.get("sources").entries().as_slice()
         && without_group(source)
         && !source.get("kafka").given()

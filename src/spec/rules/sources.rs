@@ -18,7 +18,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         check.push(sources.problem(format!("expected exactly one source, found {found}"), hint));
     }
     for (name, source) in sources.entries() {
-        check_kind(check, &source, &format!("source `{name}`"), &["kafka", "file", "simulate"]);
+        check_kind(check, &source, &format!("source `{name}`"), &["kafka", "file", "simulate", "feed", "custom"]);
         check_event_time(check, &source.get("event_time"));
         check_kafka(check, &source.get("kafka"));
     }

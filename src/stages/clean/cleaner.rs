@@ -8,9 +8,10 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 
-use super::CleanPlan;
+use super::custom::CustomPlan;
 use super::dedupe::Dedupe;
 use super::plan::Step;
+use super::{CleanPlan, CustomStep};
 use crate::stages::rows::{Reason, RejectStage, Rejected, Rows};
 use crate::vocab::{Snapshot, StateError, StateReader, StateWriter};
 
@@ -54,10 +55,10 @@ pub enum CleanError {
 }
 
 /// Cleans the rows of one partition, in offset order.
-#[derive(Debug)]
 pub struct Cleaner {
     plan: Arc<CleanPlan>,
     dedupes: Vec<Dedupe>,
+    customs: Vec<Box<dyn CustomStep>>,
 }
 
 impl Cleaner {
@@ -65,7 +66,8 @@ impl Cleaner {
     #[must_use]
     pub fn new(plan: Arc<CleanPlan>) -> Self {
         let dedupes = plan.dedupes().map(|_| Dedupe::new()).collect();
-        Self { plan, dedupes }
+        let customs = plan.customs().map(CustomPlan::fresh).collect();
+        Self { plan, dedupes, customs }
     }
 
     /// Cleans one batch.
@@ -82,6 +84,7 @@ impl Cleaner {
                 Step::Dedupe(step) => step.apply(&mut work, &mut self.dedupes)?,
                 Step::Lookup(step) => step.apply(&mut work)?,
                 Step::Sql(step) => step.apply(&mut work)?,
+                Step::Custom(step) => step.apply(&mut work, &mut self.customs)?,
             }
             // A row that failed before the dedupe step may yet turn out to be a duplicate, which comes first.
             if position >= self.plan.settles_from() {
@@ -96,6 +99,9 @@ impl Cleaner {
         for (step, dedupe) in self.plan.dedupes().zip(&mut self.dedupes) {
             dedupe.snapshot(&step.step, mode, writer);
         }
+        for (plan, step) in self.plan.customs().zip(&mut self.customs) {
+            plan.guarded(|| step.snapshot(mode, writer));
+        }
     }
 
     /// Reads the partition's cleaning state back.
@@ -103,8 +109,14 @@ impl Cleaner {
     /// # Errors
     /// [`StateError`] where a block cannot be read.
     pub fn restore(plan: Arc<CleanPlan>, reader: &dyn StateReader) -> Result<Self, StateError> {
-        let dedupes = plan.dedupes().map(|step| Dedupe::restore(&step.step, reader)).collect::<Result<_, _>>()?;
-        Ok(Self { plan, dedupes })
+        let mut cleaner = Self::new(plan);
+        for (step, dedupe) in cleaner.plan.dedupes().zip(&mut cleaner.dedupes) {
+            *dedupe = Dedupe::restore(&step.step, reader)?;
+        }
+        for (plan, step) in cleaner.plan.customs().zip(&mut cleaner.customs) {
+            plan.guarded(|| step.restore(reader))?;
+        }
+        Ok(cleaner)
     }
 }
 

@@ -1,10 +1,27 @@
 //! What can be wrong with the cleaning steps of a pipeline.
 
+use crate::stages::custom::Refusal;
 use crate::stages::expression::SqlError;
 
 /// A cleaning step that cannot be carried out.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CleanPlanError {
+    /// A step of the embedding program does not take its settings.
+    #[error("cleaning step `{name}`: {refusal}")]
+    Custom {
+        /// Its name.
+        name: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A step of the embedding program takes away or alters a column that windows and partitions are told apart by.
+    #[error("cleaning step `{name}` does not pass column `{column}` on as it came")]
+    CustomLoses {
+        /// Its name.
+        name: String,
+        /// The column.
+        column: String,
+    },
     /// An expression or statement is wrong.
     #[error("{0}")]
     Sql(SqlError),

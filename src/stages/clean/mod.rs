@@ -3,6 +3,7 @@
 
 mod clause;
 mod cleaner;
+mod custom;
 mod dedupe;
 mod error;
 mod key;
@@ -17,8 +18,9 @@ mod step;
 mod table;
 
 pub use cleaner::{CleanError, Cleaned, Cleaner};
+pub use custom::{PreparedStep, StepFactory, StepRequest};
 pub use error::CleanPlanError;
 pub use plan::{CleanInput, CleanPlan, CleanRefused};
 pub use settings::{Missing, Otherwise};
-pub use step::{CleanStep, Limits};
+pub use step::{CleanStep, CustomStep, Limits, RowFate, SteppedRows};
 pub use table::{Cell, Table, TableError};

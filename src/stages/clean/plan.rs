@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
+use super::custom::{CustomPlan, CustomRequest, plan_custom};
 use super::dedupe::{DedupePlan, plan_dedupe};
 use super::lookup::{Lookup, LookupRequest, plan_lookup};
 use super::null_if::{NullIf, plan_null_if};
@@ -57,6 +58,7 @@ pub(super) enum Step {
     Dedupe(DedupePlan),
     Lookup(Lookup),
     Sql(Sql),
+    Custom(CustomPlan),
 }
 
 impl Step {
@@ -67,6 +69,7 @@ impl Step {
             Self::Dedupe(_) => "dedupe",
             Self::Lookup(_) => "lookup",
             Self::Sql(_) => "sql",
+            Self::Custom(_) => "custom",
         }
     }
 
@@ -76,7 +79,7 @@ impl Step {
             Self::NullIf(_) | Self::Dedupe(_) => false,
             Self::Range(step) => step.removes_rows(),
             Self::Lookup(step) => step.removes_rows(),
-            Self::Sql(_) => true,
+            Self::Sql(_) | Self::Custom(_) => true,
         }
     }
 }
@@ -185,7 +188,11 @@ impl CleanPlan {
 
     /// Steps that keep state.
     pub fn stateful_steps(&self) -> impl Iterator<Item = &MadeWith> {
-        self.dedupes().map(|step| &step.made_with)
+        self.dedupes().map(|step| &step.made_with).chain(self.customs().map(|step| &step.made_with))
+    }
+
+    pub(super) fn customs(&self) -> impl Iterator<Item = &CustomPlan> {
+        self.steps.iter().filter_map(|step| if let Step::Custom(custom) = step { Some(custom) } else { None })
     }
 
     pub(super) fn steps(&self) -> &[Step] {
@@ -215,6 +222,9 @@ fn plan_step(scope: &mut Scope<'_>, path: &YamlPath, settings: &CleanStep, befor
             plan_lookup(scope, path, &LookupRequest { table, on, columns, missing: *missing })
         }
         CleanStep::Sql(text) => plan_sql(scope, path, text),
+        CleanStep::Custom { name, settings, factory } => {
+            plan_custom(scope, path, &CustomRequest { name, settings, factory }, before)
+        }
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Missing, Otherwise};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use serde_json::{Map, Value};
+
+use super::{Missing, Otherwise, StepFactory};
+use crate::vocab::{Snapshot, StateError, StateReader, StateWriter};
 
 /// Inclusive limits of a column, in its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -46,6 +51,55 @@ pub enum CleanStep {
     },
     /// One `SELECT ... FROM rows [WHERE ...]`.
     Sql(String),
+    /// A step of the embedding program.
+    Custom {
+        /// Its registered name.
+        name: String,
+        /// Its settings.
+        settings: Map<String, Value>,
+        /// What makes it.
+        factory: StepFactory,
+    },
+}
+
+/// A cleaning step of the embedding program, of one partition. What it gives must follow from the rows and its state, and
+/// not from how rows are cut into batches.
+pub trait CustomStep: Send {
+    /// Cleans a batch: gives a row for each row, of the schema it was prepared with, and what becomes of those that do not
+    /// go on. `times`: event time of each row, microseconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// What Arrow refuses although the step was prepared for this schema: it ends the run.
+    fn clean(&mut self, rows: &RecordBatch, times: &[i64]) -> Result<SteppedRows, ArrowError>;
+
+    /// Writes the state; nothing unless the step keeps some.
+    fn snapshot(&mut self, _which: Snapshot, _writer: &mut dyn StateWriter) {}
+
+    /// Reads the state back into a fresh step.
+    ///
+    /// # Errors
+    /// [`StateError`] names the block that does not fit.
+    fn restore(&mut self, _reader: &dyn StateReader) -> Result<(), StateError> {
+        Ok(())
+    }
+}
+
+/// What a custom step makes of a batch.
+#[derive(Debug, Clone)]
+pub struct SteppedRows {
+    /// A row for each that came.
+    pub rows: RecordBatch,
+    /// Rows that do not go on, by index.
+    pub fates: Vec<(usize, RowFate)>,
+}
+
+/// Why a row does not go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowFate {
+    /// It is of no interest.
+    Filtered,
+    /// It cannot be used: the value and the reason, for people.
+    DeadLetter(String),
 }
 
 impl CleanStep {
@@ -58,6 +112,7 @@ impl CleanStep {
             Self::Dedupe { .. } => "dedupe",
             Self::Lookup { .. } => "lookup",
             Self::Sql(_) => "sql",
+            Self::Custom { .. } => "custom",
         }
     }
 }

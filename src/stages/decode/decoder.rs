@@ -89,6 +89,14 @@ impl Decoder {
         }
     }
 
+    /// Whether typed rows have the columns that the plan reads, whatever their values.
+    ///
+    /// # Errors
+    /// [`DecodeError`] names the first column that is missing or of a type that cannot become the schema's.
+    pub fn check(&mut self, rows: &RecordBatch) -> Result<(), DecodeError> {
+        decode_typed(&self.plan, &mut self.times, &rows.slice(0, 0)).map(drop)
+    }
+
     fn decode_raw(&mut self, raw: &RawRows) -> Result<Decoded, DecodeError> {
         let mut builders: Vec<ColumnBuilder> =
             self.kinds.iter().map(|kind| ColumnBuilder::new(*kind, raw.len())).collect();

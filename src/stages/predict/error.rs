@@ -6,6 +6,14 @@ use crate::stages::features::SlotError;
 /// Why a predictor cannot be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum PredictError {
+    /// A model of the embedding program does not take its settings.
+    #[error("model `{name}`: {refusal}")]
+    Custom {
+        /// Its name.
+        name: String,
+        /// Why.
+        refusal: crate::stages::custom::Refusal,
+    },
     /// No such window column.
     #[error("unknown target `{target}`: the window has no such column")]
     UnknownTarget {

@@ -13,6 +13,7 @@
 
 pub mod baselines;
 mod blocks;
+mod custom;
 mod error;
 pub mod evaluate;
 pub mod explain;
@@ -24,9 +25,10 @@ pub mod predictor;
 pub mod settings;
 mod stage;
 
+pub use custom::{ModelFactory, ModelRequest};
 pub use error::PredictError;
 pub use evaluate::{ErrorSums, ScoreTotal, merge_totals, skill};
-pub use explain::{Contribution, Explanation};
+pub use explain::{AdditiveForecast, Contribution, Explanation};
 pub use forecast::{Forecasts, ScoreRow};
 pub use plan::{Horizon, PredictInput, PredictPlan};
 pub use predictor::{OnlinePredictor, Predictor};

@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
+use super::custom::ModelRequest;
 use super::error::PredictError;
 use super::explain::Limits;
 use super::labels::HORIZON_STEPS_MAX;
 use super::online::linear_predictor::HorizonModel;
 use super::online::{OnlineLinearError, OnlineLinearParams};
+use super::predictor::OnlinePredictor;
 use super::settings::{ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings, ScoreBy};
+use crate::stages::custom::{CustomSettings, Fresh};
 use crate::stages::expression::did_you_mean;
 use crate::stages::features::{FeatureColumn, ProfilePlan};
 use crate::vocab::{At, EventTime, YamlPath};
@@ -49,12 +52,30 @@ pub struct PredictorPlan {
     pub(super) used: Vec<usize>,
     /// The same as columns of the matrices that wait for labels.
     pub(super) columns: Arc<[FeatureColumn]>,
-    /// Per horizon; columns are indices into `used`.
-    pub(super) models: Vec<HorizonModel>,
+    pub(super) model: ModelPlan,
     pub(super) limits: Limits,
     pub(super) score_from: EventTime,
     pub(super) score_by: ScoreBy,
     pub(super) profile: ProfilePlan,
+}
+
+/// The model of a predictor, checked.
+#[derive(Debug, Clone)]
+pub(super) enum ModelPlan {
+    /// Per horizon; columns are indices into those used.
+    OnlineLinear(Vec<HorizonModel>),
+    /// A model of the embedding program.
+    Custom { name: String, fresh: Fresh<dyn OnlinePredictor> },
+}
+
+impl ModelPlan {
+    /// The model's name in scores.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::OnlineLinear(_) => "online_linear",
+            Self::Custom { name, .. } => name,
+        }
+    }
 }
 
 /// One horizon of a predictor.
@@ -148,39 +169,70 @@ fn plan_predictor(
         return None;
     }
     let used = used_columns(&selected, &horizons, input);
-    let ModelSettings::OnlineLinear(model) = &settings.model;
-    let mut models = Vec::new();
-    for horizon in &horizons {
-        let columns = columns_of(&used, horizon.steps, input);
-        if columns.is_empty() {
-            let error = PredictError::NoFeatures { horizon_s: seconds(horizon.micros) };
-            problems.push(At { path: settings.path.key("features"), error, hint: None });
-        } else {
-            match plan_model(model, &settings.target, &used, columns, history, input) {
-                Ok(model) => models.push(model),
-                Err(error) => {
-                    // The horizons differ in their columns alone: one report says it.
-                    problems.push(model_problem(&settings.path, error));
-                    break;
-                }
-            }
+    let columns: Arc<[FeatureColumn]> = used.iter().map(|&column| input.feature_columns[column].clone()).collect();
+    let model = match &settings.model {
+        ModelSettings::OnlineLinear(linear) => {
+            ModelPlan::OnlineLinear(plan_linear(settings, linear, (&horizons, &used, history), input, problems)?)
         }
-    }
-    if problems.len() > before {
-        return None;
-    }
+        ModelSettings::Custom { name, settings: own, factory } => {
+            let (target, settings_given) = (settings.target.as_str(), CustomSettings(own));
+            let request = ModelRequest {
+                predictor: &settings.name,
+                target,
+                horizons: &horizons,
+                columns: &columns,
+                settings: settings_given,
+            };
+            let fresh = factory.prepare(&request).map_err(|refusal| {
+                let place = settings.path.key("model").key("custom").key("settings");
+                let path = refusal.key.as_ref().map_or_else(|| place.clone(), |key| place.key(key));
+                let hint = refusal.hint.clone();
+                problems.push(At { path, error: PredictError::Custom { name: name.clone(), refusal }, hint });
+            });
+            ModelPlan::Custom { name: name.clone(), fresh: fresh.ok()? }
+        }
+    };
     Some(PredictorPlan {
         name: settings.name.clone(),
         target: target?,
-        columns: used.iter().map(|&column| input.feature_columns[column].clone()).collect(),
+        columns,
         horizons,
         used,
-        models,
+        model,
         limits,
         score_from: settings.score_from.unwrap_or(EventTime::MIN),
         score_by: settings.score_by,
         profile,
     })
+}
+
+/// A model per horizon, or `None` after the problems were noted.
+fn plan_linear(
+    settings: &PredictorSettings,
+    linear: &OnlineLinearSettings,
+    (horizons, used, history): (&[Horizon], &[usize], usize),
+    input: &PredictInput<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<HorizonModel>> {
+    let before = problems.len();
+    let mut models = Vec::new();
+    for horizon in horizons {
+        let columns = columns_of(used, horizon.steps, input);
+        if columns.is_empty() {
+            let error = PredictError::NoFeatures { horizon_s: seconds(horizon.micros) };
+            problems.push(At { path: settings.path.key("features"), error, hint: None });
+            continue;
+        }
+        match plan_model(linear, &settings.target, used, columns, history, input) {
+            Ok(model) => models.push(model),
+            Err(error) => {
+                // The horizons differ in their columns alone: one report says it.
+                problems.push(model_problem(&settings.path, error));
+                break;
+            }
+        }
+    }
+    (problems.len() == before).then_some(models)
 }
 
 fn plan_target(settings: &PredictorSettings, input: &PredictInput<'_>, problems: &mut Vec<Problem>) -> Option<usize> {

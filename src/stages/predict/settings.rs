@@ -3,7 +3,9 @@
 use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::custom::ModelFactory;
 use crate::stages::features::Period;
 use crate::vocab::{EventTime, YamlPath};
 
@@ -74,6 +76,15 @@ pub struct PredictorSettings {
 pub enum ModelSettings {
     /// Recursive least squares per key and horizon.
     OnlineLinear(OnlineLinearSettings),
+    /// A model of the embedding program.
+    Custom {
+        /// Its registered name.
+        name: String,
+        /// Its settings.
+        settings: Map<String, Value>,
+        /// What makes it.
+        factory: ModelFactory,
+    },
 }
 
 /// Recursive least squares with exponential forgetting, one model per key and horizon.

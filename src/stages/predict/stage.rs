@@ -8,20 +8,23 @@
 use std::sync::Arc;
 
 use super::baselines::Baselines;
+use super::custom::GuardedModel;
 use super::evaluate::{ErrorSums, SCORED, ScoreTotal, Scored, Scores, score_row};
 use super::explain::Explanation;
 use super::forecast::{Forecasts, ScoreRow};
 use super::labels::{Origin, Pending};
 use super::online::LinearPredictor;
-use super::plan::{PredictPlan, PredictorPlan};
+use super::plan::{ModelPlan, PredictPlan, PredictorPlan};
 use super::predictor::OnlinePredictor;
 use super::settings::ScoreBy;
 use crate::stages::features::FeatureMatrix;
 use crate::stages::window::ClosedWindow;
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
-/// Names of the models in scores, in the order they are summed.
-const MODELS: [&str; SCORED] = ["online_linear", "persistence", "profile"];
+/// Names of a predictor's model and of the baselines in scores, in the order they are summed.
+fn models(plan: &PredictorPlan) -> [&str; SCORED] {
+    [plan.model.name(), "persistence", "profile"]
+}
 
 /// What one closed window gave.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -103,7 +106,7 @@ impl Predict {
                 // Baselines take every label.
                 let refused = [lane.model.refused(index), 0, 0];
                 let sums = lane.scores.total(index).iter().zip(refused);
-                totals.extend(MODELS.iter().zip(sums).map(|(model, (&sums, refused))| ScoreTotal {
+                totals.extend(models(plan).iter().zip(sums).map(|(model, (&sums, refused))| ScoreTotal {
                     predictor: plan.name.clone(),
                     model: (*model).to_owned(),
                     horizon_micros: horizon.micros,
@@ -172,7 +175,10 @@ impl Lane {
         let longest = plan.horizons.iter().map(|horizon| horizon.steps).max().unwrap_or(1);
         let columns = Arc::clone(&plan.columns);
         Self {
-            model: Box::new(LinearPredictor::new(&step, plan.models.clone())),
+            model: match &plan.model {
+                ModelPlan::OnlineLinear(models) => Box::new(LinearPredictor::new(&step, models.clone())),
+                ModelPlan::Custom { name, fresh } => Box::new(GuardedModel::new(name, &step, fresh)),
+            },
             baselines: Baselines::new(&step, plan.profile.clone()),
             pending: Pending::new(format!("{step}.pending"), window_size_micros, longest, horizons, columns),
             scores: Scores::new(horizons),
@@ -257,7 +263,7 @@ fn score_rows(
     day: i32,
     sums: &[ErrorSums; SCORED],
 ) -> impl Iterator<Item = ScoreRow> {
-    MODELS.iter().zip(sums).map(move |(model, sums)| score_row(&plan.name, model, horizon, day, sums))
+    models(plan).into_iter().zip(sums).map(move |(model, sums)| score_row(&plan.name, model, horizon, day, sums))
 }
 
 /// The target's values that count as measured: `[key]`, NaN elsewhere.

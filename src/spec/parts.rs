@@ -1,0 +1,51 @@
+//! The parts that a program registers by name: explicitly, never by linking.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arterial_connectors::ledger::{Ledger, LedgerError};
+use arterial_connectors::source::{Source, SourceError, Until};
+
+use crate::stages::clean::StepFactory;
+use crate::stages::custom::CustomSettings;
+use crate::stages::predict::ModelFactory;
+
+/// What a registered source or ledger is opened for.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenRequest<'a> {
+    /// The worker's stable name.
+    pub slot: &'a str,
+    /// How long a source is read.
+    pub until: Until,
+    /// Partitions of each of the source's topics; none while the source itself is opened.
+    pub partition_counts: &'a [u32],
+    /// Names of the pipeline's sinks, by the number that records of a ledger carry; the last is the control log.
+    pub sinks: &'a [String],
+    /// `settings:` in the file.
+    pub settings: CustomSettings<'a>,
+}
+
+/// Opens a registered source.
+pub type OpenSource = Arc<dyn Fn(&OpenRequest<'_>) -> Result<Box<dyn Source>, SourceError> + Send + Sync>;
+/// Opens a registered ledger.
+pub type OpenLedger = Arc<dyn Fn(&OpenRequest<'_>) -> Result<Box<dyn Ledger>, LedgerError> + Send + Sync>;
+
+/// Registered parts by name.
+#[derive(Clone, Default)]
+pub struct Parts {
+    /// Sources.
+    pub sources: BTreeMap<String, OpenSource>,
+    /// Ledgers.
+    pub ledgers: BTreeMap<String, OpenLedger>,
+    /// Models.
+    pub models: BTreeMap<String, ModelFactory>,
+    /// Cleaning steps.
+    pub clean_steps: BTreeMap<String, StepFactory>,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
