@@ -28,12 +28,16 @@ fn write_file(folder: &Path) -> PathBuf {
     ];
     let rows = RecordBatch::try_from_iter(columns).unwrap();
     let path = folder.join("rows.parquet");
-    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(1500)).build();
-    let mut writer =
-        ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), rows.schema(), Some(properties)).unwrap();
-    writer.write(&rows).unwrap();
-    writer.close().unwrap();
+    write_rows(&path, &rows, 1500);
     path
+}
+
+fn write_rows(path: &Path, rows: &RecordBatch, row_group: usize) {
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(row_group)).build();
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties)).unwrap();
+    writer.write(rows).unwrap();
+    writer.close().unwrap();
 }
 
 /// Values of `n` by partition, from `positions` on; the largest batch; batches must be contiguous.
@@ -134,7 +138,8 @@ fn columns_are_renamed_and_only_those_asked_for_are_read() {
 
 fn reason(config: &FileSourceConfig) -> String {
     let Err(error) = FileSource::open(config) else { panic!("no error") };
-    assert!(error.to_string().contains(&config.path.display().to_string()), "{error}");
+    let folder = config.path.parent().unwrap().display().to_string();
+    assert!(error.to_string().contains(&folder), "{error}");
     error.to_string()
 }
 
@@ -186,4 +191,83 @@ fn damage_and_keys_of_no_exact_text_show_when_they_are_read() {
     std::fs::write(&path, bytes).unwrap();
     let damaged = first_error(&FileSourceConfig::new(&path, 2, "id"));
     assert!(damaged.contains("rows.parquet`: cannot be read"), "{damaged}");
+}
+
+/// A file of columns `n` (whole numbers), `id` (`n` modulo 7), in row groups of 100 rows.
+fn write_range(path: &Path, rows: std::ops::Range<i64>) {
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("n", Arc::new(Int64Array::from_iter_values(rows.clone()))),
+        ("id", Arc::new(Int64Array::from_iter_values(rows.map(|row| row % 7)))),
+    ];
+    write_rows(path, &RecordBatch::try_from_iter(columns).unwrap(), 100);
+}
+
+#[test]
+fn files_of_a_pattern_are_one_topic_in_the_order_of_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, rows) in [("b.parquet", 450..450), ("c.parquet", 450..1000), ("a.parquet", 0..450)] {
+        write_range(&folder.path().join(name), rows);
+    }
+    write_range(&folder.path().join(".hidden.parquet"), 0..5);
+    std::fs::create_dir(folder.path().join("folder.parquet")).unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "no Parquet").unwrap();
+    let pattern = folder.path().join("*.parquet");
+    let config = FileSourceConfig { batch_rows: 70, ..FileSourceConfig::new(&pattern, 4, "id") };
+    let (all, _) = read(&mut FileSource::open(&config).unwrap(), &[0; 4]);
+    let mut expected = vec![Vec::new(); 4];
+    for row in 0..1000 {
+        expected[partition_of_key((row % 7).to_string().as_bytes(), 4) as usize].push(row);
+    }
+    assert_eq!(all, expected);
+
+    // Offsets go on from file to file: a start in the last file passes over the first, one near its end goes back.
+    for part in [1, 3] {
+        let positions: Vec<i64> = all.iter().map(|rows| rows.len() as i64 * part / 4).collect();
+        let (rest, _) = read(&mut FileSource::open(&config).unwrap(), &positions);
+        for (number, position) in positions.iter().enumerate() {
+            assert_eq!(rest[number], all[number][*position as usize..], "partition {number} from {position}");
+        }
+    }
+
+    let rows = FileRows::open(&FileRowsConfig::new(&pattern)).unwrap();
+    assert_eq!(rows.rows_total(), 1000);
+    let values = |batch: RecordBatch| batch.column(0).as_primitive::<Int64Type>().values().to_vec();
+    assert_eq!(rows.flat_map(|batch| values(batch.unwrap())).collect::<Vec<_>>(), (0..1000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_pattern_without_files_with_half_a_file_or_with_mixed_columns_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let pattern = FileSourceConfig::new(folder.path().join("*.parquet"), 1, "id");
+    assert!(reason(&pattern).contains("*.parquet`: matches no file"), "{}", reason(&pattern));
+    assert!(reason(&FileSourceConfig::new(folder.path().join("[a"), 1, "id")).contains("is no pattern"));
+
+    write_range(&folder.path().join("a.parquet"), 0..10);
+    let texts: Vec<(&str, ArrayRef)> =
+        vec![("n", Arc::new(Int64Array::from(vec![1]))), ("id", Arc::new(StringArray::from(vec!["S1"])))];
+    let other = folder.path().join("b.parquet");
+    write_rows(&other, &RecordBatch::try_from_iter(texts).unwrap(), 100);
+    let mixed = reason(&pattern);
+    assert!(
+        mixed.contains("b.parquet`: has `id` of type Utf8 as column 2 where there is `id` of type Int64"),
+        "{mixed}"
+    );
+    assert!(mixed.contains("a.parquet"), "{mixed}");
+
+    write_range(&other, 10..20);
+    let whole = std::fs::read(&other).unwrap();
+    std::fs::write(&other, &whole[..whole.len() / 2]).unwrap();
+    let half = reason(&pattern);
+    assert!(half.contains("b.parquet`: is not a complete Parquet file"), "{half}");
+}
+
+#[test]
+fn a_file_of_a_pattern_that_is_replaced_before_its_turn_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    write_range(&folder.path().join("a.parquet"), 0..10);
+    write_range(&folder.path().join("b.parquet"), 10..20);
+    let rows = FileRows::open(&FileRowsConfig::new(folder.path().join("*.parquet"))).unwrap();
+    write_range(&folder.path().join("b.parquet"), 10..400);
+    let error = rows.filter_map(Result::err).next().unwrap();
+    assert!(error.to_string().contains("b.parquet`: cannot be read: it was replaced"), "{error}");
 }

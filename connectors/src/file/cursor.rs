@@ -1,5 +1,5 @@
-//! Where in the file the next rows are read, and what offset each partition has reached there. Remembers the offsets
-//! at the start of every row group that it has passed, so that a rewind need not go back to the file's start, and
+//! Where in the files the next rows are read, and what offset each partition has reached there. Remembers the offsets
+//! at the start of every row group that it has passed, so that a rewind need not go back to the first file's start, and
 //! passes over row groups that nobody needs by reading their key column only.
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
@@ -7,7 +7,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use arrow::record_batch::RecordBatch;
 
 use super::partitions::{count_rows, key_texts, rows_of_partitions, take_rows};
-use super::rows::{Columns, ParquetFile};
+use super::rows::{Columns, ParquetFiles};
 use crate::source::SourceError;
 
 /// Rows of one partition and the offset of the first.
@@ -17,9 +17,9 @@ pub(super) struct Part {
     pub(super) rows: RecordBatch,
 }
 
-/// A reading position in a file.
+/// A reading position in files.
 pub(super) struct Cursor {
-    file: ParquetFile,
+    files: ParquetFiles,
     columns: Columns,
     key_only: Columns,
     partitioned_by: String,
@@ -35,16 +35,16 @@ pub(super) struct Cursor {
 
 impl Cursor {
     pub(super) fn new(
-        file: ParquetFile,
+        files: ParquetFiles,
         columns: Columns,
         partitioned_by: &str,
         partitions: u32,
         batch_rows: usize,
     ) -> Result<Self, SourceError> {
-        let key_only = file.columns(Some(&[partitioned_by.to_owned()]))?;
+        let key_only = files.columns(Some(&[partitioned_by.to_owned()]))?;
         let offsets = vec![0; partitions as usize];
         Ok(Self {
-            file,
+            files,
             columns,
             key_only,
             partitioned_by: partitioned_by.to_owned(),
@@ -64,12 +64,12 @@ impl Cursor {
 
     /// Whether every row has been read.
     pub(super) fn at_end(&self) -> bool {
-        self.reader.is_none() && self.row_group == self.file.row_groups()
+        self.reader.is_none() && self.row_group == self.files.row_groups()
     }
 
     /// The offset after each partition's last row, once the file has been read to its end.
     pub(super) fn ends(&self) -> Option<&[i64]> {
-        self.starts.get(self.file.row_groups()).map(Vec::as_slice)
+        self.starts.get(self.files.row_groups()).map(Vec::as_slice)
     }
 
     /// Goes back to the last row group that begins at or before all these (partition, offset).
@@ -83,7 +83,7 @@ impl Cursor {
 
     /// Passes over row groups that hold nothing at or above these (partition, offset).
     pub(super) fn pass_over(&mut self, wanted: &[(usize, i64)]) -> Result<(), SourceError> {
-        while self.reader.is_none() && self.row_group < self.file.row_groups() {
+        while self.reader.is_none() && self.row_group < self.files.row_groups() {
             let ahead = wanted.iter().any(|(partition, offset)| *offset > self.offsets[*partition]);
             if !ahead {
                 return Ok(());
@@ -103,21 +103,21 @@ impl Cursor {
     }
 
     /// Next offsets after the present row group, from its key column.
-    fn count_group(&self) -> Result<Vec<i64>, SourceError> {
+    fn count_group(&mut self) -> Result<Vec<i64>, SourceError> {
         let mut offsets = self.offsets.clone();
-        let mut reader = self.file.read_group(self.row_group, &self.key_only, self.batch_rows)?;
-        while let Some(batch) = self.file.next_batch(&mut reader, &self.key_only)? {
-            let keys = key_texts(batch.column(0)).map_err(|error| self.file.damaged(error))?;
+        let mut reader = self.files.read_group(self.row_group, &self.key_only, self.batch_rows)?;
+        while let Some(batch) = self.files.next_batch(&mut reader, &self.key_only)? {
+            let keys = key_texts(batch.column(0)).map_err(|error| self.files.damaged(error))?;
             count_rows(&keys, self.partitions, &mut offsets);
         }
         Ok(offsets)
     }
 
-    /// The next rows of the file, by partition in ascending order; `None` at the end.
+    /// The next rows, by partition in ascending order; `None` at the end.
     pub(super) fn next_parts(&mut self) -> Result<Option<Vec<Part>>, SourceError> {
         loop {
             if let Some(reader) = &mut self.reader {
-                if let Some(batch) = self.file.next_batch(reader, &self.columns)? {
+                if let Some(batch) = self.files.next_batch(reader, &self.columns)? {
                     return self.split(&batch).map(Some);
                 }
                 self.reader = None;
@@ -129,12 +129,12 @@ impl Cursor {
             if self.at_end() {
                 return Ok(None);
             }
-            self.reader = Some(self.file.read_group(self.row_group, &self.columns, self.batch_rows)?);
+            self.reader = Some(self.files.read_group(self.row_group, &self.columns, self.batch_rows)?);
         }
     }
 
     fn split(&mut self, batch: &RecordBatch) -> Result<Vec<Part>, SourceError> {
-        let damaged = |error| self.file.damaged(error);
+        let damaged = |error| self.files.damaged(error);
         let index = batch.schema_ref().index_of(&self.partitioned_by).map_err(damaged)?;
         let keys = key_texts(batch.column(index)).map_err(damaged)?;
         let mut parts = Vec::with_capacity(self.offsets.len());
@@ -142,7 +142,7 @@ impl Cursor {
             if indices.is_empty() {
                 continue;
             }
-            let rows = take_rows(batch, indices).map_err(|error| self.file.damaged(error))?;
+            let rows = take_rows(batch, indices).map_err(|error| self.files.damaged(error))?;
             let first_offset = self.offsets[partition];
             self.offsets[partition] += rows.num_rows() as i64;
             parts.push(Part { partition, first_offset, rows });

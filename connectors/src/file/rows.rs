@@ -1,4 +1,5 @@
-//! A Parquet file -> record batches in file order, chosen columns only, renamed. Errors name the path.
+//! Parquet files -> record batches in the order of file names and rows, chosen columns only, renamed. Errors name the
+//! file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -12,12 +13,13 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 
+use super::paths::paths_of;
 use crate::source::SourceError;
 
-/// What to read of a file.
+/// What to read.
 #[derive(Debug, Clone)]
 pub struct FileRowsConfig {
-    /// The Parquet file.
+    /// The Parquet file, or a pattern (`history/*.parquet`): its files are read in the order of their names.
     pub path: PathBuf,
     /// Columns to rename, from the file's name to the new one.
     pub columns: BTreeMap<String, String>,
@@ -35,9 +37,9 @@ impl FileRowsConfig {
     }
 }
 
-/// Iterator over the rows of a file, in file order.
+/// Iterator over the rows, in the order of file names and rows.
 pub struct FileRows {
-    file: ParquetFile,
+    files: ParquetFiles,
     columns: Columns,
     batch_rows: usize,
     row_group: usize,
@@ -45,14 +47,15 @@ pub struct FileRows {
 }
 
 impl FileRows {
-    /// Opens the file and reads its footer.
+    /// Finds the files and reads their footers.
     ///
     /// # Errors
-    /// [`SourceError::File`] where it is missing, is no complete Parquet file, or lacks a column that was named.
+    /// [`SourceError::File`] where there is none, one is no complete Parquet file, lacks a column that was named, or
+    /// has other columns than the first.
     pub fn open(config: &FileRowsConfig) -> Result<Self, SourceError> {
-        let file = ParquetFile::open(&config.path, &config.columns)?;
-        let columns = file.columns(config.project.as_deref())?;
-        Ok(Self { file, columns, batch_rows: config.batch_rows.max(1), row_group: 0, reader: None })
+        let files = ParquetFiles::open(&config.path, &config.columns)?;
+        let columns = files.columns(config.project.as_deref())?;
+        Ok(Self { files, columns, batch_rows: config.batch_rows.max(1), row_group: 0, reader: None })
     }
 
     /// Columns of the batches.
@@ -61,25 +64,25 @@ impl FileRows {
         self.columns.schema.clone()
     }
 
-    /// Rows of the whole file.
+    /// Rows of all files.
     #[must_use]
     pub fn rows_total(&self) -> u64 {
-        self.file.rows_total()
+        self.files.rows_total()
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, SourceError> {
         loop {
             if let Some(reader) = &mut self.reader {
-                if let Some(batch) = self.file.next_batch(reader, &self.columns)? {
+                if let Some(batch) = self.files.next_batch(reader, &self.columns)? {
                     return Ok(Some(batch));
                 }
                 self.reader = None;
                 self.row_group += 1;
             }
-            if self.row_group == self.file.row_groups() {
+            if self.row_group == self.files.row_groups() {
                 return Ok(None);
             }
-            self.reader = Some(self.file.read_group(self.row_group, &self.columns, self.batch_rows)?);
+            self.reader = Some(self.files.read_group(self.row_group, &self.columns, self.batch_rows)?);
         }
     }
 }
@@ -92,67 +95,108 @@ impl Iterator for FileRows {
     }
 }
 
-/// An open file, its footer and its renamed schema.
-pub(super) struct ParquetFile {
-    path: PathBuf,
-    file: File,
-    metadata: ArrowReaderMetadata,
-    /// The file's fields under their new names.
+/// Files that are read one after the other as if they were one; one of them is open at a time. Row groups are numbered
+/// through all of them.
+pub(super) struct ParquetFiles {
+    files: Vec<FoundFile>,
+    open: OpenFile,
+    /// The fields of every file under their new names.
     fields: Vec<Field>,
+    rows_total: u64,
 }
 
-/// Chosen columns of a [`ParquetFile`], and the schema they give.
+struct FoundFile {
+    path: PathBuf,
+    /// Row groups of this file and those before it.
+    row_groups_end: usize,
+}
+
+/// The file that a row group was last read from.
+struct OpenFile {
+    index: usize,
+    file: File,
+    metadata: ArrowReaderMetadata,
+}
+
+/// Chosen columns of [`ParquetFiles`], and the schema they give.
 #[derive(Clone)]
 pub(super) struct Columns {
     mask: ProjectionMask,
     pub(super) schema: SchemaRef,
 }
 
-impl ParquetFile {
-    pub(super) fn open(path: &Path, renames: &BTreeMap<String, String>) -> Result<Self, SourceError> {
-        let file = File::open(path).map_err(|error| unreadable(path, error.to_string()))?;
-        if file.metadata().is_ok_and(|found| found.is_dir()) {
-            return Err(unreadable(path, "is a directory, not a Parquet file"));
+impl ParquetFiles {
+    /// Reads the footer of every file that `pattern` names.
+    pub(super) fn open(pattern: &Path, renames: &BTreeMap<String, String>) -> Result<Self, SourceError> {
+        let mut paths = paths_of(pattern)?.into_iter();
+        let first = paths.next().ok_or_else(|| unreadable(pattern, "matches no file"))?;
+        let open = OpenFile::open(0, &first)?;
+        let fields = renamed(&first, open.metadata.schema(), renames)?;
+        let (row_groups_end, rows_total) = (open.row_groups(), open.rows());
+        let mut found = Self { files: vec![FoundFile { path: first, row_groups_end }], open, fields, rows_total };
+        paths.try_for_each(|path| found.add(path, renames))?;
+        Ok(found)
+    }
+
+    fn add(&mut self, path: PathBuf, renames: &BTreeMap<String, String>) -> Result<(), SourceError> {
+        let opened = OpenFile::open(self.files.len(), &path)?;
+        let fields = renamed(&path, opened.metadata.schema(), renames)?;
+        if let Some(difference) = difference(&self.fields, &fields) {
+            let first = self.files[0].path.display();
+            let reason = format!("{difference} in `{first}`; files of one source must have the same columns");
+            return Err(unreadable(&path, reason));
         }
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-            .map_err(|error| unreadable(path, format!("is not a complete Parquet file: {error}")))?;
-        let fields = renamed(path, metadata.schema(), renames)?;
-        Ok(Self { path: path.to_owned(), file, metadata, fields })
+        for (field, other) in self.fields.iter_mut().zip(&fields) {
+            field.set_nullable(field.is_nullable() || other.is_nullable());
+        }
+        self.rows_total = self.rows_total.saturating_add(opened.rows());
+        let row_groups_end = self.row_groups() + opened.row_groups();
+        self.files.push(FoundFile { path, row_groups_end });
+        Ok(())
     }
 
     /// The columns of these (new) names, or all.
     pub(super) fn columns(&self, names: Option<&[String]>) -> Result<Columns, SourceError> {
         for name in names.unwrap_or_default() {
             if !self.fields.iter().any(|field| field.name() == name) {
-                return Err(no_column(&self.path, name, self.fields.iter().map(|field| field.name().as_str())));
+                return Err(no_column(self.path(), name, self.fields.iter().map(|field| field.name().as_str())));
             }
         }
         let chosen = |field: &Field| names.is_none_or(|wanted| wanted.contains(field.name()));
         let roots: Vec<usize> = (0..self.fields.len()).filter(|root| chosen(&self.fields[*root])).collect();
         let fields: Vec<Field> = roots.iter().map(|root| self.fields[*root].clone()).collect();
-        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots);
+        let mask = ProjectionMask::roots(self.open.metadata.parquet_schema(), roots);
         Ok(Columns { mask, schema: Arc::new(Schema::new(fields)) })
     }
 
     pub(super) fn rows_total(&self) -> u64 {
-        // A count of rows is never negative; a broken footer that says so counts as empty.
-        u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
+        self.rows_total
     }
 
+    /// Row groups of all files.
     pub(super) fn row_groups(&self) -> usize {
-        self.metadata.metadata().num_row_groups()
+        self.files.last().map_or(0, |file| file.row_groups_end)
     }
 
-    /// Starts to read one row group.
+    /// Starts to read one row group; opens its file if another was read last.
     pub(super) fn read_group(
-        &self,
+        &mut self,
         row_group: usize,
         columns: &Columns,
         batch_rows: usize,
     ) -> Result<ParquetRecordBatchReader, SourceError> {
-        let file = self.file.try_clone().map_err(|error| unreadable(&self.path, error.to_string()))?;
-        ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
-            .with_row_groups(vec![row_group])
+        let index = self.files.partition_point(|file| file.row_groups_end <= row_group);
+        let first_group = index.checked_sub(1).map_or(0, |before| self.files[before].row_groups_end);
+        if self.open.index != index {
+            let found = &self.files[index];
+            self.open = OpenFile::open(index, &found.path)?;
+            if self.open.row_groups() != found.row_groups_end - first_group {
+                return Err(self.damaged("it was replaced since the start; files of a source must stay as they are"));
+            }
+        }
+        let file = self.open.file.try_clone().map_err(|error| unreadable(self.path(), error.to_string()))?;
+        ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.open.metadata.clone())
+            .with_row_groups(vec![row_group - first_group])
             .with_projection(columns.mask.clone())
             .with_batch_size(batch_rows)
             .build()
@@ -172,9 +216,48 @@ impl ParquetFile {
         named.map(Some).map_err(|error| self.damaged(error))
     }
 
+    /// The file that a row group was last read from is at fault.
     pub(super) fn damaged(&self, error: impl std::fmt::Display) -> SourceError {
-        unreadable(&self.path, format!("cannot be read: {error}"))
+        unreadable(self.path(), format!("cannot be read: {error}"))
     }
+
+    fn path(&self) -> &Path {
+        &self.files[self.open.index].path
+    }
+}
+
+impl OpenFile {
+    fn open(index: usize, path: &Path) -> Result<Self, SourceError> {
+        let file = File::open(path).map_err(|error| unreadable(path, error.to_string()))?;
+        if file.metadata().is_ok_and(|found| found.is_dir()) {
+            return Err(unreadable(path, "is a directory, not a Parquet file"));
+        }
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+            .map_err(|error| unreadable(path, format!("is not a complete Parquet file: {error}")))?;
+        Ok(Self { index, file, metadata })
+    }
+
+    fn row_groups(&self) -> usize {
+        self.metadata.metadata().num_row_groups()
+    }
+
+    fn rows(&self) -> u64 {
+        // A count of rows is never negative; a broken footer that says so counts as empty.
+        u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
+    }
+}
+
+/// Where the columns of another file first differ, in names, order or types, from those of the first.
+fn difference(first: &[Field], other: &[Field]) -> Option<String> {
+    let said = |field: Option<&Field>| {
+        field.map_or("no column".to_owned(), |field| format!("`{}` of type {}", field.name(), field.data_type()))
+    };
+    let columns = first.len().max(other.len());
+    (0..columns).map(|column| (column, said(first.get(column)), said(other.get(column)))).find_map(
+        |(column, first, other)| {
+            (first != other).then(|| format!("has {other} as column {} where there is {first}", column + 1))
+        },
+    )
 }
 
 fn renamed(path: &Path, schema: &Schema, renames: &BTreeMap<String, String>) -> Result<Vec<Field>, SourceError> {
@@ -200,6 +283,6 @@ fn no_column<'a>(path: &Path, name: &str, others: impl Iterator<Item = &'a str>)
     unreadable(path, format!("has no column `{name}`, only: {}", others.join(", ")))
 }
 
-fn unreadable(path: &Path, reason: impl Into<String>) -> SourceError {
+pub(super) fn unreadable(path: &Path, reason: impl Into<String>) -> SourceError {
     SourceError::File { path: path.display().to_string(), reason: reason.into() }
 }

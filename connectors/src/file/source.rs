@@ -1,4 +1,4 @@
-//! A Parquet file as a source of typed rows. One reader streams through the file for all partitions; a partition
+//! Parquet files as a source of typed rows. One reader streams through the files for all partitions; a partition
 //! that was paused for long, or is rewound, is read again from its row group on.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 
 use super::cursor::{Cursor, Part};
-use super::rows::ParquetFile;
+use super::rows::ParquetFiles;
 use crate::payload::Payload;
 use crate::position::Partition;
 use crate::source::{GroupMetadata, SeekTo, Source, SourceBatch, SourceError, SourceEvent};
@@ -16,10 +16,10 @@ use crate::source::{GroupMetadata, SeekTo, Source, SourceBatch, SourceError, Sou
 /// Most rows that are kept for a paused partition; beyond it they are read again later.
 const PAUSED_ROWS_MAX: usize = 65_536;
 
-/// A file and how it stands for a topic.
+/// Files and how they stand for a topic.
 #[derive(Debug, Clone)]
 pub struct FileSourceConfig {
-    /// The Parquet file.
+    /// The Parquet file, or a pattern (`history/*.parquet`): its files are one topic, in the order of their names.
     pub path: PathBuf,
     /// Partitions to spread the rows over, at least 1.
     pub partitions: u32,
@@ -29,7 +29,7 @@ pub struct FileSourceConfig {
     pub columns: BTreeMap<String, String>,
     /// Columns to read, by their new names; `None` reads all. `partitioned_by` is always read.
     pub project: Option<Vec<String>>,
-    /// Rows of the file that are read at a time; a batch of a partition has about this many divided by `partitions`.
+    /// Rows that are read at a time; a batch of a partition has about this many divided by `partitions`.
     pub batch_rows: usize,
 }
 
@@ -60,7 +60,7 @@ struct Reading {
     ended: bool,
 }
 
-/// A reader of a file; it owns every partition. A file has an end, so `End` comes with every
+/// A reader of files; it owns every partition. Files have an end, so `End` comes with every
 /// [`crate::source::Until`].
 pub struct FileSource {
     cursor: Cursor,
@@ -70,23 +70,23 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Opens the file and reads its footer.
+    /// Finds the files and reads their footers.
     ///
     /// # Errors
-    /// [`SourceError::File`] where it is missing, is no complete Parquet file or lacks a column that was named;
-    /// [`SourceError::Config`] where there are no partitions.
+    /// [`SourceError::File`] where there is none, one is no complete Parquet file, lacks a column that was named or has
+    /// other columns than the first; [`SourceError::Config`] where there are no partitions.
     pub fn open(config: &FileSourceConfig) -> Result<Self, SourceError> {
         if !(1..=i32::MAX as u32).contains(&config.partitions) {
             let reason = format!("{} is not at least 1", config.partitions);
             return Err(SourceError::Config { what: "file.partitions".to_owned(), reason });
         }
-        let file = ParquetFile::open(&config.path, &config.columns)?;
+        let files = ParquetFiles::open(&config.path, &config.columns)?;
         let project = config.project.clone().map(|mut names| {
             names.push(config.partitioned_by.clone());
             names
         });
-        let columns = file.columns(project.as_deref())?;
-        let cursor = Cursor::new(file, columns, &config.partitioned_by, config.partitions, config.batch_rows.max(1))?;
+        let columns = files.columns(project.as_deref())?;
+        let cursor = Cursor::new(files, columns, &config.partitioned_by, config.partitions, config.batch_rows.max(1))?;
         let readings = (0..config.partitions).map(|_| Reading::default()).collect();
         Ok(Self { cursor, readings, assigned: false, turn: 0 })
     }
@@ -208,7 +208,7 @@ impl Source for FileSource {
         partitions.iter().try_for_each(|partition| self.reading(*partition).map(|reading| reading.paused = false))
     }
 
-    /// Known once the file has been read to its end; empty before.
+    /// Known once the files have been read to its end; empty before.
     fn lag_rows(&self) -> Vec<(Partition, u64)> {
         let Some(ends) = self.cursor.ends() else { return Vec::new() };
         let known = self.readings.iter().zip(ends).enumerate();

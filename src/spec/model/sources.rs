@@ -92,7 +92,8 @@ pub enum OnGap {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSourceSpec {
-    /// Path of a Parquet file, relative to the pipeline file.
+    /// Path of a Parquet file, relative to the pipeline file, or a pattern such as `history/*.parquet`: its files are
+    /// read in the order of their names as one topic.
     pub path: String,
     /// Partitions to spread the rows over, by murmur2 of `partitioned_by`, as a producer would.
     #[serde(default = "one")]
