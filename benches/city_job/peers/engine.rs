@@ -76,7 +76,7 @@ impl Engine {
     pub(crate) fn run(&self, peers: &Peers, setting: &Setting, repeat: usize) -> Result<Outcome> {
         let mut command = match self.how {
             How::Ours { delivery } => super::ours::command(delivery, repeat)?,
-            How::Peer { engine, settings } => peer(peers, engine, settings),
+            How::Peer { engine, settings } => peers.command(engine, settings),
         };
         let output = command
             .env("BROKER", &setting.brokers)
@@ -96,15 +96,18 @@ impl Engine {
     }
 }
 
-fn peer(peers: &Peers, engine: &str, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(peers.sources.join("run.sh"));
-    command.arg(engine).env("PEERS_BUILD", &peers.build).env("STATE_DIR", peers.build.join("state"));
-    command.envs(settings.iter().copied());
-    command
+impl Peers {
+    /// A run of one of them with these settings.
+    pub(crate) fn command(&self, engine: &str, settings: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(self.sources.join("run.sh"));
+        command.arg(engine).env("PEERS_BUILD", &self.build).env("STATE_DIR", self.build.join("state"));
+        command.envs(settings.iter().copied());
+        command
+    }
 }
 
 impl Outcome {
-    fn parse(line: &str) -> Result<Self> {
+    pub(crate) fn parse(line: &str) -> Result<Self> {
         let rate = field(line, "second_half").or_else(|_| field(line, "rate"))?;
         let rows_per_cpu_s = field(line, "rows")? / field(line, "cpu_run")?;
         Ok(Self { rows_per_s: rate, rows_per_cpu_s, rss_mb: field(line, "rss_mb")? })
