@@ -31,6 +31,8 @@ mod encode_support;
 mod features;
 mod features_properties;
 mod file_source;
+mod folder_ledger;
+mod folder_support;
 #[cfg(feature = "kafka")]
 mod kafka_bad_days;
 #[cfg(feature = "kafka")]
