@@ -69,8 +69,11 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(plan: Arc<PipelinePlan>, parts: WorkerParts) -> Self {
         let runtime = &plan.runtime;
-        let pace =
-            CommitPace::new(runtime.commit_every, runtime.commit_every_max, runtime.commit_rows_max, Instant::now());
+        let (now, rows_max) = (Instant::now(), runtime.commit_rows_max);
+        let pace = match plan.sinks.folder() {
+            Some(_) => CommitPace::by_rows(rows_max, now),
+            None => CommitPace::new(runtime.commit_every, runtime.commit_every_max, rows_max, now),
+        };
         let drift = Drift::new(plan.event_time.max_drift_micros);
         let WorkerParts { source, ledger, clock, shared, metrics, teller, until, decisions } = parts;
         // A run that follows an earlier one's decisions takes none of its own.

@@ -139,6 +139,12 @@ impl SinkPlan {
         self.sinks.iter().map(|(name, _)| name.clone()).chain(control).collect()
     }
 
+    /// The folder that is the ledger, as the file names it; `None` where none is.
+    #[must_use]
+    pub fn folder(&self) -> Option<&str> {
+        self.sinks.iter().find_map(|(_, sink)| sink.folder.as_ref()).map(|folder| folder.path.as_str())
+    }
+
     /// The user's sinks by number, with their names.
     #[must_use]
     pub fn declared(&self) -> &[(String, SinkSpec)] {
@@ -187,8 +193,13 @@ fn folder_of(path: &Path) -> &Path {
 
 impl PipelinePlan {
     fn new(spec: &PipelineSpec, stages: Stages, folder: &Path, parts: Parts) -> Self {
-        // Beside a ledger on Kafka a `memory` sink is nowhere: without it sinks and topics have the same numbers.
-        let kept = |sink: &SinkSpec| stages.source.kafka.is_none() || sink.kafka.is_some();
+        // Beside a ledger on Kafka or in a folder a `memory` sink is nowhere: without it sinks and topics have the same
+        // numbers.
+        let in_folder = spec.sinks.values().any(|sink| sink.folder.is_some());
+        let kept = |sink: &SinkSpec| match stages.source.kafka {
+            Some(_) => sink.kafka.is_some(),
+            None => sink.folder.is_some() || !in_folder,
+        };
         let sinks = spec.sinks.iter().filter(|(_, sink)| kept(sink));
         let sinks: Vec<(String, SinkSpec)> = sinks.map(|(name, sink)| (name.clone(), sink.clone())).collect();
         let control = Some(sinks.len() as u16);
@@ -327,7 +338,8 @@ impl PipelinePlan {
     #[must_use]
     pub fn with_all_outputs(&self) -> Self {
         let outputs = [Output::Alerts, Output::Forecasts, Output::Scores, Output::Late, Output::DeadLetter];
-        let sink = |from| SinkSpec { from, kafka: None, memory: None, encode: super::model::EncodeSpec::default() };
+        let encode = super::model::EncodeSpec::default();
+        let sink = |from| SinkSpec { from, kafka: None, memory: None, folder: None, encode: encode.clone() };
         let sinks = outputs.into_iter().map(|from| (format!("{from:?}"), sink(from))).collect();
         Self { sinks: SinkPlan { sinks, control: None }, ..self.clone() }
     }

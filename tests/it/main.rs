@@ -32,6 +32,7 @@ mod features;
 mod features_properties;
 mod file_source;
 mod folder_ledger;
+mod folder_run;
 mod folder_support;
 #[cfg(feature = "kafka")]
 mod kafka_bad_days;

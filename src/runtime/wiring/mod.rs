@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use arterial_connectors::discard::DiscardLedger;
 use arterial_connectors::file::{FileSource, FileSourceConfig};
+use arterial_connectors::folder::{Folder, FolderLedger, FolderLedgerConfig};
 use arterial_connectors::ledger::{Ledger, LedgerError};
 use arterial_connectors::simulate::{SimulateConfig, SimulateSource};
 use arterial_connectors::source::{Source, SourceError, Until};
@@ -25,8 +26,8 @@ use crate::vocab::Clock;
 /// The connections that a plan asks for.
 pub struct Wiring {
     plan: Arc<PipelinePlan>,
-    /// Whether outputs and state are thrown away: those of pipelines without Kafka, which start anew with the process,
-    /// and of evaluations.
+    /// Whether outputs and state are thrown away: those of pipelines without Kafka or folder, which start anew with the
+    /// process, and of evaluations.
     discards: bool,
     /// Whether this is an evaluation, which leaves the pipeline's own ledger alone.
     detached: bool,
@@ -111,6 +112,9 @@ impl Connect for Wiring {
             let unknown = || LedgerError::Topic { topic: custom.name.clone(), reason: "is not registered".to_owned() };
             return self.plan.parts.ledgers.get(&custom.name).ok_or_else(unknown)?(&request);
         }
+        if let Some(path) = self.plan.sinks.folder().filter(|_| !self.detached) {
+            return Ok(Box::new(folder_ledger(&self.plan, path, partition_counts)?));
+        }
         if self.discards {
             return Ok(Box::new(DiscardLedger));
         }
@@ -137,6 +141,19 @@ impl Wiring {
         let reason = "this program was built without the feature `kafka`".to_owned();
         Err(LedgerError::Topic { topic: "sinks".to_owned(), reason })
     }
+}
+
+/// What the control log is called in a folder: no sink's name has a dot.
+const CONTROL_FILE: &str = "arterial.control";
+
+fn folder_ledger(plan: &PipelinePlan, path: &str, partition_counts: &[u32]) -> Result<FolderLedger, LedgerError> {
+    let folder = Folder::open(&plan.folder.join(path))?;
+    let mut sinks = plan.sinks.names();
+    if let Some(name) = plan.sinks.control().and_then(|control| sinks.get_mut(usize::from(control))) {
+        CONTROL_FILE.clone_into(name);
+    }
+    let config = FolderLedgerConfig { pipeline: plan.name.clone(), partitions: partition_counts.to_vec(), sinks };
+    Ok(FolderLedger::open(&folder, config)?)
 }
 
 fn file_config(plan: &PipelinePlan, file: &FileSourceSpec) -> FileSourceConfig {
