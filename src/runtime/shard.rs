@@ -207,6 +207,14 @@ impl Shard {
         self.changed = true;
     }
 
+    /// The source has no more rows; where it never had any, the partition begins and ends at offset 0.
+    pub(super) fn note_end(&mut self) {
+        if self.progress.next_offset.is_none() {
+            self.progress.next_offset = Some(0);
+            self.changed = true;
+        }
+    }
+
     /// Whether there is anything to commit.
     pub(super) fn changed(&self) -> bool {
         self.changed

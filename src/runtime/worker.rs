@@ -270,6 +270,9 @@ impl Worker {
 
     fn end(&mut self, partition: Partition) -> Result<(), PipelineError> {
         self.ended.insert(partition);
+        if let Some(shard) = self.shards.get_mut(&partition) {
+            shard.note_end();
+        }
         if self.plan.window.flush_at_end() {
             self.flush(partition, FlushReason::End)?;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::assemble::{Stages, assemble};
 use super::file::PipelineFile;
 use super::model::{
-    Delivery, FileSourceSpec, LedgerSpec, Output, PipelineSpec, SinkSpec, SourceSpec, TestRow, TestSpec,
+    Delivery, FileSourceSpec, FolderSinkSpec, LedgerSpec, Output, PipelineSpec, SinkSpec, SourceSpec, TestRow, TestSpec,
 };
 use super::parts::Parts;
 use super::problem::SpecErrors;
@@ -37,6 +37,8 @@ pub struct PipelinePlan {
     pub version: String,
     /// Name and settings of the source.
     pub source: SourceSpec,
+    /// The topic that files stand for, where they take the place of one.
+    stands_for: Option<String>,
     /// Folder of the pipeline file: relative paths start there.
     pub folder: std::path::PathBuf,
     /// What a reader of the outputs may rely on.
@@ -208,6 +210,7 @@ impl PipelinePlan {
             name: spec.pipeline.clone(),
             version: version(spec),
             source: stages.source,
+            stands_for: None,
             folder: folder.to_owned(),
             delivery: spec.delivery,
             ledger: spec.ledger.clone(),
@@ -242,7 +245,7 @@ impl PipelinePlan {
     pub fn topic(&self, index: u16) -> &str {
         match (&self.source.kafka, &self.source.file) {
             (Some(kafka), _) => kafka.topics.get(index as usize).map_or("", String::as_str),
-            (None, Some(file)) => &file.path,
+            (None, Some(file)) => self.stands_for.as_ref().unwrap_or(&file.path),
             (None, None) if self.source.feed.is_some() => "feed",
             (None, None) => self.source.custom.as_ref().map_or("simulate", |custom| custom.name.as_str()),
         }
@@ -323,14 +326,30 @@ impl PipelinePlan {
     }
 
     /// The plan with a Parquet file instead of its source; `path` relative to the pipeline file. Its rows are spread over
-    /// so many partitions.
+    /// so many partitions. In the place of a single topic they are told of by its name.
     #[must_use]
     pub fn with_file(mut self, path: String, partitions: u32) -> Self {
-        self.source.kafka = None;
+        if let Some([topic]) = self.source.kafka.take().as_ref().map(|kafka| kafka.topics.as_slice()) {
+            self.stands_for = Some(topic.clone());
+        }
         self.source.simulate = None;
         self.source.feed = None;
         self.source.custom = None;
         self.source.file = Some(FileSourceSpec { path, partitions });
+        self
+    }
+
+    /// The plan with a folder for outputs, positions and state instead of its sinks' places and its ledger; `path` relative
+    /// to the pipeline file.
+    #[must_use]
+    pub fn with_folder(mut self, path: &str) -> Self {
+        for (_, sink) in &mut self.sinks.sinks {
+            (sink.kafka, sink.memory) = (None, None);
+            sink.folder = Some(FolderSinkSpec { path: path.to_owned() });
+        }
+        self.ledger = None;
+        // A folder has one writer.
+        self.runtime.workers = 1;
         self
     }
 

@@ -17,6 +17,7 @@ fn partition(number: i32) -> Partition {
 fn config() -> FolderLedgerConfig {
     FolderLedgerConfig {
         pipeline: "p".to_owned(),
+        input: "rows.parquet".to_owned(),
         partitions: vec![3],
         sinks: vec!["one".to_owned(), "two".to_owned()],
     }
@@ -172,12 +173,14 @@ fn second_process_is_refused_until_the_first_one_ends() {
 }
 
 #[test]
-fn folder_of_another_pipeline_or_another_number_of_partitions_is_refused() {
+fn folder_of_another_pipeline_input_or_number_of_partitions_is_refused() {
     let directory = Directory::new();
     commit_epoch(&mut directory.ledger(), 1, "v");
     let open = |config| FolderLedger::open(&directory.folder, config).err().unwrap();
     let foreign = open(FolderLedgerConfig { pipeline: "q".to_owned(), ..config() });
     assert!(matches!(&foreign, FolderError::Foreign { found, expected, .. } if found == "p" && expected == "q"));
+    let other = open(FolderLedgerConfig { input: "others.parquet".to_owned(), ..config() });
+    assert!(matches!(&other, FolderError::Input { found, .. } if found == "rows.parquet"), "{other}");
     let moved = open(FolderLedgerConfig { partitions: vec![4], ..config() });
     assert!(matches!(&moved, FolderError::Partitions { found, .. } if *found == [3]), "{moved}");
 }

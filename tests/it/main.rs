@@ -32,8 +32,11 @@ mod features;
 mod features_properties;
 mod file_source;
 mod folder_ledger;
+#[cfg(feature = "kafka")]
 mod folder_run;
 mod folder_support;
+#[cfg(feature = "kafka")]
+mod kafka_backfill;
 #[cfg(feature = "kafka")]
 mod kafka_bad_days;
 #[cfg(feature = "kafka")]

@@ -33,6 +33,16 @@ pub enum FolderError {
         /// Who wants it.
         expected: String,
     },
+    /// It was filled from something else: its positions mean other rows.
+    #[error("folder `{}` was filled from `{found}`, not from `{expected}`", .path.display())]
+    Input {
+        /// The folder.
+        path: PathBuf,
+        /// What was read then.
+        found: String,
+        /// What is to be read now.
+        expected: String,
+    },
     /// It was filled with another number of partitions: keys would move between them.
     #[error("folder `{}` was filled with {found:?} partitions, and there are {expected:?} now", .path.display())]
     Partitions {
@@ -99,6 +109,7 @@ impl FolderError {
             Self::Disk { .. } => "look at the path and its permissions and start again: it goes on from the last epoch",
             Self::Taken { .. } => "give each run a folder of its own, or wait until the other one ends",
             Self::Foreign { .. } => "name another folder: outputs and state of two pipelines cannot be told apart",
+            Self::Input { .. } => "fill a new folder, or name the same input: it may have got more files at its end",
             Self::Partitions { .. } => "use the same number of partitions, or fill a new folder from the start",
             Self::Damaged { .. } => {
                 "remove the newest epoch's directory to go on from the one before it, or fill a new folder from the start"

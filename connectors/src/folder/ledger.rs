@@ -17,6 +17,8 @@ use crate::position::Partition;
 pub struct FolderLedgerConfig {
     /// Name of the pipeline.
     pub pipeline: String,
+    /// What is read, in the words of the one who asked for it: positions are in this input and in no other.
+    pub input: String,
     /// Partitions of each of the source's topics.
     pub partitions: Vec<u32>,
     /// Names of the sinks, which are those of their files, by index.
@@ -57,7 +59,7 @@ impl FolderLedger {
     /// # Errors
     /// [`FolderError::Foreign`] and [`FolderError::Partitions`] where its epochs are not ours to go on from.
     pub fn open(folder: &Folder, config: FolderLedgerConfig) -> Result<Self, FolderError> {
-        let last = Manifest::empty(&config.pipeline, &config.partitions);
+        let last = Manifest::empty(&config);
         let mut ledger = Self {
             folder: folder.clone(),
             term: folder.next_term(),
@@ -76,9 +78,9 @@ impl FolderLedger {
         epochs::remove_unfinished(path)?;
         let newest = Manifest::newest(path)?;
         if let Some(manifest) = &newest {
-            manifest.check(path, &config.pipeline, &config.partitions)?;
+            manifest.check(path, config)?;
         }
-        self.last = newest.unwrap_or_else(|| Manifest::empty(&config.pipeline, &config.partitions));
+        self.last = newest.unwrap_or_else(|| Manifest::empty(config));
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::{DurableFile, asked};
 use super::error::{Damage, FolderError};
+use super::ledger::FolderLedgerConfig;
 use super::{epochs, state};
 use crate::ledger::{LedgerError, Restored};
 use crate::position::{Partition, Position};
@@ -23,6 +24,8 @@ pub struct Manifest {
     version: u32,
     /// The pipeline that wrote it.
     pub pipeline: String,
+    /// What was read.
+    pub input: String,
     /// Number of the epoch, from 1.
     pub epoch: u64,
     /// Partitions of each of the source's topics.
@@ -37,23 +40,28 @@ pub struct Manifest {
 
 impl Manifest {
     /// Before the first epoch: nothing was read.
-    pub(super) fn empty(pipeline: &str, partitions: &[u32]) -> Self {
+    pub(super) fn empty(config: &FolderLedgerConfig) -> Self {
         Self {
             version: VERSION,
-            pipeline: pipeline.to_owned(),
+            pipeline: config.pipeline.clone(),
+            input: config.input.clone(),
             epoch: 0,
-            partitions: partitions.to_vec(),
+            partitions: config.partitions.clone(),
             positions: Vec::new(),
             records: BTreeMap::new(),
             state_digest: String::new(),
         }
     }
 
-    /// What the newest complete epoch of a folder says; `None` where there is none. Takes no lock: an epoch never changes.
+    /// What the newest complete epoch of a folder says; `None` where there is none or no folder. Takes no lock: an epoch
+    /// never changes.
     ///
     /// # Errors
     /// A folder that cannot be listed, or a manifest that cannot be read.
     pub fn newest(folder: &Path) -> Result<Option<Self>, FolderError> {
+        if !folder.exists() {
+            return Ok(None);
+        }
         epochs::newest(folder)?.map(|epoch| Self::read(&epochs::complete(folder, epoch))).transpose()
     }
 
@@ -74,6 +82,12 @@ impl Manifest {
         Ok(partitions.iter().map(restored).collect())
     }
 
+    /// Rows that were read from all partitions, where these begin at offset 0.
+    #[must_use]
+    pub fn rows_read(&self) -> u64 {
+        self.positions.iter().map(|position| position.next_offset.unsigned_abs()).sum()
+    }
+
     fn next_offset(&self, partition: Partition) -> Option<i64> {
         self.positions.iter().find(|position| position.partition == partition).map(|position| position.next_offset)
     }
@@ -85,18 +99,18 @@ impl Manifest {
         self.positions = all.into_values().collect();
     }
 
-    /// Refuses a folder of another pipeline or of another number of partitions.
-    pub(super) fn check(&self, folder: &Path, pipeline: &str, partitions: &[u32]) -> Result<(), FolderError> {
-        let path = folder.to_owned();
-        if self.pipeline != pipeline {
-            return Err(FolderError::Foreign { path, found: self.pipeline.clone(), expected: pipeline.to_owned() });
+    /// Refuses a folder of another pipeline, of another input or of another number of partitions.
+    pub(super) fn check(&self, folder: &Path, config: &FolderLedgerConfig) -> Result<(), FolderError> {
+        let FolderLedgerConfig { pipeline, input, partitions, .. } = config.clone();
+        let (path, found) = (folder.to_owned(), self.clone());
+        if found.pipeline != pipeline {
+            return Err(FolderError::Foreign { path, found: found.pipeline, expected: pipeline });
         }
-        if self.partitions != partitions {
-            return Err(FolderError::Partitions {
-                path,
-                found: self.partitions.clone(),
-                expected: partitions.to_vec(),
-            });
+        if found.input != input {
+            return Err(FolderError::Input { path, found: found.input, expected: input });
+        }
+        if found.partitions != partitions {
+            return Err(FolderError::Partitions { path, found: found.partitions, expected: partitions });
         }
         Ok(())
     }

@@ -152,7 +152,9 @@ fn folder_ledger(plan: &PipelinePlan, path: &str, partition_counts: &[u32]) -> R
     if let Some(name) = plan.sinks.control().and_then(|control| sinks.get_mut(usize::from(control))) {
         CONTROL_FILE.clone_into(name);
     }
-    let config = FolderLedgerConfig { pipeline: plan.name.clone(), partitions: partition_counts.to_vec(), sinks };
+    let input = plan.source.file.as_ref().map_or_else(|| plan.topic(0).to_owned(), |file| file.path.clone());
+    let config =
+        FolderLedgerConfig { pipeline: plan.name.clone(), input, partitions: partition_counts.to_vec(), sinks };
     Ok(FolderLedger::open(&folder, config)?)
 }
 
