@@ -25,7 +25,9 @@ use crate::spec::PipelinePlan;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     arterial backfill pipelines/congestion-aarhus.yaml --from 'history/*.parquet' --to out\n  \
-    arterial backfill --format json --partitions 8 pipelines/congestion-aarhus.yaml --from traffic.parquet --to out\n\n\
+    arterial backfill --format json --partitions 8 pipelines/congestion-aarhus.yaml --from traffic.parquet --to out\n  \
+    arterial backfill --open-end pipelines/congestion-aarhus.yaml --from traffic.parquet --to out\n  \
+    arterial run --state-from out pipelines/congestion-aarhus.yaml\n\n\
     The files stand for the pipeline's topic: rows lie in the partitions and have the offsets that a replay gives them, so \
     that alerts, forecasts, scores and state are those of a run over that topic. Started again over the same folder it goes \
     on where it was, also after a kill.")]
@@ -41,6 +43,10 @@ pub struct BackfillArgs {
     /// Partitions to spread the rows over; those of the pipeline's topic unless given, which the broker is asked for.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub partitions: Option<u32>,
+    /// Leave the windows open in which history ends, for `arterial run --state-from`; unless given they are closed, as at
+    /// the end of a bounded run.
+    #[arg(long)]
+    pub open_end: bool,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -61,7 +67,10 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
         }
     };
     let (from, to) = (std::path::absolute(&args.from)?, std::path::absolute(&args.to)?);
-    let plan = plan.with_file(from.display().to_string(), partitions).with_folder(&to.display().to_string());
+    let mut plan = plan.with_file(from.display().to_string(), partitions).with_folder(&to.display().to_string());
+    if args.open_end {
+        plan = plan.with_open_end();
+    }
     let rows_total = FileRows::open(&FileRowsConfig::new(&from))?.rows_total();
     let rows_done = Manifest::newest(&to)?.map_or(0, |manifest| manifest.rows_read());
     let bar = progress_bar(rows_total, rows_done)?;

@@ -71,7 +71,7 @@ impl Outputs {
         let Some(sink) = self.plan.sinks.sink(Output::Late) else { return };
         for origin in origins {
             original(&self.plan, batch, *origin, |key, value, headers| {
-                records.push(sink, key, value, headers.to_vec())
+                records.push(sink, key, value, headers.to_vec());
             });
         }
     }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::assemble::{Stages, assemble};
 use super::file::PipelineFile;
 use super::model::{
-    Delivery, FileSourceSpec, FolderSinkSpec, LedgerSpec, Output, PipelineSpec, SinkSpec, SourceSpec, TestRow, TestSpec,
+    Delivery, EARLIEST, FileSourceSpec, FolderSinkSpec, LedgerSpec, Output, PipelineSpec, SinkSpec, SourceSpec,
+    TestRow, TestSpec,
 };
 use super::parts::Parts;
 use super::problem::SpecErrors;
@@ -336,6 +337,23 @@ impl PipelinePlan {
         self.source.feed = None;
         self.source.custom = None;
         self.source.file = Some(FileSourceSpec { path, partitions });
+        self
+    }
+
+    /// The plan with windows that the end of a bounded run leaves open, for the run that goes on.
+    #[must_use]
+    pub fn with_open_end(mut self) -> Self {
+        self.window = Arc::new(self.window.with_open_end());
+        self
+    }
+
+    /// The plan that starts topics at their earliest record, whatever `start_at` says: how far history reaches is known by
+    /// event time only.
+    #[must_use]
+    pub fn with_earliest_start(mut self) -> Self {
+        if let Some(kafka) = &mut self.source.kafka {
+            EARLIEST.clone_into(&mut kafka.start_at);
+        }
         self
     }
 

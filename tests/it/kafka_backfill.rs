@@ -40,7 +40,7 @@ pub(crate) fn messages(hours: std::ops::Range<i64>) -> Vec<Value> {
 }
 
 /// Some come again too late, some without what must be there.
-fn spoil(messages: Vec<Value>) -> Vec<Value> {
+fn spoil(messages: &[Value]) -> Vec<Value> {
     let mut spoilt = Vec::new();
     for (number, message) in messages.iter().enumerate() {
         let mut message = message.clone();
@@ -176,7 +176,7 @@ fn backfill_of_a_file_equals_the_run_over_the_topic_it_was_replayed_into() {
     let (topic, name) = (broker::unique("history"), broker::unique("backfill"));
     let folder = TempDir::new().unwrap();
     let (file, out) = (folder.path().join("rows.parquet"), folder.path().join("out"));
-    write_parquet(&file, &spoil(messages(0..30)));
+    write_parquet(&file, &spoil(&messages(0..30)));
     replay(&file, &topic);
     let pipeline = full_pipeline(&name, &topic);
     let run = finish(start(&pipeline));

@@ -48,6 +48,8 @@ mod kafka_embedded;
 #[cfg(feature = "kafka")]
 mod kafka_eval;
 #[cfg(feature = "kafka")]
+mod kafka_handover;
+#[cfg(feature = "kafka")]
 mod kafka_ledger;
 #[cfg(feature = "kafka")]
 mod kafka_permissions;
