@@ -43,6 +43,9 @@ pub struct BackfillArgs {
     /// Partitions to spread the rows over; those of the pipeline's topic unless given, which the broker is asked for.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub partitions: Option<u32>,
+    /// Threads that share the partitions; as many as there are cores unless given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: Option<u32>,
     /// Leave the windows open in which history ends, for `arterial run --state-from`; unless given they are closed, as at
     /// the end of a bounded run.
     #[arg(long)]
@@ -68,6 +71,7 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
     };
     let (from, to) = (std::path::absolute(&args.from)?, std::path::absolute(&args.to)?);
     let mut plan = plan.with_file(from.display().to_string(), partitions).with_folder(&to.display().to_string());
+    plan = plan.with_workers(args.workers.unwrap_or_else(cores).min(partitions));
     if args.open_end {
         plan = plan.with_open_end();
     }
@@ -82,6 +86,10 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
     let ended = runtime.block_on(Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()));
     bar.finish_and_clear();
     print_summary(&plan, &ended?, args.format)
+}
+
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
 }
 
 /// Partitions of the pipeline's source.

@@ -366,8 +366,13 @@ impl PipelinePlan {
             sink.folder = Some(FolderSinkSpec { path: path.to_owned() });
         }
         self.ledger = None;
-        // A folder has one writer.
-        self.runtime.workers = 1;
+        self
+    }
+
+    /// The plan with so many workers. Those of a file share its partitions: each must get one.
+    #[must_use]
+    pub fn with_workers(mut self, workers: u32) -> Self {
+        self.runtime.workers = workers;
         self
     }
 

@@ -35,12 +35,20 @@ impl Directory {
         Self { root, folder }
     }
 
+    /// As the next process finds it.
+    fn reopened(self) -> Self {
+        let Self { root, folder } = self;
+        drop(folder);
+        let folder = Folder::open(&root.path().join("out")).unwrap();
+        Self { root, folder }
+    }
+
     fn path(&self) -> &Path {
         self.folder.path()
     }
 
     fn ledger(&self) -> FolderLedger {
-        let mut ledger = FolderLedger::open(&self.folder, config()).unwrap();
+        let mut ledger = FolderLedger::open(&self.folder, "0-0", config()).unwrap();
         ledger.restore(&[partition(0)]).unwrap();
         ledger
     }
@@ -56,8 +64,8 @@ impl LedgerHarness for Directory {
         (0..3).map(partition).collect()
     }
 
-    fn open(&mut self, _: &str) -> Result<Box<dyn Ledger>, String> {
-        let ledger = FolderLedger::open(&self.folder, config()).map_err(|error| error.to_string())?;
+    fn open(&mut self, slot: &str) -> Result<Box<dyn Ledger>, String> {
+        let ledger = FolderLedger::open(&self.folder, slot, config()).map_err(|error| error.to_string())?;
         Ok(Box::new(ledger))
     }
 
@@ -139,8 +147,11 @@ fn outputs_of_every_epoch_stay_and_the_state_of_the_newest_two() {
     assert_eq!(kept, [false, false, true, true]);
     assert_eq!(lines(directory.path(), "one").len(), 4);
     // Where the disk lost the newest epoch, the one before it is whole.
+    drop(ledger);
     std::fs::remove_dir_all(&found[3]).unwrap();
-    let restored = FolderLedger::open(&directory.folder, config()).unwrap().restore(&[partition(0)]).unwrap();
+    let directory = directory.reopened();
+    let ledger = FolderLedger::open(&directory.folder, "0-0", config());
+    let restored = ledger.unwrap().restore(&[partition(0)]).unwrap();
     assert_eq!((restored[0].next_offset, restored[0].state.len()), (Some(3), 3));
 }
 
@@ -148,13 +159,14 @@ fn outputs_of_every_epoch_stay_and_the_state_of_the_newest_two() {
 fn what_a_crash_left_is_removed_and_counts_as_never_written() {
     let directory = Directory::new();
     commit_epoch(&mut directory.ledger(), 1, "kept");
-    let left = directory.path().join("epoch-0000000002.unfinished");
+    let left = directory.path().join("0-1.unfinished");
     std::fs::create_dir(&left).unwrap();
     std::fs::write(left.join("one.ndjson"), "{\"key\":").unwrap();
+    let directory = directory.reopened();
+    assert!(!left.exists());
     commit_epoch(&mut directory.ledger(), 2, "next");
     let values: Vec<_> = lines(directory.path(), "one").iter().map(|line| line["value_text"].clone()).collect();
     assert_eq!(values, ["kept", "next"]);
-    assert!(!left.exists());
 }
 
 #[test]
@@ -176,7 +188,8 @@ fn second_process_is_refused_until_the_first_one_ends() {
 fn folder_of_another_pipeline_input_or_number_of_partitions_is_refused() {
     let directory = Directory::new();
     commit_epoch(&mut directory.ledger(), 1, "v");
-    let open = |config| FolderLedger::open(&directory.folder, config).err().unwrap();
+    let directory = directory.reopened();
+    let open = |config| FolderLedger::open(&directory.folder, "0-0", config).err().unwrap();
     let foreign = open(FolderLedgerConfig { pipeline: "q".to_owned(), ..config() });
     assert!(matches!(&foreign, FolderError::Foreign { found, expected, .. } if found == "p" && expected == "q"));
     let other = open(FolderLedgerConfig { input: "others.parquet".to_owned(), ..config() });
@@ -198,9 +211,40 @@ fn damaged_state_is_refused_whatever_happened_to_it() {
             _ => bytes.clear(),
         }
         std::fs::write(&path, bytes).unwrap();
-        let refused = FolderLedger::open(&directory.folder, config()).unwrap().restore(&[partition(0)]).unwrap_err();
+        let ledger = FolderLedger::open(&directory.folder, "0-0", config());
+        let refused = ledger.unwrap().restore(&[partition(0)]).unwrap_err();
         assert!(matches!(refused, LedgerError::Folder(FolderError::Damaged { .. })), "{refused}");
         assert!(refused.to_string().contains(said), "{refused}");
         assert!(!refused.transient());
     }
+}
+
+#[test]
+fn workers_of_one_process_add_their_epochs_in_turn_and_none_loses_the_others_state() {
+    let directory = Directory::new();
+    let mut workers = ["0-0", "0-1"].map(|slot| FolderLedger::open(&directory.folder, slot, config()).unwrap());
+    for (number, worker) in (0..).zip(&mut workers) {
+        worker.restore(&[partition(number)]).unwrap();
+    }
+    for round in 1..=3i64 {
+        workers.iter_mut().for_each(|worker| worker.begin().unwrap());
+        for (number, worker) in (0..).zip(&mut workers) {
+            let mut records = Records::default();
+            records.push(0, None, Some(format!("{number}/{round}").as_bytes()), Vec::new());
+            worker.append(&records).unwrap();
+            let value = Some(round.to_string().into_bytes());
+            let state = [StateRecord { partition: partition(number), key: b"k".to_vec(), value }];
+            let positions = [Position { partition: partition(number), next_offset: round }];
+            let outcome = worker.commit(Commit { positions: &positions, state: &state, group: None }).unwrap();
+            assert_eq!(outcome, CommitOutcome::Committed);
+        }
+    }
+    drop(workers);
+    let directory = directory.reopened();
+    let ledger = FolderLedger::open(&directory.folder, "0-0", config());
+    for restored in ledger.unwrap().restore(&[partition(0), partition(1)]).unwrap() {
+        assert_eq!((restored.next_offset, restored.state), (Some(3), vec![(b"k".to_vec(), b"3".to_vec())]));
+    }
+    let values: Vec<_> = lines(directory.path(), "one").iter().map(|line| line["value_text"].clone()).collect();
+    assert_eq!(values, ["0/1", "1/1", "0/2", "1/2", "0/3", "1/3"]);
 }

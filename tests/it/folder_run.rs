@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::folder_support::{epochs, lines};
+use crate::kafka_backfill::{messages, write_parquet};
 use crate::kafka_run_support::{ended, finish};
 use crate::run_support::edited;
 
@@ -99,6 +100,29 @@ fn run_into_a_folder_that_is_killed_again_and_again_ends_as_an_undisturbed_one()
     let before = epochs(&shaken.out()).len();
     assert_eq!(finish(shaken.start())["state_digest"], undisturbed["state_digest"]);
     assert_eq!(epochs(&shaken.out()).len(), before);
+}
+
+#[test]
+fn backfill_by_two_workers_that_is_killed_again_and_again_ends_as_an_undisturbed_one() {
+    let job = Job::new(1, 1500);
+    let rows = job.root.path().join("rows.parquet");
+    write_parquet(&rows, &messages(0..72));
+    let start = |to: &Path, workers: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arterial"));
+        command.args(["backfill", "--format", "json", "--partitions", "4", "--workers", workers, "--from"]).arg(&rows);
+        command.arg("--to").arg(to).arg(job.root.path().join("pipeline.yaml"));
+        command.env("ARTERIAL_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let (calm, shaken) = (job.root.path().join("calm"), job.root.path().join("shaken"));
+    let undisturbed = finish(start(&calm, "1"));
+    for epochs_wanted in [2, 6, 10] {
+        assert!(kill_after(epochs_wanted, &shaken, start(&shaken, "2")), "it ended before {epochs_wanted} epochs");
+    }
+    let survived = finish(start(&shaken, "2"));
+    assert_eq!(survived["state_digest"], undisturbed["state_digest"]);
+    assert_eq!(survived["rows"], undisturbed["rows"]);
+    assert!(survived["commits"].as_u64() < undisturbed["commits"].as_u64(), "it began anew");
+    assert_eq!(by_key(&shaken), by_key(&calm));
 }
 
 #[test]

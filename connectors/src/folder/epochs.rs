@@ -11,7 +11,7 @@ use super::state::STATE_FILE;
 const STATES_KEPT: u64 = 2;
 /// What an epoch's directory is called before its number.
 const PREFIX: &str = "epoch-";
-/// What it is called after its number until it is complete.
+/// What it is called after its slot until it is complete.
 const UNFINISHED: &str = ".unfinished";
 
 /// Directory of a complete epoch.
@@ -20,9 +20,9 @@ pub(super) fn complete(folder: &Path, epoch: u64) -> PathBuf {
     folder.join(format!("{PREFIX}{epoch:010}"))
 }
 
-/// Directory of an epoch that is being written.
-pub(super) fn unfinished(folder: &Path, epoch: u64) -> PathBuf {
-    folder.join(format!("{PREFIX}{epoch:010}{UNFINISHED}"))
+/// Directory of the epoch that the ledger of a slot is writing: it gets its number when it is complete.
+pub(super) fn unfinished(folder: &Path, slot: &str) -> PathBuf {
+    folder.join(format!("{slot}{UNFINISHED}"))
 }
 
 /// The highest complete epoch.
@@ -33,7 +33,7 @@ pub(super) fn newest(folder: &Path) -> Result<Option<u64>, FolderError> {
 
 /// Removes what crashes have left.
 pub(super) fn remove_unfinished(folder: &Path) -> Result<(), FolderError> {
-    let left = names(folder)?.into_iter().filter(|name| name.starts_with(PREFIX) && name.ends_with(UNFINISHED));
+    let left = names(folder)?.into_iter().filter(|name| name.ends_with(UNFINISHED));
     { left }.try_for_each(|name| remove_dir(&folder.join(name)))
 }
 

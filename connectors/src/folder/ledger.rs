@@ -1,12 +1,13 @@
 //! Output records, positions and state -> one directory, complete once it has its name.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::disk::{DurableFile, asked, remove_dir, sync_dir};
 use super::error::FolderError;
-use super::lock::Folder;
+use super::lock::{Folder, Inner};
 use super::manifest::Manifest;
 use super::{epochs, lines, state};
 use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, misuse};
@@ -42,85 +43,75 @@ struct OpenEpoch {
     sinks: BTreeMap<u16, (DurableFile, u64)>,
 }
 
-/// The ledger of the one worker that writes into a folder. Dropping it leaves an unfinished epoch behind, as a crash does.
+/// The ledger of a worker's slot. Dropping it leaves an unfinished epoch behind, as a crash does.
 pub struct FolderLedger {
     folder: Folder,
+    slot: String,
     config: FolderLedgerConfig,
     term: u64,
     phase: Phase,
-    /// The newest complete epoch.
-    last: Manifest,
     line: Vec<u8>,
 }
 
 impl FolderLedger {
-    /// Takes the folder over from the ledger that was opened before.
+    /// Takes the slot over from the ledger that was opened for it before.
     ///
     /// # Errors
-    /// [`FolderError::Foreign`] and [`FolderError::Partitions`] where its epochs are not ours to go on from.
-    pub fn open(folder: &Folder, config: FolderLedgerConfig) -> Result<Self, FolderError> {
-        let last = Manifest::empty(&config);
-        let mut ledger = Self {
-            folder: folder.clone(),
-            term: folder.next_term(),
-            phase: Phase::Unsettled,
-            config,
-            last,
-            line: Vec::new(),
-        };
-        ledger.settle()?;
+    /// [`FolderError::Foreign`], [`FolderError::Input`] and [`FolderError::Partitions`] where the folder's epochs are not ours
+    /// to go on from.
+    pub fn open(folder: &Folder, slot: &str, config: FolderLedgerConfig) -> Result<Self, FolderError> {
+        let mut inner = folder.inner();
+        let term = inner.next_term(slot);
+        remove_dir(&epochs::unfinished(folder.path(), slot))?;
+        let (folder, slot) = (folder.clone(), slot.to_owned());
+        let ledger = Self { folder: folder.clone(), slot, config, term, phase: Phase::Unsettled, line: Vec::new() };
+        ledger.newest(&mut inner)?;
+        drop(inner);
         Ok(ledger)
     }
 
-    /// Looks which epoch is the newest, and removes what is no epoch.
-    fn settle(&mut self) -> Result<(), FolderError> {
-        let (path, config) = (self.folder.path(), &self.config);
-        epochs::remove_unfinished(path)?;
-        let newest = Manifest::newest(path)?;
-        if let Some(manifest) = &newest {
-            manifest.check(path, config)?;
+    /// The newest complete epoch, or what stands for the one before the first.
+    fn newest(&self, inner: &mut Inner) -> Result<Manifest, FolderError> {
+        if let Some(last) = &inner.last {
+            return Ok(last.clone());
         }
-        self.last = newest.unwrap_or_else(|| Manifest::empty(config));
-        Ok(())
-    }
-
-    fn check_term(&self) -> Result<(), LedgerError> {
-        if self.folder.holds(self.term) {
-            return Ok(());
-        }
-        Err(LedgerError::Fenced { slot: self.folder.path().display().to_string() })
-    }
-
-    /// Writes everything but the name, which makes the epoch complete.
-    fn write_epoch(&self, open: OpenEpoch, commit: &Commit<'_>) -> Result<(Manifest, PathBuf), FolderError> {
-        let OpenEpoch { directory, sinks } = open;
-        let mut manifest = self.last.clone();
-        manifest.epoch += 1;
-        manifest.advance(commit.positions);
-        manifest.records.clear();
-        for (sink, (file, records)) in sinks {
-            file.finish()?;
-            manifest.records.insert(self.config.sinks[usize::from(sink)].clone(), records);
-        }
-        let path = epochs::complete(self.folder.path(), self.last.epoch);
-        let before = (self.last.epoch > 0).then_some((path.as_path(), self.last.state_digest.as_str()));
-        manifest.state_digest = state::merge(before, &directory, commit.state)?;
-        manifest.write(&directory)?;
-        sync_dir(&directory)?;
-        Ok((manifest, directory))
-    }
-
-    /// Gives the epoch its name. From there on it counts, even where the system cannot say that the name is durable.
-    fn publish(&mut self, manifest: Manifest, directory: &PathBuf) -> Result<CommitOutcome, FolderError> {
         let path = self.folder.path();
-        let complete = epochs::complete(path, manifest.epoch);
-        asked("rename", directory, fs::rename(directory, complete))?;
+        let last = Manifest::newest(path)?.unwrap_or_else(|| Manifest::empty(&self.config));
+        last.check(path, &self.config)?;
+        inner.last = Some(last.clone());
+        Ok(last)
+    }
+
+    fn check_term(&self, inner: &Inner) -> Result<(), LedgerError> {
+        if inner.holds(&self.slot, self.term) { Ok(()) } else { Err(LedgerError::Fenced { slot: self.slot.clone() }) }
+    }
+
+    /// Makes an epoch of what was written, and gives it its name. From there on it counts, even where the system cannot say
+    /// that the name is durable.
+    fn publish(
+        &mut self,
+        inner: &mut Inner,
+        directory: &Path,
+        records: BTreeMap<String, u64>,
+        commit: &Commit<'_>,
+    ) -> Result<CommitOutcome, FolderError> {
+        let path = self.folder.path();
+        let last = self.newest(inner)?;
+        let state_before = epochs::complete(path, last.epoch);
+        let before = (last.epoch > 0).then_some((state_before.as_path(), last.state_digest.as_str()));
+        let state_digest = state::merge(before, directory, commit.state)?;
+        let mut manifest = Manifest { epoch: last.epoch + 1, records, state_digest, ..last };
+        manifest.advance(commit.positions);
+        manifest.write(directory)?;
+        sync_dir(directory)?;
+        asked("rename", directory, fs::rename(directory, epochs::complete(path, manifest.epoch)))?;
         if let Err(error) = sync_dir(path) {
             tracing::warn!(%error, hint = error.hint(), "nobody knows whether the epoch is durable");
+            inner.last = None;
             return Ok(CommitOutcome::Unknown);
         }
         epochs::forget_state(path, manifest.epoch);
-        self.last = manifest;
+        inner.last = Some(manifest);
         self.phase = Phase::Ready;
         Ok(CommitOutcome::Committed)
     }
@@ -128,35 +119,37 @@ impl FolderLedger {
 
 impl Ledger for FolderLedger {
     fn restore(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, LedgerError> {
-        self.check_term()?;
-        match self.phase {
-            Phase::Open(_) => return Err(misuse("restore", "a transaction is open")),
-            Phase::Unsettled => self.settle()?,
-            Phase::Ready => {}
+        let folder = self.folder.clone();
+        let mut inner = folder.inner();
+        self.check_term(&inner)?;
+        if matches!(self.phase, Phase::Open(_)) {
+            return Err(misuse("restore", "a transaction is open"));
         }
-        let restored = self.last.restore(self.folder.path(), partitions)?;
+        let restored = self.newest(&mut inner)?.restore(folder.path(), partitions)?;
         self.phase = Phase::Ready;
         Ok(restored)
     }
 
     fn begin(&mut self) -> Result<(), LedgerError> {
-        self.check_term()?;
+        self.check_term(&self.folder.inner())?;
         if !matches!(self.phase, Phase::Ready) {
             return Err(misuse("begin", "restore or the end of the open transaction comes first"));
         }
-        let directory = epochs::unfinished(self.folder.path(), self.last.epoch + 1);
+        let directory = epochs::unfinished(self.folder.path(), &self.slot);
+        // What a commit that failed has left.
+        remove_dir(&directory)?;
         asked("create", &directory, fs::create_dir(&directory))?;
         self.phase = Phase::Open(OpenEpoch { directory, sinks: BTreeMap::new() });
         Ok(())
     }
 
     fn append(&mut self, records: &Records) -> Result<(), LedgerError> {
-        self.check_term()?;
+        self.check_term(&self.folder.inner())?;
         let Phase::Open(open) = &mut self.phase else { return Err(misuse("append", "no transaction is open")) };
         for record in records.iter() {
             let (file, written) = match open.sinks.entry(record.sink) {
-                std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::btree_map::Entry::Vacant(new) => {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
                     let Some(name) = self.config.sinks.get(usize::from(record.sink)) else {
                         return Err(misuse("append", "there is no sink of that index"));
                     };
@@ -173,18 +166,24 @@ impl Ledger for FolderLedger {
     }
 
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
-        if self.check_term().is_err() {
+        let folder = self.folder.clone();
+        if self.check_term(&folder.inner()).is_err() {
             return Ok(CommitOutcome::Fenced);
         }
         let Phase::Open(open) = std::mem::replace(&mut self.phase, Phase::Unsettled) else {
             return Err(misuse("commit", "no transaction is open"));
         };
-        let (manifest, directory) = self.write_epoch(open, &commit)?;
-        Ok(self.publish(manifest, &directory)?)
+        // The bulk of the epoch reaches the disk while other workers may commit.
+        let mut records = BTreeMap::new();
+        for (sink, (file, written)) in open.sinks {
+            file.finish()?;
+            records.insert(self.config.sinks[usize::from(sink)].clone(), written);
+        }
+        Ok(self.publish(&mut folder.inner(), &open.directory, records, &commit)?)
     }
 
     fn abort(&mut self) -> Result<(), LedgerError> {
-        self.check_term()?;
+        self.check_term(&self.folder.inner())?;
         let Phase::Open(open) = std::mem::replace(&mut self.phase, Phase::Unsettled) else {
             return Err(misuse("abort", "no transaction is open"));
         };

@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 /// An epoch's own description.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    version: u32,
+    pub(super) version: u32,
     /// The pipeline that wrote it.
     pub pipeline: String,
     /// What was read.

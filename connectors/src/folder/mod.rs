@@ -9,15 +9,16 @@
 //!   epoch-0000000002/
 //!     ...
 //!     state.bin                  only the newest two epochs have their state
-//!   epoch-0000000003.unfinished  what a crash leaves; the next start removes it
+//!   0-0.unfinished/              the epoch that a worker is writing; the next start removes it
 //! ```
 //!
 //! Outputs of all epochs together are the output: `cat out/epoch-*/alerts.ndjson`. Files, their directory and the folder
-//! are synced before a commit counts. Deliberately absent: several writers, deleting of outputs.
+//! are synced before a commit counts. The workers of one process add epochs in turn, each of its own partitions. Deliberately absent:
+//! several processes, deleting of outputs.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`lock`] | [`Folder`]: one process, and in it one ledger, at a time |
+//! | [`lock`] | [`Folder`]: one process at a time, and in it one ledger of each slot |
 //! | `epochs` | names of epochs, which are there, which state is not needed any more |
 //! | `lines` | a record -> a line of JSON that loses no byte |
 //! | `state` | the state before and its changes -> the state after, in one pass over files |

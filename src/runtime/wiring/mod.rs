@@ -5,8 +5,9 @@
 mod kafka;
 #[cfg(feature = "kafka")]
 mod security;
+mod share;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arterial_connectors::discard::DiscardLedger;
 use arterial_connectors::file::{FileSource, FileSourceConfig};
@@ -16,6 +17,7 @@ use arterial_connectors::simulate::{SimulateConfig, SimulateSource};
 use arterial_connectors::source::{Source, SourceError, Until};
 use chrono::DateTime;
 
+use self::share::Share;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::pipeline::Connect;
 use crate::spec::model::{FileSourceSpec, SimulateSpec};
@@ -31,6 +33,8 @@ pub struct Wiring {
     discards: bool,
     /// Whether this is an evaluation, which leaves the pipeline's own ledger alone.
     detached: bool,
+    /// The folder of `folder` sinks, which the workers share, once one of them has opened it.
+    folder: Mutex<Option<Folder>>,
     /// The broker of `brokers: embedded`, shared by all workers; it ends with the wiring.
     #[cfg(feature = "kafka")]
     embedded: Option<arterial_connectors::kafka::EmbeddedBroker>,
@@ -63,11 +67,29 @@ impl Wiring {
             plan: Arc::clone(plan),
             discards: true,
             detached: true,
+            folder: Mutex::default(),
             #[cfg(feature = "kafka")]
             embedded: None,
             #[cfg(feature = "kafka")]
             token: kafka::token(),
         }
+    }
+
+    fn folder_ledger(&self, path: &str, slot: &str, partition_counts: &[u32]) -> Result<FolderLedger, LedgerError> {
+        let plan = &self.plan;
+        let mut shared = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = match shared.take() {
+            Some(folder) => folder,
+            None => Folder::open(&plan.folder.join(path))?,
+        };
+        let folder = shared.insert(folder);
+        let mut sinks = plan.sinks.names();
+        if let Some(name) = plan.sinks.control().and_then(|control| sinks.get_mut(usize::from(control))) {
+            CONTROL_FILE.clone_into(name);
+        }
+        let input = plan.source.file.as_ref().map_or_else(|| plan.topic(0).to_owned(), |file| file.path.clone());
+        let (pipeline, partitions) = (plan.name.clone(), partition_counts.to_vec());
+        Ok(FolderLedger::open(folder, slot, FolderLedgerConfig { pipeline, input, partitions, sinks })?)
     }
 
     /// Address `host:port` of the embedded broker, where the plan has one: send rows there.
@@ -84,7 +106,11 @@ impl Connect for Wiring {
     fn source(&self, slot: &str, until: Until) -> Result<Box<dyn Source>, SourceError> {
         let source = &self.plan.source;
         if let Some(file) = &source.file {
-            return Ok(Box::new(FileSource::open(&file_config(&self.plan, file))?));
+            let source: Box<dyn Source> = Box::new(FileSource::open(&file_config(&self.plan, file))?);
+            return Ok(match self.plan.runtime.workers {
+                0 | 1 => source,
+                workers => Box::new(Share { source, worker: worker_of(slot), workers }),
+            });
         }
         if let Some(simulate) = &source.simulate {
             let clock = SystemClock;
@@ -113,7 +139,7 @@ impl Connect for Wiring {
             return self.plan.parts.ledgers.get(&custom.name).ok_or_else(unknown)?(&request);
         }
         if let Some(path) = self.plan.sinks.folder().filter(|_| !self.detached) {
-            return Ok(Box::new(folder_ledger(&self.plan, path, partition_counts)?));
+            return Ok(Box::new(self.folder_ledger(path, slot, partition_counts)?));
         }
         if self.discards {
             return Ok(Box::new(DiscardLedger));
@@ -146,16 +172,9 @@ impl Wiring {
 /// What the control log is called in a folder: no sink's name has a dot.
 const CONTROL_FILE: &str = "arterial.control";
 
-fn folder_ledger(plan: &PipelinePlan, path: &str, partition_counts: &[u32]) -> Result<FolderLedger, LedgerError> {
-    let folder = Folder::open(&plan.folder.join(path))?;
-    let mut sinks = plan.sinks.names();
-    if let Some(name) = plan.sinks.control().and_then(|control| sinks.get_mut(usize::from(control))) {
-        CONTROL_FILE.clone_into(name);
-    }
-    let input = plan.source.file.as_ref().map_or_else(|| plan.topic(0).to_owned(), |file| file.path.clone());
-    let config =
-        FolderLedgerConfig { pipeline: plan.name.clone(), input, partitions: partition_counts.to_vec(), sinks };
-    Ok(FolderLedger::open(&folder, config)?)
+/// A worker's number, which its slot ends with.
+fn worker_of(slot: &str) -> u32 {
+    slot.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn file_config(plan: &PipelinePlan, file: &FileSourceSpec) -> FileSourceConfig {
