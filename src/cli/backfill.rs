@@ -85,7 +85,12 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let ended = runtime.block_on(Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()));
     bar.finish_and_clear();
-    print_summary(&plan, &ended?, args.format)
+    let summary = ended?;
+    let rows_read: u64 = summary.partitions.values().filter_map(|one| one.next_offset).map(i64::unsigned_abs).sum();
+    if rows_read < rows_total {
+        tracing::warn!("stopped after {rows_read} of {rows_total} rows: the same command goes on from there");
+    }
+    print_summary(&plan, &summary, args.format)
 }
 
 fn cores() -> u32 {

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use arterial_connectors::file::{FileRows, FileRowsConfig};
 use arterial_connectors::folder::{FolderError, Manifest};
 use arterial_connectors::ledger::{Restored, StateRecord};
 use arterial_connectors::position::Partition;
@@ -27,6 +28,18 @@ pub enum HandoverError {
     Empty {
         /// The folder.
         path: PathBuf,
+    },
+    /// The backfill was stopped, or its input has grown.
+    #[error("the backfill in `{}` has read {read} of the {total} rows of `{input}`", .path.display())]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+        /// Files of history.
+        input: String,
+        /// Rows that it has read.
+        read: u64,
+        /// Rows there are.
+        total: u64,
     },
     /// The pipeline does not read one Kafka topic.
     #[error("the pipeline reads {topics} Kafka topics, and the partitions of history are those of one")]
@@ -56,6 +69,7 @@ impl HandoverError {
         match self {
             Self::Folder(error) => error.hint(),
             Self::Empty { .. } => "name the folder of a backfill of this pipeline: `arterial backfill --to FOLDER`",
+            Self::Unfinished { .. } => "finish it first: the same `arterial backfill` command goes on where it is",
             Self::Topics { .. } => "history can be handed over to a pipeline with one topic only",
             Self::Committed { .. } => {
                 "start without `--state-from` to go on from there; to begin anew, delete the group's offsets and the state topic"
@@ -90,6 +104,16 @@ impl History {
         Ok(Self { path, manifest })
     }
 
+    /// Refuses history that was not read to its end. Files that are gone cannot be asked.
+    fn check_finished(&self) -> Result<(), HandoverError> {
+        let (input, read) = (&self.manifest.input, self.manifest.rows_read());
+        let total = FileRows::open(&FileRowsConfig::new(input)).map_or(0, |rows| rows.rows_total());
+        if read >= total {
+            return Ok(());
+        }
+        Err(HandoverError::Unfinished { path: self.path.clone(), input: input.clone(), read, total })
+    }
+
     /// Refuses a topic with another number of partitions: its keys lie elsewhere.
     pub(super) fn check_partitions(&self, counts: &[u32]) -> Result<(), HandoverError> {
         if self.manifest.partitions == counts {
@@ -107,6 +131,10 @@ impl Worker {
         let Some(history) = self.history.clone() else { return Ok(()) };
         let fresh: Vec<Partition> =
             restored.iter().filter(|one| one.next_offset.is_none()).map(|one| one.partition).collect();
+        // Once it is handed over its files may grow.
+        if !fresh.is_empty() {
+            history.check_finished()?;
+        }
         let mut left = history.manifest.restore(&history.path, &fresh)?.into_iter();
         for one in restored {
             if one.next_offset.is_some() {

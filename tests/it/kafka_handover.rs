@@ -122,7 +122,8 @@ fn live_run_from_a_backfills_state_goes_on_as_one_run_over_everything() {
         assert_eq!(rows["in"].as_u64(), Some((city.history().len() + later.len()) as u64), "{rows}");
         assert!(rows["duplicate"].as_u64() >= Some(known as u64), "{rows}");
         assert!(of_run(&live, "late").is_empty(), "what history had is not late");
-        // The same command again goes on from what it has committed.
+        // The same command again goes on from what it has committed, although history has grown meanwhile.
+        city.file(&format!("{live}-history"), &city.all);
         let again = finish(start_with(&pipeline, &from(&folder)));
         assert_eq!(again["state_digest"], ran["state_digest"]);
         // So does a run that does not name the history any more.
@@ -156,6 +157,15 @@ fn history_that_does_not_fit_is_refused_with_the_reason() {
     std::fs::write(&changed, text.replace("count: 4", "count: 5")).unwrap();
     let said = run(&changed, &folder);
     assert!(said.contains("the pipeline file changed under existing state: lags"), "{said}");
+
+    let file = city.file(&format!("{name}-history"), &messages(0..5));
+    let said = run(&pipeline, &folder);
+    assert!(
+        said.contains("has read ") && said.contains(" rows of `") && said.contains(file.to_str().unwrap()),
+        "{said}"
+    );
+    assert!(said.contains("hint: finish it first"), "{said}");
+    city.file(&format!("{name}-history"), &city.all);
 
     // Nothing of all this was committed: a run without history begins at the beginning.
     let ran = finish(start(&pipeline));
