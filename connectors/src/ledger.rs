@@ -5,6 +5,7 @@
 //! outcome that is not [`CommitOutcome::Committed`]. A ledger sees bytes only, never the engine's types.
 
 use crate::access::AccessError;
+use crate::folder::FolderError;
 use crate::payload::Header;
 use crate::position::{Partition, Position};
 use crate::source::GroupMetadata;
@@ -258,6 +259,9 @@ pub enum LedgerError {
     /// The brokers do not let us in, or not do what we ask.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The folder of a folder ledger cannot be used, or the disk refuses.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The client library reported an error.
     #[error("{operation} failed: {reason}")]
     Client {
@@ -299,9 +303,15 @@ impl LedgerError {
                 "start with `--reset all` to forget that state and to read the new topic from where `start_at` says"
             }
             Self::Access(error) => error.hint(),
+            Self::Folder(error) => error.hint(),
             Self::Client { .. } => {
                 "check that `brokers` names the right address and that a broker answers there; its log says more"
             }
         }
     }
+}
+
+/// A call out of turn: a defect of the caller.
+pub(crate) fn misuse(operation: &'static str, reason: &str) -> LedgerError {
+    LedgerError::Client { operation, reason: reason.to_owned(), transient: false }
 }

@@ -12,6 +12,7 @@
 //! | [`memory`] | a broker inside the process: tests, embedding, faults on demand |
 //! | `kafka` | a group member as source, transactions as ledger (feature `kafka`) |
 //! | [`mod@file`] | a Parquet file that stands for a topic |
+//! | [`folder`] | a ledger of files: a directory per epoch, published by renaming it |
 //! | [`discard`] | a ledger that keeps nothing: evaluations, demos |
 //! | [`simulate`] | a corridor of loop detectors made up from a seed |
 //! | [`conformance`] | what every source and ledger has to keep, as checks that their authors run |
@@ -20,6 +21,7 @@ pub mod access;
 pub mod conformance;
 pub mod discard;
 pub mod file;
+pub mod folder;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod ledger;

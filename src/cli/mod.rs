@@ -1,7 +1,6 @@
 //! The command line: one file per verb. Data goes to stdout, logs to stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
-#[cfg(feature = "kafka")]
 /// `println!`, but a reader that has gone away (`| head`) is no error: it wants no more.
 macro_rules! say {
     ($($text:tt)*) => {{
@@ -10,6 +9,8 @@ macro_rules! say {
     }};
 }
 
+mod backfill;
+#[cfg(feature = "kafka")]
 mod doctor;
 mod eval;
 mod load;
@@ -39,6 +40,7 @@ pub struct Cli {
 enum Verb {
     Validate(validate::ValidateArgs),
     Run(run::RunArgs),
+    Backfill(backfill::BackfillArgs),
     Eval(eval::EvalArgs),
     Test(test::TestArgs),
     #[cfg(feature = "kafka")]
@@ -56,6 +58,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<()> {
     match &cli.verb {
         Verb::Validate(args) => validate::validate(args),
         Verb::Run(args) => run::run(args),
+        Verb::Backfill(args) => backfill::backfill(args),
         Verb::Eval(args) => eval::eval(args),
         Verb::Test(args) => test::test(args),
         #[cfg(feature = "kafka")]

@@ -128,6 +128,7 @@ impl Worker {
         }
         let now_micros = self.clock.now_micros();
         let mut restored = self.restore_patiently(partitions)?;
+        self.hand_over(&mut restored)?;
         if !self.settle_starts(&mut restored)? {
             self.unstarted.extend(partitions);
             return Ok(());

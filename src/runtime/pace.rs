@@ -19,6 +19,11 @@ impl CommitPace {
         Self { every_min, every_max: every_max.max(every_min), rows_max, every: every_min, last: now, rows: 0 }
     }
 
+    /// Commits by rows alone: the same input is cut in the same places, however fast it comes.
+    pub(crate) fn by_rows(rows_max: u64, now: Instant) -> Self {
+        Self::new(Duration::MAX, Duration::MAX, rows_max, now)
+    }
+
     /// Notes rows that wait for the next commit.
     pub(crate) fn add_rows(&mut self, rows: u64) {
         self.rows += rows;
@@ -37,7 +42,7 @@ impl CommitPace {
     /// Starts the next interval. Twice as long while more rows wait than the last one held, else the shortest.
     pub(crate) fn committed(&mut self, now: Instant, lag_rows: u64) {
         let catching_up = self.rows > 0 && lag_rows >= self.rows;
-        self.every = if catching_up { (self.every * 2).min(self.every_max) } else { self.every_min };
+        self.every = if catching_up { self.every.saturating_mul(2).min(self.every_max) } else { self.every_min };
         self.last = now;
         self.rows = 0;
     }

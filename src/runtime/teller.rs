@@ -21,9 +21,10 @@ impl Teller {
         Self { listener, shared, alert: None, rows: 0 }
     }
 
-    /// Notes what a batch or a flush gave; told when it is durable.
+    /// Notes what a batch or a flush gave; how much it read is told at once, the rest when it is durable.
     pub(super) fn note(&mut self, report: &mut BatchReport) {
         self.rows += report.rows;
+        (self.listener)(&RunEvent::Read { rows: report.rows });
         if self.alert.is_none() {
             self.alert = report.first_alert.take();
         }

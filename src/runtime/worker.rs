@@ -16,6 +16,7 @@ use arterial_connectors::source::{Source, SourceBatch, SourceEvent, Until};
 use super::control::{ControlLog, ControlRecord, FlushReason};
 use super::drift::Drift;
 use super::error::PipelineError;
+use super::handover::History;
 use super::pace::CommitPace;
 use super::pipeline::Shared;
 use super::shard::Shard;
@@ -41,6 +42,7 @@ pub(crate) struct WorkerParts {
     pub(crate) teller: Teller,
     pub(crate) until: Until,
     pub(crate) decisions: Option<Arc<ControlLog>>,
+    pub(crate) history: Option<Arc<History>>,
 }
 
 /// A worker at work.
@@ -55,6 +57,8 @@ pub(crate) struct Worker {
     pub(super) until: Until,
     /// Decisions of an earlier run, which this one follows instead of taking its own.
     pub(super) decisions: Option<Arc<ControlLog>>,
+    /// What partitions without a position begin with.
+    pub(super) history: Option<Arc<History>>,
     pub(super) shards: BTreeMap<Partition, Shard>,
     /// Owned partitions that are not read yet: their start could not be made durable.
     pub(super) unstarted: BTreeSet<Partition>,
@@ -69,10 +73,13 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(plan: Arc<PipelinePlan>, parts: WorkerParts) -> Self {
         let runtime = &plan.runtime;
-        let pace =
-            CommitPace::new(runtime.commit_every, runtime.commit_every_max, runtime.commit_rows_max, Instant::now());
+        let (now, rows_max) = (Instant::now(), runtime.commit_rows_max);
+        let pace = match plan.sinks.folder() {
+            Some(_) => CommitPace::by_rows(rows_max, now),
+            None => CommitPace::new(runtime.commit_every, runtime.commit_every_max, rows_max, now),
+        };
         let drift = Drift::new(plan.event_time.max_drift_micros);
-        let WorkerParts { source, ledger, clock, shared, metrics, teller, until, decisions } = parts;
+        let WorkerParts { source, ledger, clock, shared, metrics, teller, until, decisions, history } = parts;
         // A run that follows an earlier one's decisions takes none of its own.
         let silence = Silence::new(plan.event_time.idle_after_micros.filter(|_| decisions.is_none()));
         Self {
@@ -85,6 +92,7 @@ impl Worker {
             teller,
             until,
             decisions,
+            history,
             shards: BTreeMap::new(),
             unstarted: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -267,6 +275,9 @@ impl Worker {
 
     fn end(&mut self, partition: Partition) -> Result<(), PipelineError> {
         self.ended.insert(partition);
+        if let Some(shard) = self.shards.get_mut(&partition) {
+            shard.note_end();
+        }
         if self.plan.window.flush_at_end() {
             self.flush(partition, FlushReason::End)?;
         }

@@ -31,6 +31,12 @@ mod encode_support;
 mod features;
 mod features_properties;
 mod file_source;
+mod folder_ledger;
+#[cfg(feature = "kafka")]
+mod folder_run;
+mod folder_support;
+#[cfg(feature = "kafka")]
+mod kafka_backfill;
 #[cfg(feature = "kafka")]
 mod kafka_bad_days;
 #[cfg(feature = "kafka")]
@@ -41,6 +47,8 @@ mod kafka_doctor;
 mod kafka_embedded;
 #[cfg(feature = "kafka")]
 mod kafka_eval;
+#[cfg(feature = "kafka")]
+mod kafka_handover;
 #[cfg(feature = "kafka")]
 mod kafka_ledger;
 #[cfg(feature = "kafka")]

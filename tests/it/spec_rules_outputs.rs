@@ -168,9 +168,9 @@ fn alert_has_the_key_of_the_window() {
 
 #[test]
 fn sink_is_of_exactly_one_kind() {
-    let message = "sink `alerts` needs exactly one of kafka, memory, found kafka and memory";
+    let message = "sink `alerts` needs exactly one of kafka, memory, folder, found kafka and memory";
     refused("  alerts: { from: alerts,", "  «alerts: { memory: {}, from: alerts,", message, "keep one");
-    let message = "sink `late` needs exactly one of kafka, memory, found none";
+    let message = "sink `late` needs exactly one of kafka, memory, folder, found none";
     refused("  late: { from: late, kafka: { topic: late.v1 } }", "  «late: { from: late }", message, "keep one");
 }
 
@@ -277,4 +277,37 @@ fn sink_in_memory_beside_kafka_does_not_shift_the_numbers_of_topics() {
         "the ledger has a topic for each of them, in this order"
     );
     assert_eq!((plan.sinks.sink(Output::Alerts), plan.sinks.sink(Output::Late)), (None, Some(1)));
+}
+
+#[test]
+fn folder_sinks_stand_alone_since_two_ledgers_cannot_commit_together() {
+    let message = "sink `late` goes to a folder, but positions and state of a Kafka source are kept in Kafka: two \
+                   ledgers cannot commit together";
+    refused("kafka: { topic: late.v1 }", "«folder: { path: out }", message, "arterial backfill");
+    let over = |source: &str, sinks: &str| {
+        let (start, rest) = GOOD.split_once("    kafka: {").unwrap();
+        let (_, rest) = rest.split_once('\n').unwrap();
+        let (middle, end) = rest.split_once("sinks:\n").unwrap();
+        let (_, end) = end.split_once("delivery").unwrap();
+        let text = format!("{start}    {source}\n{middle}sinks:\n{sinks}delivery{end}");
+        text.replace("file: sites.csv", "rows: [{ sensor_id: L1, free_flow_kmh: 100 }]").replace("workers: 2, ", "")
+    };
+    let file = "file: { path: rows.parquet }";
+    let both = |late: &str| {
+        format!("  alerts: {{ from: alerts, folder: {{ path: out }} }}\n  late: {{ from: late, {late} }}\n")
+    };
+    let text = over(file, &both("folder: { path: «elsewhere }"));
+    only_problem(
+        &text,
+        "sink `alerts` goes to `out`, another folder: two ledgers cannot commit together",
+        "same folder",
+    );
+    let text = over(file, &both("«kafka: { topic: late }"));
+    let message = "sink `late` writes a Kafka topic, but `sources.loops` is not on Kafka and names no brokers";
+    only_problem(&text, message, "use `memory: {}`, `folder: { path: ... }`, or a `kafka` source");
+    let text = over("feed: {}", &both("memory: {}").replace("folder:", "«folder:"));
+    let message = "sink `alerts` goes to a folder, but the positions of a feed are kept in the memory of the embedding \
+                   program: two ledgers cannot commit together";
+    only_problem(&text, message, "memory: {}");
+    assert_eq!(problems(&over(file, &both("folder: { path: out }"))), [], "exactly once");
 }

@@ -4,7 +4,7 @@
 use super::broker::{Inner, MemoryBroker, MemoryError, MemoryRecord};
 use super::faults::{CommitFault, Faults, Operation};
 use super::source::MemberTerms;
-use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
+use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, misuse};
 use crate::payload::header_bytes;
 use crate::position::{Partition, partition_of_key};
 
@@ -290,10 +290,6 @@ fn owns_all(inner: &mut Inner, group: &str, commit: &Commit<'_>) -> bool {
         let term = proof.terms.get(&position.partition);
         term.is_some_and(|term| group.owned(&proof.member, position.partition, *term))
     })
-}
-
-fn misuse(operation: &'static str, reason: &str) -> LedgerError {
-    LedgerError::Client { operation, reason: reason.to_owned(), transient: false }
 }
 
 fn topic_error(topic: &str, error: &MemoryError) -> LedgerError {
