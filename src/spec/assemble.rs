@@ -12,13 +12,13 @@ use chrono_tz::Tz;
 use super::file::PipelineFile;
 use super::given;
 use super::model::{
-    AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, PipelineSpec, PredictSpec, Scalar, SourceSpec, TestRow,
+    AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, PipelineSpec, PredictSpec, Scalar, SourceSpec, Span, TestRow,
 };
 use super::parts::Parts;
 use super::plan::EventTimePlan;
 use super::steps::stateful_steps;
 use crate::schema::{self, TopicSchema};
-use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings};
+use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings, MeasureSettings};
 use crate::stages::clean::{Cell, CleanInput, CleanPlan, CleanStep, Limits, Table, TableError};
 use crate::stages::decode::{DecodePlan, DecodeSettings};
 use crate::stages::features::{FeatureSettings, FeaturesInput, FeaturesPlan};
@@ -27,7 +27,7 @@ use crate::stages::predict::{
 };
 use crate::stages::window::{WindowPlan, WindowSettings};
 use crate::state::StatefulStep;
-use crate::vocab::{At, EventTime, PathStep, YamlPath};
+use crate::vocab::{At, EventTime, MICROS_PER_SECOND, PathStep, YamlPath};
 
 /// The plans of all stages.
 pub(super) struct Stages {
@@ -379,7 +379,8 @@ fn model_settings(model: &ModelSpec, parts: &Parts) -> Option<ModelSettings> {
 }
 
 fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> Option<AlertPlan> {
-    let settings: Vec<AlertSettings> = spec.alerts.iter().map(|(name, alert)| alert_settings(name, alert)).collect();
+    let made = spec.alerts.iter().map(|(name, alert)| alert_settings(name, alert, spec.keys.expire_after));
+    let settings = made.collect::<Option<Vec<AlertSettings>>>()?;
     let horizons = |predict: &PredictSpec| predict.horizons.iter().map(|span| span.micros).collect();
     let input = AlertInput {
         key: spec.window.key.clone(),
@@ -389,17 +390,32 @@ fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> O
     reported(file, AlertPlan::new(&settings, &input))
 }
 
-fn alert_settings(name: &str, alert: &AlertSpec) -> AlertSettings {
-    AlertSettings {
+/// A rule's settings; `None` for one that watches nothing, which the rules have refused.
+fn alert_settings(name: &str, alert: &AlertSpec, keys_expire_after: Span) -> Option<AlertSettings> {
+    let (measure, when) = match (alert.silent_after, &alert.measure, alert.rate_per) {
+        (Some(after), ..) => {
+            let minutes = after.micros as f64 / (60 * MICROS_PER_SECOND) as f64;
+            (MeasureSettings::Silence, format!(">= {minutes}"))
+        }
+        (None, Some(value), Some(per)) => {
+            (MeasureSettings::Rate { value: value.clone(), per_micros: per.micros }, alert.when.clone()?)
+        }
+        (None, Some(value), None) => (MeasureSettings::Value(value.clone()), alert.when.clone()?),
+        (None, None, _) => return None,
+    };
+    Some(AlertSettings {
         name: name.to_owned(),
-        measure: alert.measure.clone(),
-        when: alert.when.clone(),
+        measure,
+        when,
         clear: alert.clear.clone(),
         for_micros: alert.for_.micros,
         hold_micros: alert.hold.micros,
-        expire_after_micros: alert.expire_after.micros,
+        expire_after_micros: alert.expire_after(keys_expire_after).micros,
         key: alert.key.clone(),
         severity: alert.severity.clone(),
+        unit: alert.unit.clone(),
+        source: alert.source.clone(),
         summary: alert.summary.clone(),
-    }
+        summary_cleared: alert.summary_cleared.clone(),
+    })
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::duplicate_mod, reason = "every example brings its readings along")]
 
 mod alert;
+mod alert_measures;
 #[cfg(feature = "kafka")]
 mod broker;
 mod clean;

@@ -38,6 +38,12 @@ pub enum AlertPlanError {
         /// What was written.
         micros: i64,
     },
+    /// A time that must be above zero.
+    #[error("{micros} us is not above zero")]
+    NoTime {
+        /// What was written.
+        micros: i64,
+    },
     /// An alert key other than the window's.
     #[error("alert key ({found}) differs from the window's key ({expected})")]
     Key {

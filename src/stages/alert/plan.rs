@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::summary::Summary;
+use super::measure::{Measure, MeasureSettings};
+use super::summary::{Summaries, Summary};
 use super::{AlertPlanError, Comparison, Severity};
 use crate::stages::expression::{Expression, Sandbox, Wanted, closest, forecast_column};
 use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 
 /// One rule, unchecked: the plain form of an entry under `alerts:`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct AlertSettings {
     /// The rule's name.
     pub name: String,
-    /// SQL expression over the columns of [`AlertInput`].
-    pub measure: String,
+    /// The number that is watched.
+    pub measure: MeasureSettings,
     /// Opening condition.
     pub when: String,
     /// Clearing condition; the negation of `when` unless given.
@@ -30,8 +31,14 @@ pub struct AlertSettings {
     pub key: Option<Vec<String>>,
     /// Severity -> condition.
     pub severity: BTreeMap<Severity, String>,
+    /// Unit of the measure and its limits.
+    pub unit: Option<String>,
+    /// Who set the limits.
+    pub source: Option<String>,
     /// Template of one line for people.
     pub summary: String,
+    /// The template at clearing; `Cleared: ` and the other one unless given.
+    pub summary_cleared: Option<String>,
 }
 
 /// What measures and summaries may name.
@@ -60,7 +67,7 @@ pub struct AlertRule {
     name: String,
     /// Name of its state.
     pub(super) step: String,
-    pub(super) measure: Expression,
+    pub(super) measure: Measure,
     pub(super) when: Comparison,
     pub(super) clear: Comparison,
     pub(super) for_micros: i64,
@@ -68,7 +75,9 @@ pub struct AlertRule {
     pub(super) expire_after_micros: i64,
     /// Worst first.
     pub(super) severities: Vec<(Severity, Comparison)>,
-    summary: Summary,
+    unit: Option<String>,
+    source: Option<String>,
+    summaries: Summaries,
     forecasts_read: Vec<(usize, usize)>,
     window_columns_read: Vec<usize>,
     made_with: MadeWith,
@@ -103,10 +112,22 @@ impl AlertRule {
         &self.window_columns_read
     }
 
-    /// The template of its summary. Columns are numbered as by [`AlertPlan::value`].
+    /// Unit of its measure and its limits, as the file has it.
     #[must_use]
-    pub fn summary(&self) -> &Summary {
-        &self.summary
+    pub fn unit(&self) -> Option<&str> {
+        self.unit.as_deref()
+    }
+
+    /// Who set its limits, as the file has it.
+    #[must_use]
+    pub fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    /// The templates of its summary. Columns are numbered as by [`AlertPlan::value`].
+    #[must_use]
+    pub fn summaries(&self) -> &Summaries {
+        &self.summaries
     }
 }
 
@@ -191,17 +212,12 @@ impl Check {
         (names, origins): (&[String], &[Origin]),
         (schema, sandbox): (&Schema, &Sandbox),
     ) -> Option<AlertRule> {
-        let measure = Expression::compile(&settings.measure, schema, Wanted::Number, sandbox)
-            .map_err(|error| {
-                let hint = error.hint.clone();
-                self.refuse("measure", AlertPlanError::Measure(error), hint);
-            })
-            .ok();
+        let measure = self.measure(&settings.measure, schema, sandbox);
         let conditions = self.conditions(settings);
         self.times(settings);
         self.key(settings, input);
-        let summary = self.summary(settings, input, names);
-        let (measure, (when, clear, severities), summary) = (measure?, conditions?, summary?);
+        let summaries = self.summaries(settings, input, names);
+        let (measure, (when, clear, severities), summaries) = (measure?, conditions?, summaries?);
         let (mut forecasts_read, mut window_columns_read) = (Vec::new(), Vec::new());
         for index in measure.columns_read() {
             match origins[*index] {
@@ -217,7 +233,7 @@ impl Check {
             // An open alert clears under new limits as it would under the old.
             made_with: MadeWith {
                 step: format!("alert.{}", settings.name),
-                meaning: measure.text().to_owned(),
+                meaning: measure.meaning(),
                 settings: format!("{settings:?}"),
             },
             measure,
@@ -227,8 +243,32 @@ impl Check {
             hold_micros: settings.hold_micros,
             expire_after_micros: settings.expire_after_micros,
             severities,
-            summary,
+            unit: settings.unit.clone(),
+            source: settings.source.clone(),
+            summaries,
         })
+    }
+
+    fn measure(&mut self, settings: &MeasureSettings, schema: &Schema, sandbox: &Sandbox) -> Option<Measure> {
+        let (text, per_micros) = match settings {
+            MeasureSettings::Silence => return Some(Measure::Silence),
+            MeasureSettings::Value(text) => (text, None),
+            MeasureSettings::Rate { value, per_micros } => (value, Some(*per_micros)),
+        };
+        if let Some(micros) = per_micros.filter(|micros| *micros <= 0) {
+            self.refuse("rate_per", AlertPlanError::NoTime { micros }, Some("write a time, such as 1h".to_owned()));
+        }
+        match Expression::compile(text, schema, Wanted::Number, sandbox) {
+            Ok(value) => Some(match per_micros {
+                Some(per_micros) => Measure::Rate { value, per_micros },
+                None => Measure::Value(value),
+            }),
+            Err(error) => {
+                let hint = error.hint.clone();
+                self.refuse("measure", AlertPlanError::Measure(error), hint);
+                None
+            }
+        }
     }
 
     fn conditions(&mut self, settings: &AlertSettings) -> Option<Conditions> {
@@ -283,8 +323,17 @@ impl Check {
         }
     }
 
-    fn summary(&mut self, settings: &AlertSettings, input: &AlertInput, names: &[String]) -> Option<Summary> {
-        match Summary::parse(&settings.summary, &input.key, names) {
+    fn summaries(&mut self, settings: &AlertSettings, input: &AlertInput, names: &[String]) -> Option<Summaries> {
+        let open = self.summary("summary", &settings.summary, input, names);
+        let cleared = match &settings.summary_cleared {
+            Some(template) => Some(self.summary("summary_cleared", template, input, names)?),
+            None => None,
+        };
+        Some(Summaries { open: open?, cleared })
+    }
+
+    fn summary(&mut self, key: &str, template: &str, input: &AlertInput, names: &[String]) -> Option<Summary> {
+        match Summary::parse(template, &input.key, names) {
             Ok(summary) => Some(summary),
             Err(error) => {
                 let candidates = input.key.iter().chain(names).map(String::as_str).chain(["measure"]);
@@ -294,7 +343,7 @@ impl Check {
                     }
                     _ => Some("write `{{` or `}}` for a brace".to_owned()),
                 };
-                self.refuse("summary", error, hint);
+                self.refuse(key, error, hint);
                 None
             }
         }

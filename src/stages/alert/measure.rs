@@ -1,0 +1,142 @@
+//! What a rule watches: one number per key and closed window. What must be known of earlier windows is saved state.
+
+use arrow::array::{Array, AsArray, Float64Array};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use serde::{Deserialize, Serialize};
+
+use super::key_states::KeyStates;
+use crate::stages::expression::Expression;
+use crate::stages::window::ClosedWindow;
+use crate::vocab::{EventTime, KeyId, MICROS_PER_SECOND, Snapshot, StateError, StateReader, StateWriter};
+
+/// What a rule watches, unchecked.
+#[derive(Debug, Clone)]
+pub enum MeasureSettings {
+    /// The value of an SQL expression over the columns of [`super::AlertInput`].
+    Value(String),
+    /// How fast the value of an expression changes.
+    Rate {
+        /// The expression.
+        value: String,
+        /// The time that the change is told for, microseconds, above zero.
+        per_micros: i64,
+    },
+    /// Minutes since the key's last reading.
+    Silence,
+}
+
+/// What a rule watches.
+#[derive(Debug)]
+pub(super) enum Measure {
+    Value(Expression),
+    Rate { value: Expression, per_micros: i64 },
+    Silence,
+}
+
+impl Measure {
+    /// What its state is made with.
+    pub(super) fn meaning(&self) -> String {
+        match self {
+            Self::Value(value) => value.text().to_owned(),
+            Self::Rate { value, per_micros } => format!("change of {} per {per_micros} us", value.text()),
+            Self::Silence => "minutes without readings".to_owned(),
+        }
+    }
+
+    /// Columns that its expression reads; none where it has none.
+    pub(super) fn columns_read(&self) -> &[usize] {
+        match self {
+            Self::Value(value) | Self::Rate { value, .. } => value.columns_read(),
+            Self::Silence => &[],
+        }
+    }
+}
+
+/// What a measure remembers of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Mark {
+    /// A rate: end of the last window with a value. Silence: end of the last window with readings.
+    at: EventTime,
+    /// A rate: that value, finite. Silence: 0.
+    value: f64,
+}
+
+/// The measure of one rule in one partition.
+#[derive(Debug, Default)]
+pub(super) struct Measuring {
+    /// By key; nothing where no value was seen, or where readings come.
+    marks: KeyStates<Option<Mark>>,
+}
+
+impl Measuring {
+    /// The measure of each key at one closed window: null where it is null, not finite or cannot be computed. `batch`
+    /// holds a row per key.
+    pub(super) fn measure(
+        &mut self,
+        measure: &Measure,
+        window: &ClosedWindow,
+        batch: &RecordBatch,
+    ) -> Result<Float64Array, ArrowError> {
+        self.marks.grow(window.key_count());
+        let measures = match measure {
+            Measure::Value(value) => value.evaluate(batch)?.values.as_primitive().clone(),
+            Measure::Rate { value, per_micros } => {
+                let values = value.evaluate(batch)?.values;
+                self.rates(window, values.as_primitive(), *per_micros)
+            }
+            Measure::Silence => self.silences(window),
+        };
+        for key in &window.expired {
+            self.marks.update(*key, |mark| *mark = None);
+        }
+        Ok(measures)
+    }
+
+    /// The change since the last window with a value, told for `per_micros`. Null is no change: it is passed over.
+    fn rates(&mut self, window: &ClosedWindow, values: &Float64Array, per_micros: i64) -> Float64Array {
+        self.each_live(window, |key, mark| {
+            let value = values.is_valid(key).then(|| values.value(key)).filter(|value| value.is_finite())?;
+            let before = mark.replace(Mark { at: window.end, value })?;
+            let periods = (window.end.0 - before.at.0) as f64 / per_micros as f64;
+            Some((value - before.value) / periods)
+        })
+    }
+
+    /// Minutes from the end of the last window with readings to the end of this one. The window before a key's first empty
+    /// one had readings, so nothing need be kept while they come.
+    fn silences(&mut self, window: &ClosedWindow) -> Float64Array {
+        self.each_live(window, |key, mark| {
+            if window.rows[key] > 0 {
+                *mark = None;
+                return Some(0.0);
+            }
+            let since = mark.get_or_insert(Mark { at: window.start, value: 0.0 }).at;
+            Some((window.end.0 - since.0) as f64 / (60 * MICROS_PER_SECOND) as f64)
+        })
+    }
+
+    fn each_live(
+        &mut self,
+        window: &ClosedWindow,
+        mut measure: impl FnMut(usize, &mut Option<Mark>) -> Option<f64>,
+    ) -> Float64Array {
+        let of_key = |(key, live): (usize, &bool)| {
+            // Key ids are u32 everywhere.
+            live.then(|| self.marks.update(key as KeyId, |mark| measure(key, mark))).flatten()
+        };
+        window.live.iter().enumerate().map(of_key).collect()
+    }
+
+    pub(super) fn snapshot(&mut self, step: &str, mode: Snapshot, writer: &mut dyn StateWriter) {
+        self.marks.snapshot(&marks_step(step), mode, writer);
+    }
+
+    pub(super) fn restore(step: &str, reader: &dyn StateReader) -> Result<Self, StateError> {
+        Ok(Self { marks: KeyStates::restore(&marks_step(step), reader)? })
+    }
+}
+
+fn marks_step(step: &str) -> String {
+    format!("{step}.marks")
+}
