@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use super::file::PipelineFile;
 use super::given;
 use super::model::{
-    AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, PipelineSpec, PredictSpec, Scalar, SourceSpec, Span, TestRow,
+    AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, PipelineSpec, PredictSpec, Scalar, SourceSpec, TestRow,
 };
 use super::parts::Parts;
 use super::plan::EventTimePlan;
@@ -379,7 +379,7 @@ fn model_settings(model: &ModelSpec, parts: &Parts) -> Option<ModelSettings> {
 }
 
 fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> Option<AlertPlan> {
-    let made = spec.alerts.iter().map(|(name, alert)| alert_settings(name, alert, spec.keys.expire_after));
+    let made = spec.alerts.iter().map(|(name, alert)| alert_settings(name, alert, spec, file.parts()));
     let settings = made.collect::<Option<Vec<AlertSettings>>>()?;
     let horizons = |predict: &PredictSpec| predict.horizons.iter().map(|span| span.micros).collect();
     let input = AlertInput {
@@ -390,18 +390,26 @@ fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> O
     reported(file, AlertPlan::new(&settings, &input))
 }
 
-/// A rule's settings; `None` for one that watches nothing, which the rules have refused.
-fn alert_settings(name: &str, alert: &AlertSpec, keys_expire_after: Span) -> Option<AlertSettings> {
-    let (measure, when) = match (alert.silent_after, &alert.measure, alert.rate_per) {
-        (Some(after), ..) => {
+/// A rule's settings; `None` for one that watches nothing or that nobody registered, which the rules have refused.
+fn alert_settings(name: &str, alert: &AlertSpec, spec: &PipelineSpec, parts: &Parts) -> Option<AlertSettings> {
+    let (measure, when) = match (alert.silent_after, &alert.custom) {
+        (Some(after), _) => {
             let minutes = after.micros as f64 / (60 * MICROS_PER_SECOND) as f64;
             (MeasureSettings::Silence, format!(">= {minutes}"))
         }
-        (None, Some(value), Some(per)) => {
-            (MeasureSettings::Rate { value: value.clone(), per_micros: per.micros }, alert.when.clone()?)
+        (None, Some(custom)) => {
+            let factory = parts.alert_rules.get(&custom.name)?.clone();
+            let (name, settings) = (custom.name.clone(), custom.settings.clone());
+            (MeasureSettings::Custom { name, settings, factory }, alert.when.clone()?)
         }
-        (None, Some(value), None) => (MeasureSettings::Value(value.clone()), alert.when.clone()?),
-        (None, None, _) => return None,
+        (None, None) => {
+            let value = alert.measure.clone()?;
+            let measure = match alert.rate_per {
+                Some(per) => MeasureSettings::Rate { value, per_micros: per.micros },
+                None => MeasureSettings::Value(value),
+            };
+            (measure, alert.when.clone()?)
+        }
     };
     Some(AlertSettings {
         name: name.to_owned(),
@@ -410,7 +418,7 @@ fn alert_settings(name: &str, alert: &AlertSpec, keys_expire_after: Span) -> Opt
         clear: alert.clear.clone(),
         for_micros: alert.for_.micros,
         hold_micros: alert.hold.micros,
-        expire_after_micros: alert.expire_after(keys_expire_after).micros,
+        expire_after_micros: alert.expire_after(spec.keys.expire_after).micros,
         key: alert.key.clone(),
         severity: alert.severity.clone(),
         unit: alert.unit.clone(),

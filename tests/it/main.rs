@@ -24,6 +24,7 @@ mod dedupe_bound;
 mod docs;
 mod embed;
 mod embed_parts;
+mod embed_rules;
 #[cfg(feature = "kafka")]
 mod embedded_run;
 mod encode;

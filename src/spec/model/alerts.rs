@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{CustomSpec, Span};
 
-/// A rule with hysteresis on one number per key and window: a `measure`, how fast it changes (`rate_per`), or the time
-/// without readings (`silent_after`).
+/// A rule with hysteresis on one number per key and window: a `measure`, how fast it changes (`rate_per`), the time without
+/// readings (`silent_after`), or what a rule of the embedding program measures (`custom`).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AlertSpec {
@@ -21,6 +21,8 @@ pub struct AlertSpec {
     /// Instead of `measure` and `when`: opens when a key had no readings for this long, and clears when they come back. The
     /// measure is then the minutes since the end of the last window with readings.
     pub silent_after: Option<Span>,
+    /// Instead of `measure`: a rule that the program registered. The limits are compared with what it measures.
+    pub custom: Option<CustomSpec>,
     /// When it is true for `for`, the alert opens: `< 0.45`, `<=`, `>`, `>=`.
     pub when: Option<String>,
     /// When it is true, the alert clears (not before `hold`): `> 0.60`. The negation of `when` unless given.

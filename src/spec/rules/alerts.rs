@@ -29,27 +29,37 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
 }
 
-/// A rule watches a measure, or silence; each has keys that mean nothing beside it.
+/// A rule watches a measure, silence, or what a custom rule measures; each has keys that mean nothing beside it.
 fn check_watched(check: &mut Check<'_>, name: &str, alert: &Part<'_>) {
     let silent_after = alert.get("silent_after");
     if silent_after.given() {
-        for key in ["measure", "rate_per", "when", "clear", "expire_after"] {
-            let other = alert.get(key);
-            if other.given() {
-                let message = format!("`{key}` means nothing beside `silent_after`");
-                check.push(other.key_problem(message, format!("remove it, or make it a rule with `{key}` of its own")));
-            }
-        }
+        refuse_beside(
+            check,
+            alert,
+            "silent_after",
+            &["measure", "rate_per", "custom", "when", "clear", "expire_after"],
+        );
         check_silent_after(check, &silent_after);
         return;
     }
-    if !alert.get("measure").given() {
+    let custom = alert.get("custom").given();
+    if custom {
+        refuse_beside(check, alert, "custom", &["measure", "rate_per"]);
+    }
+    if !custom && !alert.get("measure").given() {
         let message = format!("alert `{name}` watches nothing");
         let hint = "add `measure` and `when`, or `silent_after: 15m` for keys without readings";
         check.push(alert.key_problem(message, hint));
     } else if !alert.get("when").given() {
         let message = format!("alert `{name}` has no `when`: it would never open");
         check.push(alert.key_problem(message, COMPARISON_HINT));
+    }
+}
+
+fn refuse_beside(check: &mut Check<'_>, alert: &Part<'_>, kind: &str, keys: &[&str]) {
+    for (key, other) in keys.iter().map(|key| (key, alert.get(key))).filter(|(_, other)| other.given()) {
+        let message = format!("`{key}` means nothing beside `{kind}`");
+        check.push(other.key_problem(message, format!("remove it, or make it a rule with `{key}` of its own")));
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array, new_null_array};
+use arrow::array::{Array, Float64Array, new_null_array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -28,9 +28,9 @@ pub struct RuleInput<'a> {
     pub forecasts: &'a [Forecasts],
 }
 
-impl RuleInput<'_> {
+impl<'a> RuleInput<'a> {
     /// Values of a measure's column, by key; none where nothing was forecast.
-    fn values(&self, origin: Origin) -> &[f64] {
+    pub(super) fn values(&self, origin: Origin) -> &'a [f64] {
         match origin {
             Origin::Window(column) => self.window.columns.get(column).map_or(&[], Vec::as_slice),
             Origin::Forecast(predictor, horizon) => {
@@ -69,7 +69,7 @@ pub struct Alerts {
 }
 
 /// Alerts of one rule.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lives {
     measuring: Measuring,
     lives: KeyStates<Life>,
@@ -79,7 +79,7 @@ impl Alerts {
     /// A partition without alerts.
     #[must_use]
     pub fn new(plan: Arc<AlertPlan>) -> Self {
-        let rules = plan.rules().iter().map(|_| Lives::default()).collect();
+        let rules = plan.rules().iter().map(Lives::new).collect();
         Self { plan, rules }
     }
 
@@ -94,7 +94,7 @@ impl Alerts {
         let mut changes = Vec::new();
         let expired: BTreeSet<KeyId> = input.window.expired.iter().copied().collect();
         for (index, (rule, state)) in plan.rules().iter().zip(&mut self.rules).enumerate() {
-            let measures = state.measuring.measure(&rule.measure, input.window, &batch)?;
+            let measures = state.measuring.measure(&rule.measure, input, (&plan.origins, &batch))?;
             state.step(rule, (input.window, &expired), &measures, |step, key| {
                 changes.push(step.change(index, key, input.window.end));
             });
@@ -114,12 +114,16 @@ impl Alerts {
     /// # Errors
     /// [`StateError`] where a block cannot be read.
     pub fn restore(plan: Arc<AlertPlan>, reader: &dyn StateReader) -> Result<Self, StateError> {
-        let rules = plan.rules().iter().map(|rule| Lives::restore(&rule.step, reader)).collect::<Result<_, _>>()?;
+        let rules = plan.rules().iter().map(|rule| Lives::restore(rule, reader)).collect::<Result<_, _>>()?;
         Ok(Self { plan, rules })
     }
 }
 
 impl Lives {
+    fn new(rule: &AlertRule) -> Self {
+        Self { measuring: Measuring::new(&rule.measure, &rule.step), lives: KeyStates::default() }
+    }
+
     fn step(
         &mut self,
         rule: &AlertRule,
@@ -150,8 +154,9 @@ impl Lives {
         self.lives.snapshot(step, mode, writer);
     }
 
-    fn restore(step: &str, reader: &dyn StateReader) -> Result<Self, StateError> {
-        Ok(Self { measuring: Measuring::restore(step, reader)?, lives: KeyStates::restore(step, reader)? })
+    fn restore(rule: &AlertRule, reader: &dyn StateReader) -> Result<Self, StateError> {
+        let measuring = Measuring::restore(&rule.measure, &rule.step, reader)?;
+        Ok(Self { measuring, lives: KeyStates::restore(&rule.step, reader)? })
     }
 }
 
@@ -161,7 +166,7 @@ fn measure_batch(plan: &AlertPlan, input: &RuleInput<'_>) -> Result<RecordBatch,
     let unread = new_null_array(&DataType::Float64, keys);
     let column = |(index, origin): (usize, &Origin)| {
         let read = plan.columns_read.contains(&index);
-        if read { float_column(input.values(*origin), keys) } else { Arc::clone(&unread) }
+        if read { Arc::new(float_column(input.values(*origin), keys)) } else { Arc::clone(&unread) }
     };
     let columns = plan.origins.iter().enumerate().map(column).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(keys));
@@ -169,11 +174,10 @@ fn measure_batch(plan: &AlertPlan, input: &RuleInput<'_>) -> Result<RecordBatch,
 }
 
 /// Values as a column whose NaN are nulls: Arrow orders NaN above every number.
-fn float_column(values: &[f64], keys: usize) -> ArrayRef {
+pub(super) fn float_column(values: &[f64], keys: usize) -> Float64Array {
     if values.len() != keys {
-        let padded = (0..keys).map(|key| values.get(key).copied().filter(|value| !value.is_nan()));
-        return Arc::new(padded.collect::<Float64Array>());
+        return (0..keys).map(|key| values.get(key).copied().filter(|value| !value.is_nan())).collect();
     }
     let nulls: NullBuffer = values.iter().map(|value| !value.is_nan()).collect();
-    Arc::new(Float64Array::new(values.to_vec().into(), Some(nulls)))
+    Float64Array::new(values.to_vec().into(), Some(nulls))
 }

@@ -6,6 +6,14 @@ use crate::stages::expression::SqlError;
 /// An alert rule that cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AlertPlanError {
+    /// A rule of the embedding program does not take its settings.
+    #[error("alert rule `{name}`: {refusal}")]
+    Custom {
+        /// Its name.
+        name: String,
+        /// Why.
+        refusal: crate::stages::custom::Refusal,
+    },
     /// The measure is no expression over window columns, carried columns and forecasts.
     #[error("{0}")]
     Measure(SqlError),

@@ -4,8 +4,12 @@ use arrow::array::{Array, AsArray, Float64Array};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::alerts::{RuleInput, float_column};
+use super::custom::{CustomPlan, GuardedRule, RuleFactory};
 use super::key_states::KeyStates;
+use super::plan::Origin;
 use crate::stages::expression::Expression;
 use crate::stages::window::ClosedWindow;
 use crate::vocab::{EventTime, KeyId, MICROS_PER_SECOND, Snapshot, StateError, StateReader, StateWriter};
@@ -24,6 +28,15 @@ pub enum MeasureSettings {
     },
     /// Minutes since the key's last reading.
     Silence,
+    /// What a rule of the embedding program measures.
+    Custom {
+        /// Its name.
+        name: String,
+        /// What it is given.
+        settings: Map<String, Value>,
+        /// What was registered under the name.
+        factory: RuleFactory,
+    },
 }
 
 /// What a rule watches.
@@ -32,6 +45,7 @@ pub(super) enum Measure {
     Value(Expression),
     Rate { value: Expression, per_micros: i64 },
     Silence,
+    Custom(CustomPlan),
 }
 
 impl Measure {
@@ -41,6 +55,7 @@ impl Measure {
             Self::Value(value) => value.text().to_owned(),
             Self::Rate { value, per_micros } => format!("change of {} per {per_micros} us", value.text()),
             Self::Silence => "minutes without readings".to_owned(),
+            Self::Custom(custom) => format!("custom {} {}", custom.name, custom.settings),
         }
     }
 
@@ -49,6 +64,7 @@ impl Measure {
         match self {
             Self::Value(value) | Self::Rate { value, .. } => value.columns_read(),
             Self::Silence => &[],
+            Self::Custom(custom) => &custom.columns,
         }
     }
 }
@@ -63,21 +79,29 @@ struct Mark {
 }
 
 /// The measure of one rule in one partition.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Measuring {
     /// By key; nothing where no value was seen, or where readings come.
     marks: KeyStates<Option<Mark>>,
+    custom: Option<GuardedRule>,
 }
 
 impl Measuring {
+    /// Without anything remembered. `step`: the name of the rule's step.
+    pub(super) fn new(measure: &Measure, step: &str) -> Self {
+        let custom = if let Measure::Custom(plan) = measure { Some(GuardedRule::new(plan, step)) } else { None };
+        Self { marks: KeyStates::default(), custom }
+    }
+
     /// The measure of each key at one closed window: null where it is null, not finite or cannot be computed. `batch`
-    /// holds a row per key.
+    /// holds a row per key with what the expressions read.
     pub(super) fn measure(
         &mut self,
         measure: &Measure,
-        window: &ClosedWindow,
-        batch: &RecordBatch,
+        input: &RuleInput<'_>,
+        (origins, batch): (&[Origin], &RecordBatch),
     ) -> Result<Float64Array, ArrowError> {
+        let window = input.window;
         self.marks.grow(window.key_count());
         let measures = match measure {
             Measure::Value(value) => value.evaluate(batch)?.values.as_primitive().clone(),
@@ -86,6 +110,10 @@ impl Measuring {
                 self.rates(window, values.as_primitive(), *per_micros)
             }
             Measure::Silence => self.silences(window),
+            Measure::Custom(plan) => {
+                let measured = self.custom.as_mut().map(|rule| rule.measure(plan, input, origins));
+                float_column(&measured.unwrap_or_default(), window.key_count())
+            }
         };
         for key in &window.expired {
             self.marks.update(*key, |mark| *mark = None);
@@ -130,10 +158,18 @@ impl Measuring {
 
     pub(super) fn snapshot(&mut self, step: &str, mode: Snapshot, writer: &mut dyn StateWriter) {
         self.marks.snapshot(&marks_step(step), mode, writer);
+        if let Some(rule) = &mut self.custom {
+            rule.snapshot(mode, writer);
+        }
     }
 
-    pub(super) fn restore(step: &str, reader: &dyn StateReader) -> Result<Self, StateError> {
-        Ok(Self { marks: KeyStates::restore(&marks_step(step), reader)? })
+    pub(super) fn restore(measure: &Measure, step: &str, reader: &dyn StateReader) -> Result<Self, StateError> {
+        let mut read = Self::new(measure, step);
+        read.marks = KeyStates::restore(&marks_step(step), reader)?;
+        if let Some(rule) = &mut read.custom {
+            rule.restore(reader)?;
+        }
+        Ok(read)
     }
 }
 

@@ -4,6 +4,7 @@
 mod alerts;
 mod change;
 mod comparison;
+mod custom;
 mod error;
 mod key_states;
 mod life;
@@ -15,6 +16,7 @@ mod summary;
 pub use alerts::{Alerts, RuleInput};
 pub use change::{AlertChange, AlertState};
 pub use comparison::{Comparison, ComparisonError};
+pub use custom::{CustomRule, PreparedRule, RuleFactory, RuleRequest};
 pub use error::AlertPlanError;
 pub use measure::MeasureSettings;
 pub use plan::{AlertInput, AlertPlan, AlertRule, AlertSettings};

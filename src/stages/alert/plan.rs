@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use super::custom::{CustomPlan, RuleFactory, RuleRequest};
 use super::measure::{Measure, MeasureSettings};
 use super::summary::{Summaries, Summary};
 use super::{AlertPlanError, Comparison, Severity};
-use crate::stages::expression::{Expression, Sandbox, Wanted, closest, forecast_column};
+use crate::stages::custom::{CustomSettings, Refusal};
+use crate::stages::expression::{Expression, Sandbox, Wanted, closest, did_you_mean, forecast_column};
 use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 
 /// One rule, unchecked: the plain form of an entry under `alerts:`.
@@ -106,7 +108,7 @@ impl AlertRule {
         &self.forecasts_read
     }
 
-    /// Indices of the columns of the closed window that the measure reads, ascending.
+    /// Indices of the columns of the closed window that the measure reads.
     #[must_use]
     pub fn window_columns_read(&self) -> &[usize] {
         &self.window_columns_read
@@ -212,7 +214,7 @@ impl Check {
         (names, origins): (&[String], &[Origin]),
         (schema, sandbox): (&Schema, &Sandbox),
     ) -> Option<AlertRule> {
-        let measure = self.measure(&settings.measure, schema, sandbox);
+        let measure = self.measure(settings, names, (schema, sandbox));
         let conditions = self.conditions(settings);
         self.times(settings);
         self.key(settings, input);
@@ -249,9 +251,18 @@ impl Check {
         })
     }
 
-    fn measure(&mut self, settings: &MeasureSettings, schema: &Schema, sandbox: &Sandbox) -> Option<Measure> {
-        let (text, per_micros) = match settings {
+    fn measure(
+        &mut self,
+        settings: &AlertSettings,
+        names: &[String],
+        (schema, sandbox): (&Schema, &Sandbox),
+    ) -> Option<Measure> {
+        let (text, per_micros) = match &settings.measure {
             MeasureSettings::Silence => return Some(Measure::Silence),
+            MeasureSettings::Custom { name, settings: own, factory } => {
+                let request = RuleRequest { rule: &settings.name, columns: names, settings: CustomSettings(own) };
+                return self.custom(name, &request, factory).map(Measure::Custom);
+            }
             MeasureSettings::Value(text) => (text, None),
             MeasureSettings::Rate { value, per_micros } => (value, Some(*per_micros)),
         };
@@ -269,6 +280,29 @@ impl Check {
                 None
             }
         }
+    }
+
+    fn custom(&mut self, name: &str, request: &RuleRequest<'_>, factory: &RuleFactory) -> Option<CustomPlan> {
+        let index = |column: &String| match request.columns.iter().position(|known| known == column) {
+            Some(index) => Ok(index),
+            None => Err(Refusal {
+                key: None,
+                reason: format!("unknown column `{column}`"),
+                hint: did_you_mean(column, request.columns.iter().map(String::as_str)),
+            }),
+        };
+        let made = factory.prepare(request).and_then(|prepared| {
+            let columns = prepared.reads.iter().map(index).collect::<Result<Vec<_>, _>>()?;
+            let settings = serde_json::Value::Object(request.settings.0.clone()).to_string();
+            Ok(CustomPlan { name: name.to_owned(), settings, columns, fresh: prepared.fresh })
+        });
+        made.map_err(|refusal| {
+            let place = self.path.key("custom").key("settings");
+            let path = refusal.key.as_ref().map_or_else(|| place.clone(), |key| place.key(key));
+            let hint = refusal.hint.clone();
+            self.errors.push(At { path, error: AlertPlanError::Custom { name: name.to_owned(), refusal }, hint });
+        })
+        .ok()
     }
 
     fn conditions(&mut self, settings: &AlertSettings) -> Option<Conditions> {
