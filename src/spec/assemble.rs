@@ -386,6 +386,7 @@ fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> O
         key: spec.window.key.clone(),
         columns: columns.to_vec(),
         predictors: spec.predict.iter().map(|(name, predict)| (name.clone(), horizons(predict))).collect(),
+        window_micros: spec.window.size.micros,
     };
     reported(file, AlertPlan::new(&settings, &input))
 }
@@ -404,9 +405,10 @@ fn alert_settings(name: &str, alert: &AlertSpec, spec: &PipelineSpec, parts: &Pa
         }
         (None, None) => {
             let value = alert.measure.clone()?;
-            let measure = match alert.rate_per {
-                Some(per) => MeasureSettings::Rate { value, per_micros: per.micros },
-                None => MeasureSettings::Value(value),
+            let measure = match (alert.rate_per, alert.mean_over) {
+                (Some(per), _) => MeasureSettings::Rate { value, per_micros: per.micros },
+                (None, Some(over)) => MeasureSettings::Mean { value, over_micros: over.micros },
+                (None, None) => MeasureSettings::Value(value),
             };
             (measure, alert.when.clone()?)
         }

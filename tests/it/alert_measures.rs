@@ -78,6 +78,35 @@ fn first_value_of_a_key_is_no_change_even_where_another_key_had_its_id() {
     assert_eq!(story(rising(), &[before, first, window(5, &[Some(90.0)], &[1])]), []);
 }
 
+/// Opens where the mean over four windows exceeds 50 km/h.
+fn mean() -> AlertSettings {
+    let measure = MeasureSettings::Mean { value: "speed_kmh".to_owned(), over_micros: 4 * MINUTE };
+    AlertSettings { measure, when: "> 50".to_owned(), clear: None, ..settings() }
+}
+
+#[test]
+fn mean_over_the_last_windows_wants_three_quarters_of_them() {
+    let speeds = [Some(90.0), Some(30.0), None, Some(60.0), None, None, Some(40.0), Some(40.0), Some(40.0)];
+    let windows: Vec<_> =
+        speeds.iter().enumerate().map(|(step, speed)| window(5 * step as i64, &[*speed], &[1])).collect();
+    // Known of the last four: 1, 2, 2, 3 (mean 60), 2, 1, 2, 2, 3 (mean 40).
+    assert_eq!(story(mean(), &windows), [(15, AlertState::Opened, Some(60.0)), (40, AlertState::Cleared, Some(40.0))]);
+}
+
+#[test]
+fn mean_is_over_whole_windows_and_not_too_many() {
+    for over_micros in [0, MINUTE, MINUTE * 5 / 2, 1_441 * MINUTE] {
+        let measure = MeasureSettings::Mean { value: "speed_kmh".to_owned(), over_micros };
+        let rule = AlertSettings { measure, ..settings() };
+        let errors = arterial::stages::alert::AlertPlan::new(&[rule], &crate::alert::input()).unwrap_err();
+        let wanted = format!(
+            "alerts.congestion.mean_over: {over_micros} us is no number of windows of 60000000 us that a mean is made of"
+        );
+        assert_eq!(errors[0].to_string(), wanted);
+        assert_eq!(errors[0].hint.as_deref(), Some("use 2 to 1440 times the window's size"));
+    }
+}
+
 #[test]
 fn silent_sensor_opens_worsens_and_clears_when_readings_come_back() {
     let rows = [1, 0, 0, 0, 0, 0, 0, 2, 0, 0];
@@ -153,12 +182,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn silence_and_rates_go_on_after_a_restart_as_if_there_had_been_none(
+    fn silence_rates_and_means_go_on_after_a_restart_as_if_there_had_been_none(
         readings in prop::collection::vec(prop::collection::vec(prop::option::of(0.0_f64..90.0), 3), 1..40),
         restarts in prop::collection::vec(0_usize..40, 0..5),
     ) {
         let other = AlertSettings { name: "rising".to_owned(), ..rising() };
-        let plan = plan(&[silent(), other]);
+        let average = AlertSettings { name: "average".to_owned(), ..mean() };
+        let plan = plan(&[silent(), other, average]);
         let (mut steady, mut restarted) = (Alerts::new(Arc::clone(&plan)), Alerts::new(Arc::clone(&plan)));
         let mut store = MemoryState::default();
         for (step, speeds) in readings.iter().enumerate() {

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{CustomSpec, Span};
 
-/// A rule with hysteresis on one number per key and window: a `measure`, how fast it changes (`rate_per`), the time without
-/// readings (`silent_after`), or what a rule of the embedding program measures (`custom`).
+/// A rule with hysteresis on one number per key and window: a `measure`, how fast it changes (`rate_per`), its mean over a
+/// longer time (`mean_over`), the time without readings (`silent_after`), or what a rule of the embedding program measures
+/// (`custom`).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AlertSpec {
@@ -18,6 +19,9 @@ pub struct AlertSpec {
     /// Watches how fast `measure` changes, not what it is: its change since the last window in which it had a value, told
     /// for this time. `1h`: per hour.
     pub rate_per: Option<Span>,
+    /// Watches the mean of `measure` over this time up to each window's end, a multiple of the window's size: `24h`. It is
+    /// null unless three quarters of its windows have a value.
+    pub mean_over: Option<Span>,
     /// Instead of `measure` and `when`: opens when a key had no readings for this long, and clears when they come back. The
     /// measure is then the minutes since the end of the last window with readings.
     pub silent_after: Option<Span>,

@@ -6,6 +6,8 @@ use crate::spec::part::Part;
 use crate::stages::alert::Comparison;
 
 const COMPARISON_HINT: &str = "write an operator and a number: `\"< 0.45\"`; operators: <, <=, >, >=";
+/// Keys that speak of a measure and its limit.
+const SILENT_WITHOUT: [&str; 7] = ["measure", "rate_per", "mean_over", "custom", "when", "clear", "expire_after"];
 
 pub(super) fn check(check: &mut Check<'_>) {
     for (name, alert) in check.file.get("alerts").entries() {
@@ -33,18 +35,16 @@ pub(super) fn check(check: &mut Check<'_>) {
 fn check_watched(check: &mut Check<'_>, name: &str, alert: &Part<'_>) {
     let silent_after = alert.get("silent_after");
     if silent_after.given() {
-        refuse_beside(
-            check,
-            alert,
-            "silent_after",
-            &["measure", "rate_per", "custom", "when", "clear", "expire_after"],
-        );
+        refuse_beside(check, alert, "silent_after", &SILENT_WITHOUT);
         check_silent_after(check, &silent_after);
         return;
     }
     let custom = alert.get("custom").given();
     if custom {
-        refuse_beside(check, alert, "custom", &["measure", "rate_per"]);
+        refuse_beside(check, alert, "custom", &["measure", "rate_per", "mean_over"]);
+    }
+    if alert.get("rate_per").given() {
+        refuse_beside(check, alert, "rate_per", &["mean_over"]);
     }
     if !custom && !alert.get("measure").given() {
         let message = format!("alert `{name}` watches nothing");

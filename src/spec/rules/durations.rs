@@ -20,7 +20,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     parts.extend(check.file.get("features").items().iter().map(|step| step.get("profile").get("slot")));
     parts.extend(check.file.get("predict").entries().iter().map(|(_, one)| one.get("baselines").get("slot")));
     for (_, alert) in check.file.get("alerts").entries() {
-        parts.extend(["expire_after", "rate_per", "silent_after"].map(|key| alert.get(key)));
+        parts.extend(["expire_after", "rate_per", "mean_over", "silent_after"].map(|key| alert.get(key)));
     }
     for part in parts {
         refuse_zero(check, &part);

@@ -19,6 +19,9 @@ use crate::stages::predict::Forecasts;
 use crate::stages::window::ClosedWindow;
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter};
 
+/// What the life of an open alert takes when written.
+const LIFE_BYTES: usize = 25;
+
 /// What rules see of one closed window.
 #[derive(Debug, Clone, Copy)]
 pub struct RuleInput<'a> {
@@ -121,7 +124,7 @@ impl Alerts {
 
 impl Lives {
     fn new(rule: &AlertRule) -> Self {
-        Self { measuring: Measuring::new(&rule.measure, &rule.step), lives: KeyStates::default() }
+        Self { measuring: Measuring::new(&rule.measure, &rule.step), lives: KeyStates::new(LIFE_BYTES) }
     }
 
     fn step(
@@ -156,7 +159,7 @@ impl Lives {
 
     fn restore(rule: &AlertRule, reader: &dyn StateReader) -> Result<Self, StateError> {
         let measuring = Measuring::restore(&rule.measure, &rule.step, reader)?;
-        Ok(Self { measuring, lives: KeyStates::restore(&rule.step, reader)? })
+        Ok(Self { measuring, lives: KeyStates::new(LIFE_BYTES).restore(&rule.step, reader)? })
     }
 }
 

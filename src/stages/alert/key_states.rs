@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
-/// Keys of a block of state: at most 25 kB where every key has an open alert.
-const BLOCK_KEYS: usize = 1024;
+/// Bytes of a block of state where no key is in its first state: the size that commits cope with best.
+const BLOCK_BYTES: usize = 25_000;
 
 /// A state per key; keys never touched hold the default.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct KeyStates<T> {
     /// By key.
     states: Vec<T>,
+    block_keys: usize,
     /// Blocks that changed since the last commit's snapshot.
     changed: BTreeSet<u32>,
 }
@@ -26,7 +27,14 @@ struct Block<T> {
     states: Vec<T>,
 }
 
-impl<T: Copy + Default + PartialEq + Serialize + DeserializeOwned> KeyStates<T> {
+impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> KeyStates<T> {
+    /// No keys. `state_bytes`: what one state takes when written.
+    pub(super) fn new(state_bytes: usize) -> Self {
+        // A place in a block is written as u16.
+        let block_keys = (BLOCK_BYTES / state_bytes.max(1)).clamp(1, usize::from(u16::MAX));
+        Self { states: Vec::new(), block_keys, changed: BTreeSet::new() }
+    }
+
     /// Gives keys up to `keys` a first state.
     pub(super) fn grow(&mut self, keys: usize) {
         if self.states.len() < keys {
@@ -34,13 +42,22 @@ impl<T: Copy + Default + PartialEq + Serialize + DeserializeOwned> KeyStates<T> 
         }
     }
 
-    /// Lets a key's state change. The key is below the number last grown to.
-    pub(super) fn update<R>(&mut self, key: KeyId, change: impl FnOnce(&mut T) -> R) -> R {
+    /// A key's state, to be changed. The key is below the number last grown to.
+    pub(super) fn touch(&mut self, key: KeyId) -> &mut T {
+        self.changed.insert((key as usize / self.block_keys) as u32);
+        &mut self.states[key as usize]
+    }
+
+    /// Lets a key's state change, and takes note if it does. The key is below the number last grown to.
+    pub(super) fn update<R>(&mut self, key: KeyId, change: impl FnOnce(&mut T) -> R) -> R
+    where
+        T: Copy,
+    {
         let state = &mut self.states[key as usize];
         let before = *state;
         let result = change(state);
         if *state != before {
-            self.changed.insert(key / BLOCK_KEYS as u32);
+            self.touch(key);
         }
         result
     }
@@ -49,7 +66,7 @@ impl<T: Copy + Default + PartialEq + Serialize + DeserializeOwned> KeyStates<T> 
     pub(super) fn snapshot(&mut self, step: &str, mode: Snapshot, writer: &mut dyn StateWriter) {
         match mode {
             Snapshot::Full => {
-                for block in 0..self.states.len().div_ceil(BLOCK_KEYS) as u32 {
+                for block in 0..self.states.len().div_ceil(self.block_keys) as u32 {
                     if let Some(bytes) = self.encode(block) {
                         writer.put(step, block, bytes);
                     }
@@ -68,26 +85,25 @@ impl<T: Copy + Default + PartialEq + Serialize + DeserializeOwned> KeyStates<T> 
 
     /// A block's bytes; `None` where every key is in its first state.
     fn encode(&self, block: u32) -> Option<Vec<u8>> {
-        let states = self.states.iter().skip(block as usize * BLOCK_KEYS).take(BLOCK_KEYS);
+        let states = self.states.iter().skip(block as usize * self.block_keys).take(self.block_keys);
         let mut record = Block { places: Vec::new(), states: Vec::new() };
         for (place, state) in states.enumerate().filter(|(_, state)| **state != T::default()) {
             record.places.push(place as u16);
-            record.states.push(*state);
+            record.states.push(state.clone());
         }
         (!record.places.is_empty()).then(|| to_block(&record))
     }
 
-    /// Reads the blocks of a step back.
-    pub(super) fn restore(step: &str, reader: &dyn StateReader) -> Result<Self, StateError> {
-        let mut read = Self { states: Vec::new(), changed: BTreeSet::new() };
+    /// Reads the blocks of a step back, into no keys.
+    pub(super) fn restore(mut self, step: &str, reader: &dyn StateReader) -> Result<Self, StateError> {
         for (block, bytes) in reader.blocks(step) {
             let record: Block<T> = from_block(step, block, bytes)?;
             for (place, state) in record.places.into_iter().zip(record.states) {
-                let key = block as usize * BLOCK_KEYS + usize::from(place);
-                read.grow(key + 1);
-                read.states[key] = state;
+                let key = block as usize * self.block_keys + usize::from(place);
+                self.grow(key + 1);
+                self.states[key] = state;
             }
         }
-        Ok(read)
+        Ok(self)
     }
 }

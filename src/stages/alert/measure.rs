@@ -26,6 +26,13 @@ pub enum MeasureSettings {
         /// The time that the change is told for, microseconds, above zero.
         per_micros: i64,
     },
+    /// The mean of an expression over the last windows.
+    Mean {
+        /// The expression.
+        value: String,
+        /// How far back, microseconds: whole windows.
+        over_micros: i64,
+    },
     /// Minutes since the key's last reading.
     Silence,
     /// What a rule of the embedding program measures.
@@ -43,7 +50,15 @@ pub enum MeasureSettings {
 #[derive(Debug)]
 pub(super) enum Measure {
     Value(Expression),
-    Rate { value: Expression, per_micros: i64 },
+    Rate {
+        value: Expression,
+        per_micros: i64,
+    },
+    /// Over so many windows.
+    Mean {
+        value: Expression,
+        windows: usize,
+    },
     Silence,
     Custom(CustomPlan),
 }
@@ -54,6 +69,7 @@ impl Measure {
         match self {
             Self::Value(value) => value.text().to_owned(),
             Self::Rate { value, per_micros } => format!("change of {} per {per_micros} us", value.text()),
+            Self::Mean { value, windows } => format!("mean of {} over {windows} windows", value.text()),
             Self::Silence => "minutes without readings".to_owned(),
             Self::Custom(custom) => format!("custom {} {}", custom.name, custom.settings),
         }
@@ -62,14 +78,19 @@ impl Measure {
     /// Columns that its expression reads; none where it has none.
     pub(super) fn columns_read(&self) -> &[usize] {
         match self {
-            Self::Value(value) | Self::Rate { value, .. } => value.columns_read(),
+            Self::Value(value) | Self::Rate { value, .. } | Self::Mean { value, .. } => value.columns_read(),
             Self::Silence => &[],
             Self::Custom(custom) => &custom.columns,
         }
     }
 }
 
-/// What a measure remembers of a key.
+/// Bytes of a mark when written.
+const MARK_BYTES: usize = 20;
+/// Share of a mean's windows that must have a value: as for means of air quality in Directive 2008/50/EC, Annex VII.
+const KNOWN_SHARE: f64 = 0.75;
+
+/// What a rate or silence remembers of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Mark {
     /// A rate: end of the last window with a value. Silence: end of the last window with readings.
@@ -83,6 +104,8 @@ struct Mark {
 pub(super) struct Measuring {
     /// By key; nothing where no value was seen, or where readings come.
     marks: KeyStates<Option<Mark>>,
+    /// By key, values of the last windows that a mean is made of, oldest first; NaN for null.
+    recent: KeyStates<Vec<f64>>,
     custom: Option<GuardedRule>,
 }
 
@@ -90,7 +113,8 @@ impl Measuring {
     /// Without anything remembered. `step`: the name of the rule's step.
     pub(super) fn new(measure: &Measure, step: &str) -> Self {
         let custom = if let Measure::Custom(plan) = measure { Some(GuardedRule::new(plan, step)) } else { None };
-        Self { marks: KeyStates::default(), custom }
+        let recent_bytes = if let Measure::Mean { windows, .. } = measure { windows * size_of::<f64>() } else { 1 };
+        Self { marks: KeyStates::new(MARK_BYTES), recent: KeyStates::new(recent_bytes), custom }
     }
 
     /// The measure of each key at one closed window: null where it is null, not finite or cannot be computed. `batch`
@@ -103,11 +127,16 @@ impl Measuring {
     ) -> Result<Float64Array, ArrowError> {
         let window = input.window;
         self.marks.grow(window.key_count());
+        self.recent.grow(window.key_count());
         let measures = match measure {
             Measure::Value(value) => value.evaluate(batch)?.values.as_primitive().clone(),
             Measure::Rate { value, per_micros } => {
                 let values = value.evaluate(batch)?.values;
                 self.rates(window, values.as_primitive(), *per_micros)
+            }
+            Measure::Mean { value, windows } => {
+                let values = value.evaluate(batch)?.values;
+                self.means(window, values.as_primitive(), *windows)
             }
             Measure::Silence => self.silences(window),
             Measure::Custom(plan) => {
@@ -117,6 +146,9 @@ impl Measuring {
         };
         for key in &window.expired {
             self.marks.update(*key, |mark| *mark = None);
+            if matches!(measure, Measure::Mean { .. }) {
+                self.recent.touch(*key).clear();
+            }
         }
         Ok(measures)
     }
@@ -129,6 +161,24 @@ impl Measuring {
             let periods = (window.end.0 - before.at.0) as f64 / per_micros as f64;
             Some((value - before.value) / periods)
         })
+    }
+
+    /// The mean of the values in the last windows, added up from the oldest on so that a restart changes no digit. Null
+    /// where too few windows have one.
+    fn means(&mut self, window: &ClosedWindow, values: &Float64Array, windows: usize) -> Float64Array {
+        let of_key = |(key, live): (usize, &bool)| {
+            if !live {
+                return None;
+            }
+            let value = values.is_valid(key).then(|| values.value(key)).filter(|value| value.is_finite());
+            let recent = self.recent.touch(key as KeyId);
+            recent.push(value.unwrap_or(f64::NAN));
+            recent.drain(..recent.len().saturating_sub(windows));
+            let known = || recent.iter().filter(|value| !value.is_nan());
+            let count = known().count() as f64;
+            (count >= KNOWN_SHARE * windows as f64).then(|| known().sum::<f64>() / count)
+        };
+        window.live.iter().enumerate().map(of_key).collect()
     }
 
     /// Minutes from the end of the last window with readings to the end of this one. The window before a key's first empty
@@ -158,6 +208,7 @@ impl Measuring {
 
     pub(super) fn snapshot(&mut self, step: &str, mode: Snapshot, writer: &mut dyn StateWriter) {
         self.marks.snapshot(&marks_step(step), mode, writer);
+        self.recent.snapshot(&recent_step(step), mode, writer);
         if let Some(rule) = &mut self.custom {
             rule.snapshot(mode, writer);
         }
@@ -165,7 +216,8 @@ impl Measuring {
 
     pub(super) fn restore(measure: &Measure, step: &str, reader: &dyn StateReader) -> Result<Self, StateError> {
         let mut read = Self::new(measure, step);
-        read.marks = KeyStates::restore(&marks_step(step), reader)?;
+        read.marks = read.marks.restore(&marks_step(step), reader)?;
+        read.recent = read.recent.restore(&recent_step(step), reader)?;
         if let Some(rule) = &mut read.custom {
             rule.restore(reader)?;
         }
@@ -175,4 +227,8 @@ impl Measuring {
 
 fn marks_step(step: &str) -> String {
     format!("{step}.marks")
+}
+
+fn recent_step(step: &str) -> String {
+    format!("{step}.recent")
 }

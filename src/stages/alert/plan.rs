@@ -12,6 +12,9 @@ use crate::stages::custom::{CustomSettings, Refusal};
 use crate::stages::expression::{Expression, Sandbox, Wanted, closest, did_you_mean, forecast_column};
 use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 
+/// Most windows that a mean is made of: a day of minutes, 12 kB for each key.
+const MEAN_WINDOWS_MAX: i64 = 1_440;
+
 /// One rule, unchecked: the plain form of an entry under `alerts:`.
 #[derive(Debug, Clone)]
 pub struct AlertSettings {
@@ -52,6 +55,8 @@ pub struct AlertInput {
     pub columns: Vec<String>,
     /// Predictors in the plan's order: name and horizons in microseconds, in the order of their forecasts.
     pub predictors: Vec<(String, Vec<i64>)>,
+    /// Length of a window, microseconds.
+    pub window_micros: i64,
 }
 
 /// Where the value of a measure's column comes from.
@@ -214,7 +219,7 @@ impl Check {
         (names, origins): (&[String], &[Origin]),
         (schema, sandbox): (&Schema, &Sandbox),
     ) -> Option<AlertRule> {
-        let measure = self.measure(settings, names, (schema, sandbox));
+        let measure = self.measure(settings, (names, input.window_micros), (schema, sandbox));
         let conditions = self.conditions(settings);
         self.times(settings);
         self.key(settings, input);
@@ -254,32 +259,48 @@ impl Check {
     fn measure(
         &mut self,
         settings: &AlertSettings,
-        names: &[String],
+        (names, window_micros): (&[String], i64),
         (schema, sandbox): (&Schema, &Sandbox),
     ) -> Option<Measure> {
-        let (text, per_micros) = match &settings.measure {
+        let text = match &settings.measure {
             MeasureSettings::Silence => return Some(Measure::Silence),
             MeasureSettings::Custom { name, settings: own, factory } => {
                 let request = RuleRequest { rule: &settings.name, columns: names, settings: CustomSettings(own) };
                 return self.custom(name, &request, factory).map(Measure::Custom);
             }
-            MeasureSettings::Value(text) => (text, None),
-            MeasureSettings::Rate { value, per_micros } => (value, Some(*per_micros)),
+            MeasureSettings::Value(value)
+            | MeasureSettings::Rate { value, .. }
+            | MeasureSettings::Mean { value, .. } => value,
         };
-        if let Some(micros) = per_micros.filter(|micros| *micros <= 0) {
-            self.refuse("rate_per", AlertPlanError::NoTime { micros }, Some("write a time, such as 1h".to_owned()));
-        }
-        match Expression::compile(text, schema, Wanted::Number, sandbox) {
-            Ok(value) => Some(match per_micros {
-                Some(per_micros) => Measure::Rate { value, per_micros },
-                None => Measure::Value(value),
-            }),
-            Err(error) => {
+        let compiled = Expression::compile(text, schema, Wanted::Number, sandbox);
+        let value = compiled
+            .map_err(|error| {
                 let hint = error.hint.clone();
                 self.refuse("measure", AlertPlanError::Measure(error), hint);
+            })
+            .ok();
+        match settings.measure {
+            MeasureSettings::Rate { per_micros: micros, .. } if micros <= 0 => {
+                self.refuse("rate_per", AlertPlanError::NoTime { micros }, Some("write a time, such as 1h".to_owned()));
                 None
             }
+            MeasureSettings::Rate { per_micros, .. } => Some(Measure::Rate { value: value?, per_micros }),
+            MeasureSettings::Mean { over_micros, .. } => {
+                let windows = self.mean_windows(over_micros, window_micros)?;
+                Some(Measure::Mean { value: value?, windows })
+            }
+            _ => value.map(Measure::Value),
         }
+    }
+
+    fn mean_windows(&mut self, over_micros: i64, window_micros: i64) -> Option<usize> {
+        let windows = over_micros / window_micros.max(1);
+        if windows * window_micros == over_micros && (2..=MEAN_WINDOWS_MAX).contains(&windows) {
+            return usize::try_from(windows).ok();
+        }
+        let hint = format!("use 2 to {MEAN_WINDOWS_MAX} times the window's size");
+        self.refuse("mean_over", AlertPlanError::MeanOver { over_micros, window_micros }, Some(hint));
+        None
     }
 
     fn custom(&mut self, name: &str, request: &RuleRequest<'_>, factory: &RuleFactory) -> Option<CustomPlan> {
