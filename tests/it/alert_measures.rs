@@ -178,6 +178,30 @@ fn template_of_the_cleared_line_is_checked_too() {
     assert_eq!(errors[0].hint.as_deref(), Some("did you mean `{speed_kmh}`?"));
 }
 
+#[test]
+fn marks_and_means_of_many_keys_come_back_from_their_blocks_and_silence_that_is_over_leaves_none() {
+    let average = AlertSettings { name: "average".to_owned(), ..mean() };
+    let plan = plan(&[silent(), average]);
+    let (mut steady, mut store) = (Alerts::new(Arc::clone(&plan)), MemoryState::default());
+    let speeds = |step: i64| (0..2_500_i64).map(|key| Some((key * 7 + step * 31) as f64 % 100.0)).collect::<Vec<_>>();
+    // Every seventh key is silent from the second window on.
+    let rows = |step: i64| (0..2_500).map(|key| u32::from(step == 0 || key % 7 != 0)).collect::<Vec<u32>>();
+    for step in 0..4 {
+        evaluate(&mut steady, &window(5 * step, &speeds(step), &rows(step)));
+        steady.snapshot(Snapshot::Changed, &mut store);
+    }
+    let blocks = |store: &MemoryState, step: &str| store.blocks.keys().filter(|(name, _)| name == step).count();
+    assert_eq!((blocks(&store, "alert.congestion.marks"), blocks(&store, "alert.average.recent")), (3, 4));
+    let mut restored = Alerts::restore(Arc::clone(&plan), &store).unwrap();
+    let next = window(20, &speeds(4), &rows(4));
+    let changes = evaluate(&mut restored, &next);
+    assert!(changes.len() > 300, "{} changes", changes.len());
+    assert_eq!(changes, evaluate(&mut steady, &next));
+    evaluate(&mut steady, &window(25, &speeds(5), &rows(0)));
+    steady.snapshot(Snapshot::Changed, &mut store);
+    assert_eq!(blocks(&store, "alert.congestion.marks"), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 

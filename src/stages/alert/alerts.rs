@@ -10,7 +10,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
-use super::key_states::KeyStates;
+use super::key_states::{BLOCK_KEYS_MAX, KeyStates};
 use super::life::Life;
 use super::measure::Measuring;
 use super::plan::{AlertRule, Origin};
@@ -18,9 +18,6 @@ use super::{AlertChange, AlertPlan};
 use crate::stages::predict::Forecasts;
 use crate::stages::window::ClosedWindow;
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter};
-
-/// What the life of an open alert takes when written.
-const LIFE_BYTES: usize = 25;
 
 /// What rules see of one closed window.
 #[derive(Debug, Clone, Copy)]
@@ -124,7 +121,7 @@ impl Alerts {
 
 impl Lives {
     fn new(rule: &AlertRule) -> Self {
-        Self { measuring: Measuring::new(&rule.measure, &rule.step), lives: KeyStates::new(LIFE_BYTES) }
+        Self { measuring: Measuring::new(&rule.measure, &rule.step), lives: KeyStates::new(BLOCK_KEYS_MAX) }
     }
 
     fn step(
@@ -159,7 +156,7 @@ impl Lives {
 
     fn restore(rule: &AlertRule, reader: &dyn StateReader) -> Result<Self, StateError> {
         let measuring = Measuring::restore(&rule.measure, &rule.step, reader)?;
-        Ok(Self { measuring, lives: KeyStates::new(LIFE_BYTES).restore(&rule.step, reader)? })
+        Ok(Self { measuring, lives: KeyStates::new(BLOCK_KEYS_MAX).restore(&rule.step, reader)? })
     }
 }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
-/// Bytes of a block of state where no key is in its first state: the size that commits cope with best.
-const BLOCK_BYTES: usize = 25_000;
+/// Most keys of a block: 25 kB where each has an open alert.
+pub(super) const BLOCK_KEYS_MAX: usize = 1024;
 
 /// A state per key; keys never touched hold the default.
 #[derive(Debug)]
@@ -28,11 +28,9 @@ struct Block<T> {
 }
 
 impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> KeyStates<T> {
-    /// No keys. `state_bytes`: what one state takes when written.
-    pub(super) fn new(state_bytes: usize) -> Self {
-        // A place in a block is written as u16.
-        let block_keys = (BLOCK_BYTES / state_bytes.max(1)).clamp(1, usize::from(u16::MAX));
-        Self { states: Vec::new(), block_keys, changed: BTreeSet::new() }
+    /// No keys. `block_keys`: how many share a block. State that was written with another number cannot be read back.
+    pub(super) fn new(block_keys: usize) -> Self {
+        Self { states: Vec::new(), block_keys: block_keys.clamp(1, BLOCK_KEYS_MAX), changed: BTreeSet::new() }
     }
 
     /// Gives keys up to `keys` a first state.

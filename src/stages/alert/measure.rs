@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::alerts::{RuleInput, float_column};
 use super::custom::{CustomPlan, GuardedRule, RuleFactory};
-use super::key_states::KeyStates;
+use super::key_states::{BLOCK_KEYS_MAX, KeyStates};
 use super::plan::Origin;
 use crate::stages::expression::Expression;
 use crate::stages::window::ClosedWindow;
@@ -85,8 +85,8 @@ impl Measure {
     }
 }
 
-/// Bytes of a mark when written.
-const MARK_BYTES: usize = 20;
+/// Bytes of a block of means: the size that commits cope with best.
+const MEAN_BLOCK_BYTES: usize = 25_000;
 /// Share of a mean's windows that must have a value: as for means of air quality in Directive 2008/50/EC, Annex VII.
 const KNOWN_SHARE: f64 = 0.75;
 
@@ -99,7 +99,7 @@ struct Mark {
     value: f64,
 }
 
-/// The measure of one rule in one partition.
+/// The measure of one rule in one partition. A rule that remembers nothing keeps nothing for its keys.
 #[derive(Debug)]
 pub(super) struct Measuring {
     /// By key; nothing where no value was seen, or where readings come.
@@ -113,8 +113,9 @@ impl Measuring {
     /// Without anything remembered. `step`: the name of the rule's step.
     pub(super) fn new(measure: &Measure, step: &str) -> Self {
         let custom = if let Measure::Custom(plan) = measure { Some(GuardedRule::new(plan, step)) } else { None };
-        let recent_bytes = if let Measure::Mean { windows, .. } = measure { windows * size_of::<f64>() } else { 1 };
-        Self { marks: KeyStates::new(MARK_BYTES), recent: KeyStates::new(recent_bytes), custom }
+        let windows = if let Measure::Mean { windows, .. } = measure { *windows } else { 1 };
+        let recent = KeyStates::new(MEAN_BLOCK_BYTES / (windows * size_of::<f64>()));
+        Self { marks: KeyStates::new(BLOCK_KEYS_MAX), recent, custom }
     }
 
     /// The measure of each key at one closed window: null where it is null, not finite or cannot be computed. `batch`
@@ -126,8 +127,6 @@ impl Measuring {
         (origins, batch): (&[Origin], &RecordBatch),
     ) -> Result<Float64Array, ArrowError> {
         let window = input.window;
-        self.marks.grow(window.key_count());
-        self.recent.grow(window.key_count());
         let measures = match measure {
             Measure::Value(value) => value.evaluate(batch)?.values.as_primitive().clone(),
             Measure::Rate { value, per_micros } => {
@@ -145,9 +144,10 @@ impl Measuring {
             }
         };
         for key in &window.expired {
-            self.marks.update(*key, |mark| *mark = None);
-            if matches!(measure, Measure::Mean { .. }) {
-                self.recent.touch(*key).clear();
+            match measure {
+                Measure::Rate { .. } | Measure::Silence => self.marks.update(*key, |mark| *mark = None),
+                Measure::Mean { .. } => self.recent.touch(*key).clear(),
+                Measure::Value(_) | Measure::Custom(_) => {}
             }
         }
         Ok(measures)
@@ -166,6 +166,7 @@ impl Measuring {
     /// The mean of the values in the last windows, added up from the oldest on so that a restart changes no digit. Null
     /// where too few windows have one.
     fn means(&mut self, window: &ClosedWindow, values: &Float64Array, windows: usize) -> Float64Array {
+        self.recent.grow(window.key_count());
         let of_key = |(key, live): (usize, &bool)| {
             if !live {
                 return None;
@@ -199,6 +200,7 @@ impl Measuring {
         window: &ClosedWindow,
         mut measure: impl FnMut(usize, &mut Option<Mark>) -> Option<f64>,
     ) -> Float64Array {
+        self.marks.grow(window.key_count());
         let of_key = |(key, live): (usize, &bool)| {
             // Key ids are u32 everywhere.
             live.then(|| self.marks.update(key as KeyId, |mark| measure(key, mark))).flatten()
