@@ -147,6 +147,8 @@ impl Outputs {
             key: key_columns(&self.plan, keys, change.key),
             forecasts: forecasts.collect(),
             expire_after: self.plan.alert_expire_after(change.rule),
+            unit: rule.unit(),
+            threshold_source: rule.source(),
             inputs_quality: inputs_quality(&self.plan, rule, input.window, change.key),
             summary: self.plan.alerts.summary(change, &values, input),
         }

@@ -223,7 +223,11 @@ impl PipelinePlan {
             features: stages.features,
             predict: stages.predict,
             alerts: stages.alerts,
-            alert_expire_after: spec.alerts.values().map(|alert| alert.expire_after.micros).collect(),
+            alert_expire_after: spec
+                .alerts
+                .values()
+                .map(|alert| alert.expire_after(spec.keys.expire_after).micros)
+                .collect(),
             sinks: SinkPlan { sinks, control },
             event_time: stages.event_time,
             runtime: RuntimePlan {

@@ -215,6 +215,29 @@ fn the_security_blocks_of_the_documentation_are_valid_in_the_readmes_pipeline() 
     }
 }
 
+/// A pipeline with other alert rules and without tests.
+fn with_alerts(pipeline: &str, alerts: &str) -> String {
+    let (before, rest) = pipeline.split_once("\nalerts:\n").expect("alerts");
+    let after = &rest[rest.find("\nsinks:\n").expect("sinks")..];
+    format!("{before}\n{alerts}{}", after.split("\ntests:\n").next().unwrap_or_default())
+}
+
+#[test]
+fn the_rules_that_the_page_on_alerts_shows_are_valid_in_a_pipeline_that_is_shown() {
+    let readme = blocks(&root().join("README.md"), "yaml").remove(0);
+    let air = fs::read_to_string(root().join("pipelines/air-quality.yaml")).expect("a pipeline");
+    let shown = blocks(&root().join("docs/alerts.md"), "yaml");
+    assert!(shown.len() >= 5, "{} blocks", shown.len());
+    for (index, alerts) in shown.iter().enumerate() {
+        // The README's pipeline is about traffic, the other about air.
+        let host = if alerts.contains("speed") { &readme } else { &air };
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("alerts-{index}.yaml"));
+        fs::write(&path, with_alerts(host, alerts)).expect("a file");
+        let output = arterial(&["validate", path.to_str().expect("text")]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[test]
 fn every_verb_of_the_readme_exists() {
     let help = String::from_utf8_lossy(&arterial(&["--help"]).stdout).into_owned();

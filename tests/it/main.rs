@@ -3,6 +3,7 @@
 #![allow(clippy::duplicate_mod, reason = "every example brings its readings along")]
 
 mod alert;
+mod alert_measures;
 #[cfg(feature = "kafka")]
 mod broker;
 mod clean;
@@ -23,6 +24,7 @@ mod dedupe_bound;
 mod docs;
 mod embed;
 mod embed_parts;
+mod embed_rules;
 #[cfg(feature = "kafka")]
 mod embedded_run;
 mod encode;

@@ -154,6 +154,39 @@ fn alert_clears_on_the_healthy_side_only() {
 }
 
 #[test]
+fn alert_watches_a_measure_or_silence() {
+    let silent = (
+        "    measure: speed.15m / free_flow_kmh\n    when: \"< 0.45\"\n    clear: \"> 0.60\"\n",
+        "    silent_after: 15m\n",
+    );
+    let minutes =
+        ("severity: { minor: \"< 0.45\", severe: \"< 0.2\" }", "severity: { minor: \">= 15\", severe: \"> 90\" }");
+    assert_eq!(problems(&spoilt(&[silent, minutes])), []);
+    let idle = [("  congestion:\n", "  «congestion:\n"), (silent.0, ""), minutes];
+    only_problem(
+        &spoilt(&idle),
+        "alert `congestion` watches nothing",
+        "add `measure` and `when`, or `silent_after: 15m`",
+    );
+    let never = [("  congestion:\n", "  «congestion:\n"), ("    when: \"< 0.45\"\n    clear: \"> 0.60\"\n", "")];
+    only_problem(&spoilt(&never), "alert `congestion` has no `when`: it would never open", "`\"< 0.45\"`");
+    let both = [silent, minutes, ("    key: [sensor_id]\n", "    «clear: \"> 0.60\"\n")];
+    only_problem(&spoilt(&both), "`clear` means nothing beside `silent_after`", "remove it");
+    let late = [(silent.0, "    silent_after: «2d\n"), minutes];
+    only_problem(
+        &spoilt(&late),
+        "a key is forgotten after 2d without readings, before it is silent",
+        "`keys.expire_after`",
+    );
+    refused(
+        "    when: \"< 0.45\"",
+        "    rate_per: «0s\n    when: \"< 0.45\"",
+        "`alerts.congestion.rate_per` must be longer than 0s",
+        "",
+    );
+}
+
+#[test]
 fn severities_compare_as_when_does() {
     let message = "the severity compares the other way than `when`";
     refused("severe: \"< 0.2\"", "severe: «\"> 0.2\"", message, "operator of `when`");
