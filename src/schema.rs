@@ -224,6 +224,16 @@ fn primitive(name: &str) -> Option<DataType> {
     })
 }
 
+/// The type of a column in a word, as schemas and their readers call it.
+#[must_use]
+pub fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 => "text".to_owned(),
+        DataType::Timestamp(..) => "timestamp".to_owned(),
+        other => other.to_string().to_lowercase(),
+    }
+}
+
 impl TopicSchema {
     /// Physical limits by column, for those that have any.
     #[must_use]

@@ -12,6 +12,7 @@ macro_rules! say {
 
 mod doctor;
 mod eval;
+mod explain;
 mod load;
 mod progress;
 #[cfg(feature = "kafka")]
@@ -38,6 +39,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Validate(validate::ValidateArgs),
+    Explain(explain::ExplainArgs),
     Run(run::RunArgs),
     Eval(eval::EvalArgs),
     Test(test::TestArgs),
@@ -55,6 +57,7 @@ enum Verb {
 pub fn execute(cli: &Cli) -> anyhow::Result<()> {
     match &cli.verb {
         Verb::Validate(args) => validate::validate(args),
+        Verb::Explain(args) => explain::explain(args),
         Verb::Run(args) => run::run(args),
         Verb::Eval(args) => eval::eval(args),
         Verb::Test(args) => test::test(args),

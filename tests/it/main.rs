@@ -28,6 +28,7 @@ mod embedded_run;
 mod encode;
 mod encode_rows;
 mod encode_support;
+mod explain;
 mod features;
 mod features_properties;
 mod file_source;
