@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use comfy_table::{Table, presets};
 
 use super::load::load_plan_with_tables;
-use super::report::Format;
+use super::report::{Format, print_rows};
 use crate::spec::outline::{ColumnOutline, Outline, StageOutline, StateOutline, TopicOutline};
 
 /// Show what a pipeline does: stages, columns with types and units, state with its limits, topics.
@@ -47,7 +46,7 @@ fn print(outline: &Outline) {
     outline.stages.iter().for_each(print_stage);
     if !outline.topics.is_empty() {
         say!("\ntopics");
-        print_rows(&["topic", "access", "holds", "created"], outline.topics.iter().map(topic_row));
+        print_rows("  ", &["topic", "access", "holds", "created"], outline.topics.iter().map(topic_row));
     }
 }
 
@@ -59,12 +58,12 @@ fn print_stage(stage: &StageOutline) {
     stage.does.iter().for_each(|line| say!("  {line}"));
     if !stage.columns.is_empty() {
         say!();
-        print_rows(&["column", "type", "unit"], stage.columns.iter().map(column_row));
+        print_rows("  ", &["column", "type", "unit"], stage.columns.iter().map(column_row));
     }
     if !stage.states.is_empty() {
         say!();
         let head = ["state", "scope", "key", "holds", "forgets", "limit per partition"];
-        print_rows(&head, stage.states.iter().map(state_row));
+        print_rows("  ", &head, stage.states.iter().map(state_row));
     }
 }
 
@@ -90,14 +89,4 @@ fn topic_row(topic: &TopicOutline) -> Vec<String> {
         (true, None) => "if missing, partitions as the input".to_owned(),
     };
     vec![topic.topic.clone(), access.to_owned(), topic.holds.to_owned(), created]
-}
-
-/// A table, indented below its heading.
-fn print_rows(head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(head.iter().copied());
-    for row in rows {
-        table.add_row(row);
-    }
-    table.to_string().lines().for_each(|line| say!("  {}", line.trim_end()));
 }

@@ -13,12 +13,14 @@ macro_rules! say {
 mod doctor;
 mod eval;
 mod explain;
+mod graph;
 mod load;
 mod progress;
 #[cfg(feature = "kafka")]
 mod replay;
 mod report;
 mod run;
+mod schema;
 mod test;
 mod usage;
 mod validate;
@@ -40,6 +42,8 @@ pub struct Cli {
 enum Verb {
     Validate(validate::ValidateArgs),
     Explain(explain::ExplainArgs),
+    Graph(graph::GraphArgs),
+    Schema(schema::SchemaArgs),
     Run(run::RunArgs),
     Eval(eval::EvalArgs),
     Test(test::TestArgs),
@@ -58,6 +62,8 @@ pub fn execute(cli: &Cli) -> anyhow::Result<()> {
     match &cli.verb {
         Verb::Validate(args) => validate::validate(args),
         Verb::Explain(args) => explain::explain(args),
+        Verb::Graph(args) => graph::graph(args),
+        Verb::Schema(args) => schema::schema(args),
         Verb::Run(args) => run::run(args),
         Verb::Eval(args) => eval::eval(args),
         Verb::Test(args) => test::test(args),

@@ -32,6 +32,7 @@ mod explain;
 mod features;
 mod features_properties;
 mod file_source;
+mod graph;
 #[cfg(feature = "kafka")]
 mod kafka_bad_days;
 #[cfg(feature = "kafka")]

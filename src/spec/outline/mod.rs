@@ -3,10 +3,13 @@
 
 mod columns;
 mod describe;
+mod graph;
 mod states;
 mod topics;
 
 use serde::Serialize;
+
+pub use graph::{Graph, GraphEdge, GraphNode, NodeKind};
 
 use super::model::Delivery;
 use super::plan::PipelinePlan;
