@@ -13,12 +13,15 @@ mod backfill;
 #[cfg(feature = "kafka")]
 mod doctor;
 mod eval;
+mod explain;
+mod graph;
 mod load;
 mod progress;
 #[cfg(feature = "kafka")]
 mod replay;
 mod report;
 mod run;
+mod schema;
 mod test;
 mod usage;
 mod validate;
@@ -39,6 +42,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Validate(validate::ValidateArgs),
+    Explain(explain::ExplainArgs),
+    Graph(graph::GraphArgs),
+    Schema(schema::SchemaArgs),
     Run(run::RunArgs),
     Backfill(backfill::BackfillArgs),
     Eval(eval::EvalArgs),
@@ -57,6 +63,9 @@ enum Verb {
 pub fn execute(cli: &Cli) -> anyhow::Result<()> {
     match &cli.verb {
         Verb::Validate(args) => validate::validate(args),
+        Verb::Explain(args) => explain::explain(args),
+        Verb::Graph(args) => graph::graph(args),
+        Verb::Schema(args) => schema::schema(args),
         Verb::Run(args) => run::run(args),
         Verb::Backfill(args) => backfill::backfill(args),
         Verb::Eval(args) => eval::eval(args),

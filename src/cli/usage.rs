@@ -10,6 +10,14 @@ pub enum UsageError {
     /// `--reset` of no stateful step.
     #[error("--reset")]
     UnknownStep(#[from] UnknownStep),
+    /// No schema of that name comes with the engine, and it is no `.avsc` file.
+    #[error("unknown schema `{name}`; {hint}")]
+    UnknownSchema {
+        /// What was named.
+        name: String,
+        /// Which may have been meant.
+        hint: String,
+    },
     /// Sending by the file's time without saying where it stands.
     #[error("--speed and --stamp-event need --time COLUMN")]
     TimeMissing,

@@ -32,6 +32,7 @@ use crate::vocab::{At, EventTime, MICROS_PER_SECOND, PathStep, YamlPath};
 /// The plans of all stages.
 pub(super) struct Stages {
     pub(super) source: SourceSpec,
+    pub(super) schema: Arc<TopicSchema>,
     pub(super) decode: Arc<DecodePlan>,
     pub(super) clean: Arc<CleanPlan>,
     pub(super) window: Arc<WindowPlan>,
@@ -79,6 +80,7 @@ pub(super) fn assemble(
     };
     Some(Stages {
         source: source.clone(),
+        schema: Arc::new(schema),
         decode: Arc::new(decode),
         clean: Arc::new(clean),
         window: Arc::new(window),

@@ -17,6 +17,7 @@ use super::parts::Parts;
 use super::problem::SpecErrors;
 use super::registry::Registry;
 use super::version::version;
+use crate::schema::TopicSchema;
 use crate::stages::alert::AlertPlan;
 use crate::stages::clean::CleanPlan;
 use crate::stages::decode::DecodePlan;
@@ -70,6 +71,10 @@ pub struct PipelinePlan {
     pub tests: Vec<TestSpec>,
     alert_expire_after: Vec<i64>,
     stateful_steps: Vec<StatefulStep>,
+    /// What the user wrote, for those who want to read it.
+    pub(super) spec: Arc<PipelineSpec>,
+    /// What is known of the decoded columns.
+    pub(super) schema: Arc<TopicSchema>,
     reset: BTreeSet<String>,
 }
 
@@ -165,7 +170,7 @@ impl PipelineFile {
         match stages {
             Some(stages) => {
                 let parts = self.parts().clone();
-                Ok(PipelinePlan::new(&self.finish()?, stages, folder, parts))
+                Ok(PipelinePlan::new(self.finish()?, stages, folder, parts))
             }
             // Whatever gave no plan has reported why.
             None => Err(self.into_errors()),
@@ -195,7 +200,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 impl PipelinePlan {
-    fn new(spec: &PipelineSpec, stages: Stages, folder: &Path, parts: Parts) -> Self {
+    fn new(spec: PipelineSpec, stages: Stages, folder: &Path, parts: Parts) -> Self {
         // Beside a ledger on Kafka or in a folder a `memory` sink is nowhere: without it sinks and topics have the same
         // numbers.
         let in_folder = spec.sinks.values().any(|sink| sink.folder.is_some());
@@ -209,7 +214,7 @@ impl PipelinePlan {
         let runtime = &spec.runtime;
         Self {
             name: spec.pipeline.clone(),
-            version: version(spec),
+            version: version(&spec),
             source: stages.source,
             stands_for: None,
             folder: folder.to_owned(),
@@ -241,6 +246,8 @@ impl PipelinePlan {
                 listen: runtime.listen.as_ref().and_then(|address| address.parse().ok()),
             },
             tests: spec.tests.clone(),
+            spec: Arc::new(spec),
+            schema: stages.schema,
             reset: BTreeSet::new(),
         }
     }
@@ -261,6 +268,18 @@ impl PipelinePlan {
     pub fn group(&self) -> String {
         let own = || format!("arterial.{}", self.name);
         self.source.kafka.as_ref().and_then(|kafka| kafka.group.clone()).unwrap_or_else(own)
+    }
+
+    /// The topic of windows, models and positions.
+    #[must_use]
+    pub fn state_topic(&self) -> String {
+        format!("arterial.{}.state", self.name)
+    }
+
+    /// The topic of decisions by the wall clock.
+    #[must_use]
+    pub fn control_topic(&self) -> String {
+        format!("arterial.{}.control", self.name)
     }
 
     /// The name that typed rows have for the column that says which partition a row belongs to.

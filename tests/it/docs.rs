@@ -77,7 +77,7 @@ fn commands_over_shipped_pipelines_that_documents_show_run() {
     let mut ran = Vec::new();
     for (document, words) in shell_commands(&documents()) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let ["arterial", verb @ ("validate" | "test" | "eval"), ..] = words[..] else { continue };
+        let ["arterial", verb @ ("validate" | "explain" | "graph" | "test" | "eval"), ..] = words[..] else { continue };
         let pipelines: Vec<&str> = words.iter().copied().filter(|word| word.starts_with("pipelines/")).collect();
         let missing = pipelines.iter().find(|pipeline| !root().join(pipeline).exists());
         assert!(missing.is_none(), "{document}: {} does not exist", missing.unwrap_or(&""));

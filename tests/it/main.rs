@@ -30,6 +30,7 @@ mod embedded_run;
 mod encode;
 mod encode_rows;
 mod encode_support;
+mod explain;
 mod features;
 mod features_properties;
 mod file_source;
@@ -37,6 +38,7 @@ mod folder_ledger;
 #[cfg(feature = "kafka")]
 mod folder_run;
 mod folder_support;
+mod graph;
 #[cfg(feature = "kafka")]
 mod kafka_backfill;
 #[cfg(feature = "kafka")]
