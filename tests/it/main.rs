@@ -30,7 +30,9 @@ mod encode_rows;
 mod encode_support;
 mod features;
 mod features_properties;
+mod file_json;
 mod file_source;
+mod file_support;
 #[cfg(feature = "kafka")]
 mod kafka_bad_days;
 #[cfg(feature = "kafka")]
