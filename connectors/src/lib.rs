@@ -11,8 +11,8 @@
 //! | [`access`] | why the far side refuses us |
 //! | [`memory`] | a broker inside the process: tests, embedding, faults on demand |
 //! | `kafka` | a group member as source, transactions as ledger (feature `kafka`) |
-//! | [`mod@file`] | a Parquet file that stands for a topic |
 //! | [`folder`] | a ledger of files: a directory per epoch, published by renaming it |
+//! | [`mod@file`] | files that stand for a topic |
 //! | [`discard`] | a ledger that keeps nothing: evaluations, demos |
 //! | [`simulate`] | a corridor of loop detectors made up from a seed |
 //! | [`conformance`] | what every source and ledger has to keep, as checks that their authors run |

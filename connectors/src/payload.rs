@@ -1,5 +1,7 @@
 //! Records as they left the broker -> one growing byte buffer per batch. Nothing is decoded here.
 
+use std::sync::Arc;
+
 use arrow::record_batch::RecordBatch;
 
 /// The rows of one batch of one partition, in offset order.
@@ -58,6 +60,13 @@ impl Payload {
             Self::Typed { first_offset, .. } => first_offset + index as i64,
         }
     }
+
+    /// File and line (from 1) where row `index` stands; `None` for rows that no file of text holds.
+    #[must_use]
+    pub fn place(&self, index: usize) -> Option<(&str, i64)> {
+        let Self::Raw(rows) = self else { return None };
+        Some((rows.file.as_deref()?, *rows.lines.get(index)?))
+    }
 }
 
 /// A header of a record: name and bytes; `None` is a null value, which is not the same as no bytes.
@@ -92,6 +101,10 @@ pub struct RawRows {
     broker_ts_ms: Vec<i64>,
     /// Headers of the few rows that have some, by ascending row.
     headers: Vec<(u32, Vec<Header>)>,
+    /// The file that all of the rows stand in, where they come from one.
+    file: Option<Arc<str>>,
+    /// The line of each row in `file`, from 1; empty without one.
+    lines: Vec<i64>,
 }
 
 /// Where one record's key and value lie in the buffer. The key starts where the previous record ends.
@@ -117,7 +130,15 @@ impl RawRows {
             offsets: Vec::with_capacity(rows),
             broker_ts_ms: Vec::with_capacity(rows),
             headers: Vec::new(),
+            file: None,
+            lines: Vec::new(),
         }
+    }
+
+    /// No records yet, all of which will stand in this file; each is pushed with its line.
+    #[must_use]
+    pub fn of_file(file: Arc<str>) -> Self {
+        Self { file: Some(file), ..Self::default() }
     }
 
     /// Makes room for `rows` more records of `bytes` bytes together.
@@ -138,6 +159,12 @@ impl RawRows {
         self.spans.push(Span { start, key_end, value_end, has_key: key.is_some(), has_value: value.is_some() });
         self.offsets.push(offset);
         self.broker_ts_ms.push(broker_ts_ms.unwrap_or(NO_TIMESTAMP));
+    }
+
+    /// Appends one record of a file, which begins on this line (from 1).
+    pub fn push_line(&mut self, offset: i64, line: i64, key: Option<&[u8]>, value: &[u8]) {
+        self.push(offset, None, key, Some(value));
+        self.lines.push(line);
     }
 
     /// Gives the record pushed last its headers.
@@ -191,7 +218,8 @@ impl RawRows {
 
     /// A copy of some of the records.
     fn range(&self, rows: std::ops::Range<usize>) -> Self {
-        let mut copy = Self::with_capacity(rows.len(), 0);
+        let mut copy = Self { file: self.file.clone(), ..Self::with_capacity(rows.len(), 0) };
+        copy.lines.extend_from_slice(self.lines.get(rows.clone()).unwrap_or_default());
         for index in rows {
             let row = self.row(index);
             copy.push(row.offset, row.broker_ts_ms, row.key, row.value);
@@ -207,5 +235,6 @@ impl RawRows {
         self.offsets.clear();
         self.broker_ts_ms.clear();
         self.headers.clear();
+        self.lines.clear();
     }
 }

@@ -53,12 +53,15 @@ impl Outputs {
         for rejected in rejected {
             *report.rejected.entry((rejected.stage.name(), rejected.reason.code())).or_default() += 1;
             let Some(sink) = sink else { continue };
+            let row = rejected.origin as usize;
+            // In a file of text a line is what somebody can look up; offsets are counted by partition.
+            let (topic, offset) = batch.payload.place(row).unwrap_or_else(|| (self.topic(), batch.payload.offset(row)));
             let origin = DeadLetterOrigin {
                 pipeline: &self.plan.name,
                 version: &self.plan.version,
-                topic: self.topic(),
+                topic,
                 partition: self.partition.number,
-                offset: batch.payload.offset(rejected.origin as usize),
+                offset,
             };
             original(&self.plan, batch, rejected.origin, |key, value, headers| {
                 records.push(sink, key, value, dead_letter_headers(headers, &origin, rejected));

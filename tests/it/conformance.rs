@@ -191,7 +191,7 @@ const NEEDS_A_BROKER: [&str; 3] = [
     "nothing_comes_after_revoked_and_release_gives_the_partition_up",
 ];
 
-fn without_broker() -> Vec<&'static str> {
+pub(crate) fn without_broker() -> Vec<&'static str> {
     SOURCE_CHECKS.into_iter().filter(|check| !NEEDS_A_BROKER.contains(check)).collect()
 }
 

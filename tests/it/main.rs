@@ -33,7 +33,9 @@ mod encode_support;
 mod explain;
 mod features;
 mod features_properties;
+mod file_json;
 mod file_source;
+mod file_support;
 mod folder_ledger;
 #[cfg(feature = "kafka")]
 mod folder_run;

@@ -1,25 +1,35 @@
-//! Parquet files that stand for a topic: rows of a partition in the order of file names and rows, offsets counted from
-//! 0, typed payload.
+//! Files that stand for a topic: rows of a partition in the order of file names and rows, offsets counted from 0. Parquet
+//! gives typed rows, lines of JSON give bytes for a decoder, each row with its file and line.
 //!
 //! Rows lie in the partition that Kafka's murmur2 gives the text of their `partitioned_by` column, so files and the
 //! topic that was filled from them have the same partitions and offsets. Batches of rows stream through bounded
-//! buffers; a whole file is never in memory, and one is open at a time. Deliberately absent: other formats, files
-//! that still grow.
+//! buffers; a whole file is never in memory, and one is open at a time. Deliberately absent: files that still grow.
 //!
 //! | module | what |
 //! |---|---|
 //! | `paths` | a path or a pattern -> the files it names, in order |
-//! | [`rows`] | [`FileRows`]: the rows in that order, for a replay; errors that name the path |
-//! | `partitions` | a batch of the file -> rows of each partition |
-//! | `cursor` | where in the files to read on, and which row groups can be passed over |
+//! | [`format`] | a file's name -> its format and compression |
+//! | [`rows`] | [`FileRows`]: the rows of Parquet in that order, for a replay; errors that name the path |
+//! | `partitions` | a batch of Parquet -> rows of each partition |
+//! | `text` | a file of text, compressed or not -> its lines |
+//! | `json_lines` | a line of JSON -> its partition key |
+//! | `cursor` | what the source asks of a reading position |
+//! | `parquet_cursor` | where in Parquet files to read on, and which row groups can be passed over |
+//! | `text_cursor` | where in files of text to read on |
 //! | [`source`] | [`FileSource`]: partitions, offsets, seek, pause |
 
 mod cursor;
+pub mod format;
+mod json_lines;
+mod parquet_cursor;
 mod partitions;
 mod paths;
 pub mod rows;
 pub mod source;
+mod text;
+mod text_cursor;
 
+pub use format::FileFormat;
 pub use partitions::{key_texts, split_rows};
 pub use rows::{FileRows, FileRowsConfig};
 pub use source::{FileSource, FileSourceConfig};

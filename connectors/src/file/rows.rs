@@ -53,7 +53,7 @@ impl FileRows {
     /// [`SourceError::File`] where there is none, one is no complete Parquet file, lacks a column that was named, or
     /// has other columns than the first.
     pub fn open(config: &FileRowsConfig) -> Result<Self, SourceError> {
-        let files = ParquetFiles::open(&config.path, &config.columns)?;
+        let files = ParquetFiles::open(paths_of(&config.path)?, &config.columns)?;
         let columns = files.columns(config.project.as_deref())?;
         Ok(Self { files, columns, batch_rows: config.batch_rows.max(1), row_group: 0, reader: None })
     }
@@ -126,10 +126,10 @@ pub(super) struct Columns {
 }
 
 impl ParquetFiles {
-    /// Reads the footer of every file that `pattern` names.
-    pub(super) fn open(pattern: &Path, renames: &BTreeMap<String, String>) -> Result<Self, SourceError> {
-        let mut paths = paths_of(pattern)?.into_iter();
-        let first = paths.next().ok_or_else(|| unreadable(pattern, "matches no file"))?;
+    /// Reads the footers of files, at least one.
+    pub(super) fn open(paths: Vec<PathBuf>, renames: &BTreeMap<String, String>) -> Result<Self, SourceError> {
+        let mut paths = paths.into_iter();
+        let first = paths.next().ok_or_else(|| unreadable(Path::new(""), "names no file"))?;
         let open = OpenFile::open(0, &first)?;
         let fields = renamed(&first, open.metadata.schema(), renames)?;
         let (row_groups_end, rows_total) = (open.row_groups(), open.rows());

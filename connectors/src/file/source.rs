@@ -1,14 +1,16 @@
-//! Parquet files as a source of typed rows. One reader streams through the files for all partitions; a partition
-//! that was paused for long, or is rewound, is read again from its row group on.
+//! Files as a source of rows. One reader streams through the files for all partitions; a partition
+//! that was paused for long, or is rewound, is read again from a known place on.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use arrow::record_batch::RecordBatch;
-
 use super::cursor::{Cursor, Part};
+use super::format::FileFormat;
+use super::parquet_cursor::ParquetCursor;
+use super::paths::paths_of;
 use super::rows::ParquetFiles;
+use super::text_cursor::TextCursor;
 use crate::payload::Payload;
 use crate::position::Partition;
 use crate::source::{GroupMetadata, SeekTo, Source, SourceBatch, SourceError, SourceEvent};
@@ -19,15 +21,16 @@ const PAUSED_ROWS_MAX: usize = 65_536;
 /// Files and how they stand for a topic.
 #[derive(Debug, Clone)]
 pub struct FileSourceConfig {
-    /// The Parquet file, or a pattern (`history/*.parquet`): its files are one topic, in the order of their names.
+    /// The file, or a pattern (`history/*.parquet`): its files are one topic, in the order of their names, which say
+    /// their format ([`FileFormat`]) and compression (`.gz`, `.zst`).
     pub path: PathBuf,
     /// Partitions to spread the rows over, at least 1.
     pub partitions: u32,
-    /// The column (its new name) whose text is the key: a string or whole-number column.
+    /// The column (its new name) whose text is the key: a string or whole-number column. In lines of JSON a dotted path.
     pub partitioned_by: String,
-    /// Columns to rename, from the file's name to the schema's.
+    /// Columns of Parquet to rename, from the file's name to the schema's.
     pub columns: BTreeMap<String, String>,
-    /// Columns to read, by their new names; `None` reads all. `partitioned_by` is always read.
+    /// Columns of Parquet to read, by their new names; `None` reads all. `partitioned_by` is always read.
     pub project: Option<Vec<String>>,
     /// Rows that are read at a time; a batch of a partition has about this many divided by `partitions`.
     pub batch_rows: usize,
@@ -53,8 +56,8 @@ impl FileSourceConfig {
 struct Reading {
     /// Next offset to deliver; `None` before the first `seek`.
     position: Option<i64>,
-    /// Rows from `position` on, with the offset of each batch's first row.
-    waiting: VecDeque<(i64, RecordBatch)>,
+    /// Rows from `position` on.
+    waiting: VecDeque<Payload>,
     waiting_rows: usize,
     paused: bool,
     ended: bool,
@@ -63,30 +66,29 @@ struct Reading {
 /// A reader of files; it owns every partition. Files have an end, so `End` comes with every
 /// [`crate::source::Until`].
 pub struct FileSource {
-    cursor: Cursor,
+    cursor: Box<dyn Cursor>,
     readings: Vec<Reading>,
     assigned: bool,
     turn: usize,
 }
 
 impl FileSource {
-    /// Finds the files and reads their footers.
+    /// Finds the files and looks whether they can be read.
     ///
     /// # Errors
-    /// [`SourceError::File`] where there is none, one is no complete Parquet file, lacks a column that was named or has
-    /// other columns than the first; [`SourceError::Config`] where there are no partitions.
+    /// [`SourceError::File`] where there is none, one cannot be opened, is no complete Parquet file, lacks a column that
+    /// was named or has another format or other columns than the first; [`SourceError::Config`] where there are no
+    /// partitions, or columns of lines of JSON are named.
     pub fn open(config: &FileSourceConfig) -> Result<Self, SourceError> {
         if !(1..=i32::MAX as u32).contains(&config.partitions) {
             let reason = format!("{} is not at least 1", config.partitions);
             return Err(SourceError::Config { what: "file.partitions".to_owned(), reason });
         }
-        let files = ParquetFiles::open(&config.path, &config.columns)?;
-        let project = config.project.clone().map(|mut names| {
-            names.push(config.partitioned_by.clone());
-            names
-        });
-        let columns = files.columns(project.as_deref())?;
-        let cursor = Cursor::new(files, columns, &config.partitioned_by, config.partitions, config.batch_rows.max(1))?;
+        let paths = paths_of(&config.path)?;
+        let cursor: Box<dyn Cursor> = match FileFormat::of_all(&paths)? {
+            FileFormat::Parquet => Box::new(parquet_cursor(config, paths)?),
+            FileFormat::Json => Box::new(text_cursor(config, paths)?),
+        };
         let readings = (0..config.partitions).map(|_| Reading::default()).collect();
         Ok(Self { cursor, readings, assigned: false, turn: 0 })
     }
@@ -107,12 +109,12 @@ impl FileSource {
         for step in 0..active.len() {
             let (index, _) = active[(self.turn + step) % active.len()];
             let reading = &mut self.readings[index];
-            let Some((first_offset, rows)) = reading.waiting.pop_front() else { continue };
+            let Some(payload) = reading.waiting.pop_front() else { continue };
             self.turn = (self.turn + step + 1) % active.len();
-            let next_offset = first_offset + rows.num_rows() as i64;
-            reading.waiting_rows -= rows.num_rows();
+            // Files have no gaps between offsets.
+            let next_offset = payload.offset(0) + payload.len() as i64;
+            reading.waiting_rows -= payload.len();
             reading.position = Some(next_offset);
-            let payload = Payload::Typed { rows, first_offset };
             let partition = numbered(index);
             return Some(SourceEvent::Batch(SourceBatch { partition, payload, next_offset, skipped: 0 }));
         }
@@ -149,7 +151,7 @@ impl FileSource {
             }
             self.cursor.pass_over(&active)?;
             for part in self.cursor.next_parts()?.unwrap_or_default() {
-                self.readings[part.partition].keep(&part);
+                self.readings[part.partition].keep(part);
             }
         }
     }
@@ -157,18 +159,37 @@ impl FileSource {
 
 impl Reading {
     /// Keeps those rows of a part that come next; others were delivered, or will be read again.
-    fn keep(&mut self, part: &Part) {
+    fn keep(&mut self, part: Part) {
         let Some(position) = self.position else { return };
         let next = position + self.waiting_rows as i64;
-        let end = part.first_offset + part.rows.num_rows() as i64;
+        let first = part.rows.offset(0);
+        let end = first + part.rows.len() as i64;
         let full = self.paused && self.waiting_rows >= PAUSED_ROWS_MAX;
-        if part.first_offset > next || end <= next || full {
+        if first > next || end <= next || full {
             return;
         }
-        let rows = part.rows.slice((next - part.first_offset) as usize, (end - next) as usize);
-        self.waiting_rows += rows.num_rows();
-        self.waiting.push_back((next, rows));
+        let rows = if first == next { part.rows } else { part.rows.split_at(next).1 };
+        self.waiting_rows += rows.len();
+        self.waiting.push_back(rows);
     }
+}
+
+fn parquet_cursor(config: &FileSourceConfig, paths: Vec<PathBuf>) -> Result<ParquetCursor, SourceError> {
+    let files = ParquetFiles::open(paths, &config.columns)?;
+    let project = config.project.clone().map(|mut names| {
+        names.push(config.partitioned_by.clone());
+        names
+    });
+    let columns = files.columns(project.as_deref())?;
+    ParquetCursor::new(files, columns, &config.partitioned_by, config.partitions, config.batch_rows.max(1))
+}
+
+fn text_cursor(config: &FileSourceConfig, paths: Vec<PathBuf>) -> Result<TextCursor, SourceError> {
+    if !config.columns.is_empty() || config.project.is_some() {
+        let reason = "is for Parquet; a decoder chooses and renames what it reads of lines of JSON".to_owned();
+        return Err(SourceError::Config { what: "file.columns".to_owned(), reason });
+    }
+    TextCursor::new(paths, &config.partitioned_by, config.partitions, config.batch_rows.max(1))
 }
 
 fn numbered(index: usize) -> Partition {

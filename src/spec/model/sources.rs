@@ -25,7 +25,7 @@ pub struct SourceSpec {
     /// Read a source that the program registered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom: Option<CustomSpec>,
-    /// How bytes become rows. Files of Parquet have types already and need only `schema`.
+    /// How bytes become rows. Files of Parquet have types already and need only `schema` and `paths`.
     pub decode: DecodeSpec,
     /// The column that the topic is keyed by: every row of one value lies in one partition.
     pub partitioned_by: String,
@@ -95,8 +95,9 @@ pub enum OnGap {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSourceSpec {
-    /// Path of a Parquet file, relative to the pipeline file, or a pattern such as `history/*.parquet`: its files are
-    /// read in the order of their names as one topic.
+    /// Path of a file, relative to the pipeline file, or a pattern such as `history/*.parquet`: its files are read in the
+    /// order of their names as one topic. Lines of JSON by the ending `.ndjson`, `.jsonl` or `.json`, also with `.gz` or
+    /// `.zst` behind it; Parquet otherwise.
     pub path: String,
     /// Partitions to spread the rows over, by murmur2 of `partitioned_by`, as a producer would.
     #[serde(default = "one")]

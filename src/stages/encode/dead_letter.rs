@@ -9,11 +9,11 @@ pub struct DeadLetterOrigin<'a> {
     pub pipeline: &'a str,
     /// Hash of the pipeline's settings.
     pub version: &'a str,
-    /// Topic it was read from.
+    /// Topic, or file of text, it was read from.
     pub topic: &'a str,
     /// Partition it was read from.
     pub partition: i32,
-    /// Its offset there.
+    /// Its offset there; in a file of text its line.
     pub offset: i64,
 }
 
