@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use arterial::runtime::SystemClock;
+use arterial::vocab::Clock;
 use chrono::DateTime;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -64,7 +66,7 @@ fn watch(consumer: &BaseConsumer, over: &AtomicBool) -> Result<Vec<Seen>> {
     while !over.load(Ordering::Relaxed) {
         let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
         let message = message?;
-        let seen_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+        let seen_ms = SystemClock.now_micros() / 1_000;
         // Read afterwards: the probe must not be what is measured.
         arrived.push((message.payload().unwrap_or_default().to_vec(), seen_ms));
     }
