@@ -4,6 +4,8 @@
 //! [`Ledger::commit`]; or [`Ledger::abort`] instead of the commit. [`Ledger::restore`] comes first and after every
 //! outcome that is not [`CommitOutcome::Committed`]. A ledger sees bytes only, never the engine's types.
 
+use std::time::Duration;
+
 use crate::access::AccessError;
 use crate::folder::FolderError;
 use crate::payload::Header;
@@ -172,6 +174,29 @@ pub trait Ledger: Send {
     /// # Errors
     /// Only what leaves the ledger unusable; every ordinary ending is a [`CommitOutcome`].
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError>;
+
+    /// As [`Ledger::commit`], but may come back before the ending is known: `None`. Until [`Ledger::outcome`] has told it,
+    /// no other call is allowed but, where the ledger [`Ledger::overlaps`], those of the next transaction up to its commit.
+    /// A ledger whose commits leave nothing to wait for need not know of this.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    fn commit_soon(&mut self, commit: Commit<'_>) -> Result<Option<CommitOutcome>, LedgerError> {
+        self.commit(commit).map(Some)
+    }
+
+    /// How the commit in flight has ended; `None` where that is not known within `patience`.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`], and where no commit is in flight.
+    fn outcome(&mut self, _patience: Duration) -> Result<Option<CommitOutcome>, LedgerError> {
+        Err(misuse("waiting for a commit", "none is in flight"))
+    }
+
+    /// Whether the next transaction may begin while a commit is in flight.
+    fn overlaps(&self) -> bool {
+        false
+    }
 
     /// Drops the open transaction. Nothing of it is ever visible to a reader of committed records.
     ///

@@ -233,19 +233,15 @@ impl Shard {
         self.changed
     }
 
-    /// Appends the state that changed since the last commit.
+    /// Appends the state that changed since the last call. Where its commit does not succeed, the shard is thrown away.
     pub(super) fn save(&mut self, records: &mut Vec<StateRecord>) {
+        self.changed = false;
         let mut writer = BlockRecords::new(self.partition, records);
         for (step, block) in self.reset.drain(..) {
             writer.delete(&step, block);
         }
         let partition = self.partition.number;
         guarded(|| format!("partition {partition}"), || self.write_state(Snapshot::Changed, &mut writer));
-    }
-
-    /// The commit that [`Self::save`] wrote for has succeeded.
-    pub(super) fn mark_committed(&mut self) {
-        self.changed = false;
     }
 
     pub(super) fn position(&self) -> Option<Position> {

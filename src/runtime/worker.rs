@@ -13,6 +13,7 @@ use arterial_connectors::ledger::Ledger;
 use arterial_connectors::position::Partition;
 use arterial_connectors::source::{Source, SourceBatch, SourceEvent, Until};
 
+use super::commit::InFlight;
 use super::control::{ControlLog, ControlRecord, FlushReason};
 use super::drift::Drift;
 use super::error::PipelineError;
@@ -31,6 +32,9 @@ use crate::vocab::Clock;
 
 /// Longest wait for an event: how soon a stop request or a quiet partition is noticed.
 const POLL_MAX: Duration = Duration::from_millis(100);
+
+/// Longest wait for rows while a commit is in flight, whose end lets outputs go that were held back.
+const IN_FLIGHT_POLL_MAX: Duration = Duration::from_millis(5);
 
 /// What the runtime gives a worker.
 pub(crate) struct WorkerParts {
@@ -67,6 +71,7 @@ pub(crate) struct Worker {
     pub(super) drift: Drift,
     pub(super) pace: CommitPace,
     pub(super) failures_in_a_row: u32,
+    pub(super) in_flight: Option<InFlight>,
     pub(super) summary: WorkerSummary,
 }
 
@@ -100,6 +105,7 @@ impl Worker {
             drift,
             pace,
             failures_in_a_row: 0,
+            in_flight: None,
             summary: WorkerSummary::default(),
         }
     }
@@ -144,7 +150,8 @@ impl Worker {
 
     /// Waits for one event, deals with it, and commits where that is due.
     fn turn(&mut self) -> Result<(), PipelineError> {
-        let wait = self.pace.remaining(Instant::now()).min(POLL_MAX);
+        let look = if self.in_flight.is_some() { IN_FLIGHT_POLL_MAX } else { POLL_MAX };
+        let wait = self.pace.remaining(Instant::now()).min(look);
         let event = match self.source.poll(wait) {
             Ok(event) => event,
             Err(error) if error.transient() => {
@@ -159,6 +166,7 @@ impl Worker {
         if let Some(event) = event {
             self.handle(event)?;
         }
+        self.settle(false)?;
         if settled {
             self.adopt_again()?;
         }
@@ -166,7 +174,7 @@ impl Worker {
         self.close_quiet_partitions()?;
         self.metrics.connected(self.source.connected().and_then(|()| self.committing()));
         if self.pace.due(Instant::now()) {
-            self.commit()?;
+            self.commit_soon()?;
         }
         Ok(())
     }
@@ -257,6 +265,9 @@ impl Worker {
         let transaction = &mut self.transaction;
         let worked = guarded(|| format!("partition {}", partition.number), || work(shard, transaction));
         let worked = worked.and_then(|report| {
+            if report.windows > 0 && !self.transaction.records().is_empty() {
+                self.pace.add_outputs(Instant::now());
+            }
             self.transaction.append()?;
             Ok(report)
         });

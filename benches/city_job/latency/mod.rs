@@ -19,7 +19,7 @@ pub(crate) use engine::{CHILD, run as run_child};
 use self::engine::Running;
 use self::probe::{Probe, Seen};
 use crate::figures::{Figure, write_figures};
-use crate::peers::{ENGINES, Engine, Peers, peers, reset_topics};
+use crate::peers::{Engine, Peers, engines, peers, reset_topics};
 use crate::setting::{PARTITIONS, broker, connection, number};
 
 /// Readings of each detector: a minute at the rate of the load.
@@ -41,7 +41,7 @@ pub(crate) fn measure() -> Result<()> {
     let rounds = number("ARTERIAL_BENCH_ROUNDS", ROUNDS)?;
     let (_broker, brokers) = broker()?;
     let mut all = Vec::new();
-    for engine in ENGINES {
+    for engine in engines()? {
         let latencies = measure_one(&brokers, &peers, engine, rounds)?;
         eprintln!(
             "{}: own {}, all {} ms",

@@ -27,7 +27,7 @@ pub(crate) enum How {
 }
 
 /// What the table compares. Two engines at their fastest, each with both promises.
-pub(crate) const ENGINES: [Engine; 6] = [
+const ENGINES: [Engine; 6] = [
     Engine { name: "arterial, exactly once", figure: "ours", how: How::Ours { delivery: "exactly_once" } },
     Engine {
         name: "arterial, at least once",
@@ -55,6 +55,15 @@ pub(crate) const ENGINES: [Engine; 6] = [
         how: How::Peer { engine: "kstreams", settings: &[("STORE", "mem"), ("GUARANTEE", "alo")] },
     },
 ];
+
+/// All engines, or those whose names hold the text of `ARTERIAL_BENCH_ENGINES`.
+pub(crate) fn engines() -> Result<Vec<Engine>> {
+    let wanted = std::env::var("ARTERIAL_BENCH_ENGINES").unwrap_or_default();
+    let engines: Vec<Engine> = ENGINES.into_iter().filter(|engine| engine.name.contains(&wanted)).collect();
+    let names: Vec<&str> = ENGINES.iter().map(|engine| engine.name).collect();
+    ensure!(!engines.is_empty(), "no engine is called `{wanted}` (ARTERIAL_BENCH_ENGINES): {}", names.join("; "));
+    Ok(engines)
+}
 
 /// What a run said of itself.
 #[derive(Debug, Clone, Copy)]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use comfy_table::Table;
 
-pub(crate) use engine::{ENGINES, Engine, How, Outcome, Peers};
+pub(crate) use engine::{Engine, How, Outcome, Peers, engines};
 pub(crate) use ours::{CHILD, command as our_command, run as run_child};
 pub(crate) use topics::reset as reset_topics;
 
@@ -48,10 +48,8 @@ pub(crate) fn measure() -> Result<()> {
     let peers = peers()?;
     let setting = Setting::open(DETECTORS, ROUNDS)?;
     let due = check::due_alerts(setting.rounds)?;
-    let mut all: Vec<Runs> = ENGINES
-        .iter()
-        .map(|engine| Runs { engine: *engine, outcomes: Vec::new(), to_raw: Vec::new(), hash: String::new() })
-        .collect();
+    let runs = |engine| Runs { engine, outcomes: Vec::new(), to_raw: Vec::new(), hash: String::new() };
+    let mut all: Vec<Runs> = engines()?.into_iter().map(runs).collect();
     let mut raw_rows_per_s = Vec::new();
     for repeat in 0..setting.repeats {
         for runs in &mut all {

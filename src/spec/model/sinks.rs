@@ -115,7 +115,7 @@ pub struct RuntimeSpec {
     /// static member of the group (`group.instance.id` is its slot). Without, a killed worker's partitions wait for the
     /// time-out. With it, those of a worker that leaves for good wait instead.
     pub static_membership: bool,
-    /// Time between commits at the head of the topic.
+    /// Time between commits at the head of the topic; half of it where outputs wait.
     pub commit_every: Span,
     /// Longest time between commits while catching up.
     pub commit_every_max: Span,
