@@ -8,7 +8,7 @@
 //! | module | what |
 //! |---|---|
 //! | `paths` | a path or a pattern -> the files it names, in order |
-//! | [`format`] | a file's name -> its format and compression |
+//! | [`mod@format`] | a file's name -> its format and compression |
 //! | [`rows`] | [`FileRows`]: the rows of Parquet in that order, for a replay; errors that name the path |
 //! | `partitions` | a batch of Parquet -> rows of each partition |
 //! | `text` | a file of text, compressed or not -> its lines |

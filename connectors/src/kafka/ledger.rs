@@ -98,7 +98,7 @@ pub struct KafkaLedger {
 }
 
 pub(super) enum Writer {
-    Transactions(TransactionProducer),
+    Transactions(Box<TransactionProducer>),
     Plain(RecordProducer),
 }
 
@@ -127,7 +127,13 @@ impl KafkaLedger {
         let writer = if config.transactional {
             let id = transactional_id(&config.group, &config.slot);
             let timeout = config.transaction_timeout;
-            Writer::Transactions(TransactionProducer::new(&config.connection, &log, id, &config.slot, timeout))
+            Writer::Transactions(Box::new(TransactionProducer::new(
+                &config.connection,
+                &log,
+                id,
+                &config.slot,
+                timeout,
+            )))
         } else {
             Writer::Plain(RecordProducer::open(&config.connection.producer(), &log)?)
         };
