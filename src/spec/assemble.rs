@@ -12,14 +12,14 @@ use chrono_tz::Tz;
 use super::file::PipelineFile;
 use super::given;
 use super::model::{
-    AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, PipelineSpec, PredictSpec, Scalar, SourceSpec, TestRow,
+    AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, PipelineSpec, PredictSpec, Scalar, SourceSpec, TestRow, UnitSpec,
 };
 use super::parts::Parts;
 use super::plan::EventTimePlan;
 use super::steps::stateful_steps;
 use crate::schema::{self, TopicSchema};
 use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings, MeasureSettings};
-use crate::stages::clean::{Cell, CleanInput, CleanPlan, CleanStep, Limits, Table, TableError};
+use crate::stages::clean::{Cell, CleanInput, CleanPlan, CleanStep, Limits, Table, TableError, UnitChange};
 use crate::stages::decode::{DecodePlan, DecodeSettings};
 use crate::stages::features::{FeatureSettings, FeaturesInput, FeaturesPlan};
 use crate::stages::predict::{
@@ -233,6 +233,17 @@ fn clean_step(step: &CleanStepSpec, parts: &Parts) -> Option<CleanStep> {
             columns: lookup.columns.clone(),
             missing: lookup.missing,
         },
+        CleanStepSpec::Rename(names) => CleanStep::Rename(names.clone()),
+        CleanStepSpec::Filter(condition) => CleanStep::Filter(condition.clone()),
+        CleanStepSpec::Cast(types) => CleanStep::Cast(types.clone()),
+        CleanStepSpec::Unit(changes) => {
+            let change = |change: &UnitSpec| UnitChange {
+                from: change.from.clone(),
+                to: change.to.clone(),
+                name: change.name.clone(),
+            };
+            CleanStep::Unit(changes.iter().map(|(column, to)| (column.clone(), change(to))).collect())
+        }
         CleanStepSpec::Sql(sql) => CleanStep::Sql(sql.clone()),
         CleanStepSpec::Custom(custom) => CleanStep::Custom {
             name: custom.name.clone(),

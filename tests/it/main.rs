@@ -7,6 +7,7 @@ mod alert_measures;
 #[cfg(feature = "kafka")]
 mod broker;
 mod clean;
+mod clean_columns;
 mod clean_properties;
 mod clean_sql;
 mod clean_support;

@@ -1,6 +1,6 @@
 //! `clean:` steps, one key per step.
 
-pub use crate::stages::clean::{Missing, Otherwise};
+pub use crate::stages::clean::{CastType, Missing, Otherwise};
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -20,6 +20,14 @@ pub enum CleanStepSpec {
     Dedupe(DedupeSpec),
     /// Add columns from a table.
     Lookup(LookupSpec),
+    /// Column -> its new name.
+    Rename(BTreeMap<String, String>),
+    /// Condition (SQL): rows for which it is not true are filtered.
+    Filter(String),
+    /// Column -> type: `{lane: text}`. A row with a value that does not fit is a dead letter.
+    Cast(BTreeMap<String, CastType>),
+    /// Column -> change of unit: `{speed_mph: {from: mph, to: km/h, name: speed_kmh}}`.
+    Unit(BTreeMap<String, UnitSpec>),
     /// One `SELECT ... FROM rows [WHERE ...]` of scalar expressions over the row. Rows that `WHERE` leaves out are
     /// filtered; a row whose cast or division fails is a dead letter.
     Sql(String),
@@ -46,6 +54,18 @@ pub struct LimitsSpec {
     pub minimum: Option<f64>,
     /// Greatest value.
     pub maximum: Option<f64>,
+}
+
+/// A change of unit.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnitSpec {
+    /// Unit of the column's numbers: `mph`, `degF`, `ppb`, `inHg`, ...
+    pub from: String,
+    /// Unit that they get, of the same kind: `km/h`, `degC`, `ppm`, `hPa`, ...
+    pub to: String,
+    /// The column's name from then on; as it was unless given.
+    pub name: Option<String>,
 }
 
 /// Rows that repeat a key are duplicates.

@@ -1,10 +1,12 @@
 //! The columns after each stage, with their types and units.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::{DataType, Schema};
 
 use super::ColumnOutline;
 use crate::schema::type_name;
-use crate::spec::model::AlertSpec;
+use crate::spec::model::{AlertSpec, CleanStepSpec, UnitSpec};
 use crate::spec::plan::PipelinePlan;
 use crate::stages::expression::forecast_column;
 use crate::stages::window::{Function, aggregate};
@@ -14,15 +16,15 @@ use crate::vocab::duration_text;
 const NUMBER: DataType = DataType::Float64;
 
 pub(super) fn decoded(plan: &PipelinePlan) -> Vec<ColumnOutline> {
-    rows(plan, plan.decode.schema())
+    rows(plan.decode.schema(), &decoded_units(plan))
 }
 
 pub(super) fn cleaned(plan: &PipelinePlan) -> Vec<ColumnOutline> {
-    rows(plan, plan.clean.schema())
+    rows(plan.clean.schema(), &cleaned_units(plan))
 }
 
-fn rows(plan: &PipelinePlan, schema: &Schema) -> Vec<ColumnOutline> {
-    let column = |name: &str, kind: &DataType| column(name, kind, plan.unit(name));
+fn rows(schema: &Schema, units: &BTreeMap<String, String>) -> Vec<ColumnOutline> {
+    let column = |name: &str, kind: &DataType| column(name, kind, units.get(name).cloned());
     schema.fields().iter().map(|field| column(field.name(), field.data_type())).collect()
 }
 
@@ -39,9 +41,9 @@ pub(super) fn windows(plan: &PipelinePlan) -> Vec<ColumnOutline> {
 fn window_unit(plan: &PipelinePlan, name: &str) -> Option<String> {
     match plan.spec.window.columns.get(name).map(|text| aggregate(text)) {
         Some(Some((Function::Count, _)) | None) => None,
-        Some(Some((_, read))) => plan.unit(read?),
+        Some(Some((_, read))) => cleaned_units(plan).remove(read?),
         // Carried along under its own name.
-        None => plan.unit(name),
+        None => cleaned_units(plan).remove(name),
     }
 }
 
@@ -83,9 +85,30 @@ fn column(name: &str, kind: &DataType, unit: Option<String>) -> ColumnOutline {
     ColumnOutline { name: name.to_owned(), kind: type_name(kind), unit }
 }
 
-impl PipelinePlan {
-    /// The unit of a row column, as the topic's schema has it.
-    fn unit(&self, name: &str) -> Option<String> {
-        self.schema.columns.iter().find(|column| column.name == name)?.unit.clone()
+/// Unit by column, as the topic's schema has them.
+fn decoded_units(plan: &PipelinePlan) -> BTreeMap<String, String> {
+    let columns = plan.schema.columns.iter();
+    columns.filter_map(|column| Some((column.name.clone(), column.unit.clone()?))).collect()
+}
+
+/// The same after cleaning: units follow a column's name, but for steps that change one or the other.
+fn cleaned_units(plan: &PipelinePlan) -> BTreeMap<String, String> {
+    let mut units = decoded_units(plan);
+    for step in &plan.spec.clean {
+        match step {
+            CleanStepSpec::Rename(names) => {
+                let moved: Vec<_> = names.iter().map(|(old, new)| (new.clone(), units.remove(old))).collect();
+                units.extend(moved.into_iter().filter_map(|(name, unit)| Some((name, unit?))));
+            }
+            CleanStepSpec::Unit(changes) => {
+                changes.keys().for_each(|column| drop(units.remove(column)));
+                let new = |(column, change): (&String, &UnitSpec)| {
+                    (change.name.clone().unwrap_or_else(|| column.clone()), change.to.clone())
+                };
+                units.extend(changes.iter().map(new));
+            }
+            _ => {}
+        }
     }
+    units
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::topics::content;
-use crate::spec::model::{AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, RangeSpec, SinkSpec};
+use crate::spec::model::{AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, RangeSpec, SinkSpec, UnitSpec};
 use crate::spec::plan::PipelinePlan;
 use crate::vocab::duration_text;
 
@@ -57,6 +57,22 @@ fn clean_step(plan: &PipelinePlan, step: &CleanStepSpec) -> String {
             lookup.on,
             word(&lookup.missing)
         ),
+        CleanStepSpec::Rename(names) => {
+            let each: Vec<String> = names.iter().map(|(old, new)| format!("{old} to {new}")).collect();
+            format!("rename {}", each.join(", "))
+        }
+        CleanStepSpec::Filter(condition) => format!("filter {condition}"),
+        CleanStepSpec::Cast(types) => {
+            let each: Vec<String> = types.iter().map(|(column, to)| format!("{column} to {}", word(to))).collect();
+            format!("cast {}", each.join(", "))
+        }
+        CleanStepSpec::Unit(changes) => {
+            let one = |(column, change): (&String, &UnitSpec)| {
+                let name = change.name.as_ref().map(|name| format!(" as {name}")).unwrap_or_default();
+                format!("{column} from {} to {}{name}", change.from, change.to)
+            };
+            format!("unit {}", changes.iter().map(one).collect::<Vec<_>>().join(", "))
+        }
         CleanStepSpec::Sql(sql) => format!("sql {}", sql.split_whitespace().collect::<Vec<_>>().join(" ")),
         CleanStepSpec::Custom(custom) => format!("custom {}", custom.name),
     }

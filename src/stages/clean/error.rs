@@ -100,6 +100,20 @@ pub enum CleanPlanError {
         /// The step before.
         remover: &'static str,
     },
+    /// No such unit.
+    #[error("unknown unit `{name}`")]
+    UnknownUnit {
+        /// The name.
+        name: String,
+    },
+    /// Units of different things.
+    #[error("`{from}` and `{to}` measure different things")]
+    DifferentUnits {
+        /// The unit there is.
+        from: String,
+        /// The unit that is asked for.
+        to: String,
+    },
     /// No such table.
     #[error("unknown table `{name}`")]
     UnknownTable {

@@ -3,6 +3,7 @@
 
 mod clause;
 mod cleaner;
+mod columns;
 mod custom;
 mod dedupe;
 mod error;
@@ -16,12 +17,13 @@ mod settings;
 mod sql;
 mod step;
 mod table;
+mod units;
 
 pub use cleaner::{CleanError, Cleaned, Cleaner};
 pub use custom::{PreparedStep, StepFactory, StepRequest};
 pub use dedupe::READINGS_MAX;
 pub use error::CleanPlanError;
 pub use plan::{CleanInput, CleanPlan, CleanRefused};
-pub use settings::{Missing, Otherwise};
-pub use step::{CleanStep, CustomStep, Limits, RowFate, SteppedRows};
+pub use settings::{CastType, Missing, Otherwise};
+pub use step::{CleanStep, CustomStep, Limits, RowFate, SteppedRows, UnitChange};
 pub use table::{Cell, Table, TableError};

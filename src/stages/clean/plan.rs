@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
+use super::columns::{plan_cast, plan_filter, plan_rename, plan_unit};
 use super::custom::{CustomPlan, CustomRequest, plan_custom};
 use super::dedupe::{DedupePlan, plan_dedupe};
 use super::lookup::{Lookup, LookupRequest, plan_lookup};
@@ -68,7 +69,7 @@ impl Step {
             Self::Range(_) => "range",
             Self::Dedupe(_) => "dedupe",
             Self::Lookup(_) => "lookup",
-            Self::Sql(_) => "sql",
+            Self::Sql(sql) => sql.step,
             Self::Custom(_) => "custom",
         }
     }
@@ -79,7 +80,8 @@ impl Step {
             Self::NullIf(_) | Self::Dedupe(_) => false,
             Self::Range(step) => step.removes_rows(),
             Self::Lookup(step) => step.removes_rows(),
-            Self::Sql(_) | Self::Custom(_) => true,
+            Self::Sql(step) => step.removes_rows,
+            Self::Custom(_) => true,
         }
     }
 }
@@ -221,6 +223,10 @@ fn plan_step(scope: &mut Scope<'_>, path: &YamlPath, settings: &CleanStep, befor
         CleanStep::Lookup { table, on, columns, missing } => {
             plan_lookup(scope, path, &LookupRequest { table, on, columns, missing: *missing })
         }
+        CleanStep::Rename(names) => plan_rename(scope, path, names),
+        CleanStep::Filter(condition) => plan_filter(scope, path, condition),
+        CleanStep::Cast(types) => plan_cast(scope, path, types),
+        CleanStep::Unit(changes) => plan_unit(scope, path, changes),
         CleanStep::Sql(text) => plan_sql(scope, path, text),
         CleanStep::Custom { name, settings, factory } => {
             plan_custom(scope, path, &CustomRequest { name, settings, factory }, before)

@@ -12,6 +12,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::array_value_to_string;
 
 use super::cleaner::{CleanError, Working};
+use super::columns::UNIT_CHANGED;
 use super::plan::{Scope, Step, Stepped};
 use super::{CleanPlanError, Limits, Otherwise};
 use crate::stages::rows::Reason;
@@ -73,7 +74,9 @@ fn bounds(scope: &Scope<'_>, name: &str, index: usize, limits: Limits) -> Result
         DataType::Float64 | DataType::Float32 => (f64::NEG_INFINITY, f64::INFINITY),
         other => return Err(CleanPlanError::NotNumeric { name: name.to_owned(), found: other.to_string() }),
     };
-    let physical = scope.input.limits.get(name).copied().unwrap_or_default();
+    // The schema's limits are in the schema's unit.
+    let changed = scope.schema.field(index).metadata().contains_key(UNIT_CHANGED);
+    let physical = scope.input.limits.get(name).filter(|_| !changed).copied().unwrap_or_default();
     let least = limits.minimum.or(physical.minimum);
     let greatest = limits.maximum.or(physical.maximum);
     if least.is_none() && greatest.is_none() {

@@ -1,5 +1,6 @@
 //! What becomes of values and rows, as in the pipeline file.
 
+use arrow::datatypes::DataType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,32 @@ pub enum Otherwise {
     Clamp,
     /// The row is a dead letter.
     DeadLetter,
+}
+
+/// A type that `cast` gives a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CastType {
+    /// A 64-bit number.
+    Float,
+    /// A 64-bit whole number.
+    Int,
+    /// True or false.
+    Bool,
+    /// Text.
+    Text,
+}
+
+impl CastType {
+    /// Its name in SQL, and the type that columns have.
+    pub(super) const fn types(self) -> (&'static str, DataType) {
+        match self {
+            Self::Float => ("DOUBLE", DataType::Float64),
+            Self::Int => ("BIGINT", DataType::Int64),
+            Self::Bool => ("BOOLEAN", DataType::Boolean),
+            Self::Text => ("VARCHAR", DataType::Utf8),
+        }
+    }
 }
 
 /// What becomes of a row without a match.

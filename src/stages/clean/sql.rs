@@ -23,9 +23,13 @@ use crate::vocab::YamlPath;
 /// A compiled statement.
 #[derive(Debug)]
 pub(super) struct Sql {
-    filter: Option<Expression>,
-    columns: Vec<Expression>,
-    schema: SchemaRef,
+    pub(super) filter: Option<Expression>,
+    pub(super) columns: Vec<Expression>,
+    pub(super) schema: SchemaRef,
+    /// The step's key in the pipeline file.
+    pub(super) step: &'static str,
+    /// Whether rows can leave here: by the filter, or because an expression fails for them.
+    pub(super) removes_rows: bool,
 }
 
 /// A column of the projection before it is compiled.
@@ -81,7 +85,8 @@ fn compile(scope: &Scope<'_>, text: &str) -> Result<Sql, SqlError> {
         columns.push(expression);
     }
     require_columns(scope, &names)?;
-    Ok(Sql { filter, columns, schema: Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())) })
+    let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+    Ok(Sql { filter, columns, schema, step: "sql", removes_rows: true })
 }
 
 fn require_columns(scope: &Scope<'_>, names: &BTreeSet<String>) -> Result<(), SqlError> {
@@ -199,7 +204,9 @@ impl Sql {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(work.rows.batch.num_rows()));
         work.rows.batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        work.settle()?;
+        if self.removes_rows {
+            work.settle()?;
+        }
         Ok(())
     }
 }

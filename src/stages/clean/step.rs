@@ -6,7 +6,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use serde_json::{Map, Value};
 
-use super::{Missing, Otherwise, StepFactory};
+use super::{CastType, Missing, Otherwise, StepFactory};
 use crate::vocab::{Snapshot, StateError, StateReader, StateWriter};
 
 /// Inclusive limits of a column, in its unit.
@@ -16,6 +16,17 @@ pub struct Limits {
     pub minimum: Option<f64>,
     /// Greatest value.
     pub maximum: Option<f64>,
+}
+
+/// A column's change of unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitChange {
+    /// The unit of its numbers.
+    pub from: String,
+    /// The unit that they get.
+    pub to: String,
+    /// The column's name from then on; as it was unless given.
+    pub name: Option<String>,
 }
 
 /// One cleaning step.
@@ -49,6 +60,14 @@ pub enum CleanStep {
         /// What becomes of a row without a match.
         missing: Missing,
     },
+    /// Old name -> new name.
+    Rename(BTreeMap<String, String>),
+    /// SQL condition: rows for which it is not true are filtered.
+    Filter(String),
+    /// Column -> type.
+    Cast(BTreeMap<String, CastType>),
+    /// Column -> units.
+    Unit(BTreeMap<String, UnitChange>),
     /// One `SELECT ... FROM rows [WHERE ...]`.
     Sql(String),
     /// A step of the embedding program.
@@ -111,6 +130,10 @@ impl CleanStep {
             Self::Range { .. } => "range",
             Self::Dedupe { .. } => "dedupe",
             Self::Lookup { .. } => "lookup",
+            Self::Rename(_) => "rename",
+            Self::Filter(_) => "filter",
+            Self::Cast(_) => "cast",
+            Self::Unit(_) => "unit",
             Self::Sql(_) => "sql",
             Self::Custom { .. } => "custom",
         }
