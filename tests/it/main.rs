@@ -14,6 +14,7 @@ mod commit_protocol;
 mod conformance;
 mod conformance_flaws;
 mod decode;
+mod decode_csv;
 mod decode_properties;
 mod decode_shapes;
 mod decode_support;

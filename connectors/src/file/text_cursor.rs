@@ -78,7 +78,7 @@ struct PartRows<'a> {
 
 impl<'a> PartRows<'a> {
     fn new(file: &Arc<str>, offsets: &'a mut [i64]) -> Self {
-        let parts = offsets.iter().map(|_| RawRows::of_file(Arc::clone(file))).collect();
+        let parts = offsets.iter().map(|_| RawRows::of_file(Arc::clone(file), None)).collect();
         Self { offsets, parts, count: 0, bytes: 0 }
     }
 

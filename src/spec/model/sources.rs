@@ -4,6 +4,7 @@ pub use crate::stages::decode::{Format, TimestampFormat};
 pub use crate::stages::window::Stamps;
 use std::collections::BTreeMap;
 
+use arterial_connectors::csv::CsvDialect;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -178,9 +179,23 @@ pub struct DecodeSpec {
     /// Format of the payload.
     #[serde(default)]
     pub format: Format,
+    /// `format: csv`: names of a record's cells, in their order. A file's header takes their place: give them only for
+    /// files without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// `format: csv`: the ASCII character between cells, `,` unless given; a tab is `"\t"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<char>,
+    /// `format: csv`: the ASCII character around cells that hold a delimiter or an end of line, `"` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<char>,
+    /// `format: csv`: cells that mean null, as `[NA, "-"]`, beside empty ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nulls: Vec<String>,
     /// Schema of the rows: a shipped name such as `traffic-observation.v1`, or a path to an `.avsc` file.
     pub schema: String,
-    /// Paths of columns that lie deeper or have another name: `{speed_kmh: measurement.speed}`.
+    /// Paths of columns that lie deeper or have another name: `{speed_kmh: measurement.speed}`; in a file and in
+    /// delimited text the name of its column.
     #[serde(default)]
     pub paths: BTreeMap<String, String>,
     /// IANA zone of times written without one, as `Europe/Copenhagen`. Without it such times are rejected.
@@ -196,6 +211,16 @@ pub struct DecodeSpec {
     #[serde(default = "default_max_depth")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_depth: u32,
+}
+
+impl DecodeSpec {
+    /// How delimited text is written. The rules have refused characters that are not ASCII.
+    #[must_use]
+    pub fn dialect(&self) -> CsvDialect {
+        let usual = CsvDialect::default();
+        let byte = |given: Option<char>, usual| given.and_then(|given| u8::try_from(given).ok()).unwrap_or(usual);
+        CsvDialect { delimiter: byte(self.delimiter, usual.delimiter), quote: byte(self.quote, usual.quote) }
+    }
 }
 
 fn default_max_bytes() -> u32 {
