@@ -3,13 +3,15 @@
 # make bench   the city job over a real Kafka broker, stage by stage, beside raw librdkafka; writes target/bench.json
 # make bench-peers   the city job beside Flink and Kafka Streams; needs ARTERIAL_PEERS and Maven; likewise
 # make bench-state   what commits and restores of the state cost, for 5,000 and 100,000 sensors; likewise
+# make bench-latency   how soon forecasts are seen at 50,000 readings per second; as bench-peers
+# make bench-sensors   1,000,000 sensors beside 1,000; likewise, and 10 GB of disk
 # make accuracy    forecasts on real data beside their references; needs ARTERIAL_DATA; writes target/accuracy.json
 # make kill-nine   all of Aarhus, exactly once, while its processes are killed; needs ARTERIAL_DATA
 # make check   lint and test: what CI runs, all of it without the network once the tools and crates are there
 # make audit   known vulnerabilities of the dependencies; needs the network, so `make check` leaves it out
 #
 # ARTERIAL_TEST_KAFKA=host:port   test and bench use that broker: neither Java nor Maven is needed, nothing is fetched
-.PHONY: demo test bench bench-peers bench-state accuracy kill-nine lint check audit
+.PHONY: demo test bench bench-peers bench-state bench-latency bench-sensors accuracy kill-nine lint check audit
 .DEFAULT_GOAL := check
 
 DENY_VERSION := 0.20.2
@@ -45,6 +47,16 @@ bench-state:
 	@scripts/apt.sh
 	$(SHARED_BROKER_JARS)
 	$(CARGO) bench --locked --bench city_job -- state
+
+bench-latency:
+	@scripts/apt.sh
+	$(SHARED_BROKER_JARS)
+	$(CARGO) bench --locked --bench city_job -- latency
+
+bench-sensors:
+	@scripts/apt.sh
+	$(SHARED_BROKER_JARS)
+	$(CARGO) bench --locked --bench city_job -- sensors
 
 accuracy:
 	@scripts/apt.sh

@@ -24,8 +24,9 @@
 //! committed. The library prints nothing, installs no logger and no allocator, starts no runtime and reads no environment;
 //! [`Running::end`] and the streams work under any executor.
 //!
-//! A [`Registry`] gives the file parts of the program's own, by name: sources, ledgers, cleaning steps ([`CustomStep`]) and
-//! models ([`OnlinePredictor`]). Their state rides in the same commits and digests as the engine's.
+//! A [`Registry`] gives the file parts of the program's own, by name: sources, ledgers, cleaning steps ([`CustomStep`]),
+//! models ([`OnlinePredictor`]) and alert rules ([`CustomRule`]). Their state rides in the same commits and digests as the
+//! engine's.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -94,8 +95,10 @@ pub use runtime::{
     SendError,
 };
 pub use spec::{OpenRequest, Registry, SpecErrors};
+pub use stages::alert::{CustomRule, PreparedRule, RuleRequest};
 pub use stages::clean::{CustomStep, PreparedStep, RowFate, StepRequest, SteppedRows};
 pub use stages::custom::{CustomSettings, Fresh, Refusal};
 pub use stages::features::{FeatureColumn, FeatureMatrix};
 pub use stages::predict::{AdditiveForecast, Contribution, ModelRequest, OnlinePredictor, Predictor};
+pub use stages::window::ClosedWindow;
 pub use vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};

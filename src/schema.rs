@@ -12,9 +12,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Schemas that come with the engine, by name.
-const SHIPPED: [(&str, &str); 8] = [
+const SHIPPED: [(&str, &str); 10] = [
     ("traffic-observation.v1", include_str!("../schemas/traffic-observation.v1.avsc")),
     ("bluetooth-observation.v1", include_str!("../schemas/bluetooth-observation.v1.avsc")),
+    ("air-quality-observation.v1", include_str!("../schemas/air-quality-observation.v1.avsc")),
+    ("freeway-lane-observation.v1", include_str!("../schemas/freeway-lane-observation.v1.avsc")),
     ("loop-speed.v1", include_str!("../schemas/loop-speed.v1.avsc")),
     ("alert.v1", include_str!("../schemas/alert.v1.avsc")),
     ("forecast.v1", include_str!("../schemas/forecast.v1.avsc")),
@@ -28,6 +30,8 @@ const SHIPPED: [(&str, &str); 8] = [
 pub struct TopicSchema {
     /// Its name, as in `decode.schema`.
     pub name: String,
+    /// What its rows are.
+    pub doc: String,
     /// Its columns as Arrow fields: Utf8, Float64, Int64, Boolean, Timestamp(us, UTC).
     pub arrow: SchemaRef,
     /// What Arrow does not know of the columns, in the same order.
@@ -88,6 +92,8 @@ pub enum SchemaError {
 
 #[derive(Deserialize)]
 struct AvroRecord {
+    #[serde(default)]
+    doc: String,
     fields: Vec<AvroField>,
 }
 
@@ -104,7 +110,7 @@ struct AvroField {
 }
 
 /// Names of the schemas that come with the engine.
-pub fn shipped_names() -> impl Iterator<Item = &'static str> {
+pub fn shipped_names() -> impl Iterator<Item = &'static str> + Clone {
     SHIPPED.iter().map(|(name, _)| *name)
 }
 
@@ -149,7 +155,8 @@ pub fn parse(name: &str, text: &str) -> Result<TopicSchema, SchemaError> {
             doc: field.doc,
         });
     }
-    Ok(TopicSchema { name: name.to_owned(), arrow: Arc::new(Schema::new(fields)), columns })
+    let doc = record.doc;
+    Ok(TopicSchema { name: name.to_owned(), doc, arrow: Arc::new(Schema::new(fields)), columns })
 }
 
 /// The Arrow type of an Avro type, and whether null is allowed. Types that only outputs use (arrays, maps, enums,
@@ -222,6 +229,19 @@ fn primitive(name: &str) -> Option<DataType> {
         "boolean" => DataType::Boolean,
         _ => return None,
     })
+}
+
+/// The type of a column in a word, as schemas and their readers call it.
+#[must_use]
+pub fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 => "text".to_owned(),
+        DataType::Timestamp(..) => "timestamp".to_owned(),
+        DataType::List(_) => "list".to_owned(),
+        DataType::Map(..) => "map".to_owned(),
+        DataType::Struct(_) => "record".to_owned(),
+        other => other.to_string().to_lowercase(),
+    }
 }
 
 impl TopicSchema {

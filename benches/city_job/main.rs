@@ -2,7 +2,8 @@
 //! in the same minute. `make bench` runs it; `docs/benchmarks.md` says how to read it.
 //!
 //! Arguments name the depths to measure, all unless given; `state` alone measures what commits and restores of the
-//! state cost, `peers` alone the job beside other engines. `ARTERIAL_BENCH_ROUNDS` (1,200): readings of each of the 5,000 detectors. `ARTERIAL_BENCH_REPEATS` (3):
+//! state cost, `peers` alone the job beside other engines, `latency` alone how soon forecasts are seen at a steady load, by
+//! them and by us, `sensors` alone what a large city costs beside a small one. `ARTERIAL_BENCH_ROUNDS` (1,200): readings of each of the 5,000 detectors. `ARTERIAL_BENCH_REPEATS` (3):
 //! times that every depth is measured, each time with a raw read beside it. `ARTERIAL_TEST_KAFKA`: a broker to use.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
 
@@ -12,11 +13,13 @@ mod depth;
 #[path = "../support/figures.rs"]
 mod figures;
 mod generator;
+mod latency;
 mod measure;
 mod oracle;
 mod peers;
 mod raw;
 mod report;
+mod sensors;
 mod setting;
 mod state;
 #[path = "../support/mod.rs"]
@@ -61,9 +64,14 @@ fn main() -> Result<()> {
     if let Ok(delivery) = std::env::var(peers::CHILD) {
         return peers::run_child(&delivery);
     }
+    if let Ok(delivery) = std::env::var(latency::CHILD) {
+        return latency::run_child(&delivery);
+    }
     match names.as_slice() {
         [name] if name == "state" => return state::measure(),
         [name] if name == "peers" => return peers::measure(),
+        [name] if name == "latency" => return latency::measure(),
+        [name] if name == "sensors" => return sensors::measure(),
         _ => {}
     }
     for name in &names {

@@ -17,6 +17,9 @@ pub(crate) const PARTITIONS: i32 = 8;
 pub(crate) const COMMIT_EVERY: &str = "1s";
 /// What the shipped pipeline promises.
 const EXACTLY_ONCE: &str = "exactly_once";
+/// The sink that the shipped pipeline does without.
+const FORECASTS: &str =
+    r#"forecasts: { from: forecasts, kafka: { topic: "${topic}.forecasts", create: { partitions: 8 } } }"#;
 const SHIPPED: &str = "runtime: { commit_every: 1s, commit_every_max: 1s }";
 
 /// Where the benchmark runs.
@@ -37,20 +40,9 @@ impl Setting {
     pub(crate) fn open(detectors: usize, rounds: usize) -> Result<Self> {
         let rounds = number("ARTERIAL_BENCH_ROUNDS", rounds)?;
         let repeats = number("ARTERIAL_BENCH_REPEATS", 3)?;
-        let (broker, brokers) = match std::env::var("ARTERIAL_TEST_KAFKA") {
-            Ok(brokers) => (None, brokers),
-            Err(_) => {
-                let broker = Broker::start("bench")?;
-                let brokers = broker.address.clone();
-                (Some(broker), brokers)
-            }
-        };
+        let (broker, brokers) = broker()?;
         let topic = format!("city-{detectors}-{}", std::process::id());
-        let connection = KafkaConnection {
-            brokers: Brokers::List(brokers.clone()),
-            client_id: "arterial.bench".to_owned(),
-            properties: Properties::default(),
-        };
+        let connection = connection(&brokers);
         let create = CreateTopic { partitions: PARTITIONS.unsigned_abs(), replication: None, config: [].into() };
         ensure_topic(&connection, &topic, Some(&create))?;
         let mut writer = KafkaWriter::open(&connection, &topic)?;
@@ -62,40 +54,81 @@ impl Setting {
 
     /// The shipped pipeline, renamed, and with a commit so often: nothing else differs.
     pub(crate) fn plan(&self, name: &str, commit_every: &str) -> Result<Arc<PipelinePlan>> {
-        plan(&self.brokers, &self.topic, name, commit_every, EXACTLY_ONCE)
+        Variant { name, commit_every, ..Variant::default() }.plan(&self.brokers, &self.topic)
     }
 }
 
-/// The shipped pipeline over a topic, renamed, with a commit so often and this `delivery`: nothing else differs.
-pub(crate) fn plan(
-    brokers: &str,
-    topic: &str,
-    name: &str,
-    commit_every: &str,
-    delivery: &str,
-) -> Result<Arc<PipelinePlan>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
-    let mut text = std::fs::read_to_string(folder.join("city-job.yaml"))?;
-    let runtime = format!("runtime: {{ commit_every: {commit_every}, commit_every_max: {commit_every} }}");
-    for (shipped, ours) in [
-        ("pipeline: city-job", format!("pipeline: {topic}-{name}")),
-        ("${topic}.", format!("${{topic}}.{name}.")),
-        (SHIPPED, runtime),
-        ("delivery: exactly_once", format!("delivery: {delivery}")),
-    ] {
-        ensure!(text.contains(shipped), "the shipped pipeline has changed its shape: it has no `{shipped}`");
-        text = text.replace(shipped, &ours);
-    }
-    let environment = |variable: &str| match variable {
-        "KAFKA_BROKERS" => Some(brokers.to_owned()),
-        "CITY_TOPIC" => Some(topic.to_owned()),
-        _ => None,
-    };
-    let file = PipelineFile::parse("city-job.yaml", &text, &environment, &Registry::standard());
-    Ok(Arc::new(file.plan(&folder, &[].into())?))
+/// What differs from the shipped pipeline.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Variant<'a> {
+    /// Part of the names of its consumer group and its topics.
+    pub(crate) name: &'a str,
+    pub(crate) commit_every: &'a str,
+    pub(crate) delivery: &'a str,
+    /// Whether every forecast is written, too.
+    pub(crate) forecasts: bool,
 }
 
-fn number(variable: &str, default: usize) -> Result<usize> {
+impl Default for Variant<'_> {
+    fn default() -> Self {
+        Self { name: "city-job", commit_every: COMMIT_EVERY, delivery: EXACTLY_ONCE, forecasts: false }
+    }
+}
+
+impl Variant<'_> {
+    /// The pipeline over a topic.
+    pub(crate) fn plan(&self, brokers: &str, topic: &str) -> Result<Arc<PipelinePlan>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+        let text = self.text(&std::fs::read_to_string(folder.join("city-job.yaml"))?, topic)?;
+        let environment = |variable: &str| match variable {
+            "KAFKA_BROKERS" => Some(brokers.to_owned()),
+            "CITY_TOPIC" => Some(topic.to_owned()),
+            _ => None,
+        };
+        let file = PipelineFile::parse("city-job.yaml", &text, &environment, &Registry::standard());
+        Ok(Arc::new(file.plan(&folder, &[].into())?))
+    }
+
+    fn text(&self, shipped: &str, topic: &str) -> Result<String> {
+        let Self { name, commit_every, delivery, forecasts } = *self;
+        let runtime = format!("runtime: {{ commit_every: {commit_every}, commit_every_max: {commit_every} }}");
+        let mut changes = vec![
+            ("pipeline: city-job", format!("pipeline: {topic}-{name}")),
+            (SHIPPED, runtime),
+            ("delivery: exactly_once", format!("delivery: {delivery}")),
+        ];
+        if forecasts {
+            changes.push(("\nsinks:\n", format!("\nsinks:\n  {FORECASTS}\n")));
+        }
+        changes.push(("${topic}.", format!("${{topic}}.{name}.")));
+        let mut text = shipped.to_owned();
+        for (shipped, ours) in changes {
+            ensure!(text.contains(shipped), "the shipped pipeline has changed its shape: it has no `{shipped}`");
+            text = text.replace(shipped, &ours);
+        }
+        Ok(text)
+    }
+}
+
+/// The broker that `ARTERIAL_TEST_KAFKA` names, or one that stops with its handle.
+pub(crate) fn broker() -> Result<(Option<Broker>, String)> {
+    if let Ok(brokers) = std::env::var("ARTERIAL_TEST_KAFKA") {
+        return Ok((None, brokers));
+    }
+    let broker = Broker::start("bench")?;
+    let brokers = broker.address.clone();
+    Ok((Some(broker), brokers))
+}
+
+pub(crate) fn connection(brokers: &str) -> KafkaConnection {
+    KafkaConnection {
+        brokers: Brokers::List(brokers.to_owned()),
+        client_id: "arterial.bench".to_owned(),
+        properties: Properties::default(),
+    }
+}
+
+pub(crate) fn number(variable: &str, default: usize) -> Result<usize> {
     match std::env::var(variable) {
         Ok(text) => {
             let number = text.parse().with_context(|| format!("{variable}={text} is not a number"))?;

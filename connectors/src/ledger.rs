@@ -4,7 +4,10 @@
 //! [`Ledger::commit`]; or [`Ledger::abort`] instead of the commit. [`Ledger::restore`] comes first and after every
 //! outcome that is not [`CommitOutcome::Committed`]. A ledger sees bytes only, never the engine's types.
 
+use std::time::Duration;
+
 use crate::access::AccessError;
+use crate::folder::FolderError;
 use crate::payload::Header;
 use crate::position::{Partition, Position};
 use crate::source::GroupMetadata;
@@ -172,6 +175,29 @@ pub trait Ledger: Send {
     /// Only what leaves the ledger unusable; every ordinary ending is a [`CommitOutcome`].
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError>;
 
+    /// As [`Ledger::commit`], but may come back before the ending is known: `None`. Until [`Ledger::outcome`] has told it,
+    /// no other call is allowed but, where the ledger [`Ledger::overlaps`], those of the next transaction up to its commit.
+    /// A ledger whose commits leave nothing to wait for need not know of this.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    fn commit_soon(&mut self, commit: Commit<'_>) -> Result<Option<CommitOutcome>, LedgerError> {
+        self.commit(commit).map(Some)
+    }
+
+    /// How the commit in flight has ended; `None` where that is not known within `patience`.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`], and where no commit is in flight.
+    fn outcome(&mut self, _patience: Duration) -> Result<Option<CommitOutcome>, LedgerError> {
+        Err(misuse("waiting for a commit", "none is in flight"))
+    }
+
+    /// Whether the next transaction may begin while a commit is in flight.
+    fn overlaps(&self) -> bool {
+        false
+    }
+
     /// Drops the open transaction. Nothing of it is ever visible to a reader of committed records.
     ///
     /// # Errors
@@ -258,6 +284,9 @@ pub enum LedgerError {
     /// The brokers do not let us in, or not do what we ask.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The folder of a folder ledger cannot be used, or the disk refuses.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The client library reported an error.
     #[error("{operation} failed: {reason}")]
     Client {
@@ -299,9 +328,15 @@ impl LedgerError {
                 "start with `--reset all` to forget that state and to read the new topic from where `start_at` says"
             }
             Self::Access(error) => error.hint(),
+            Self::Folder(error) => error.hint(),
             Self::Client { .. } => {
                 "check that `brokers` names the right address and that a broker answers there; its log says more"
             }
         }
     }
+}
+
+/// A call out of turn: a defect of the caller.
+pub(crate) fn misuse(operation: &'static str, reason: &str) -> LedgerError {
+    LedgerError::Client { operation, reason: reason.to_owned(), transient: false }
 }

@@ -12,6 +12,7 @@
 //! | [`access`] | why the far side refuses us |
 //! | [`memory`] | a broker inside the process: tests, embedding, faults on demand |
 //! | `kafka` | a group member as source, transactions as ledger (feature `kafka`) |
+//! | [`folder`] | a ledger of files: a directory per epoch, published by renaming it |
 //! | [`mod@file`] | files that stand for a topic |
 //! | [`discard`] | a ledger that keeps nothing: evaluations, demos |
 //! | [`simulate`] | a corridor of loop detectors made up from a seed |
@@ -22,6 +23,7 @@ pub mod conformance;
 pub mod csv;
 pub mod discard;
 pub mod file;
+pub mod folder;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod ledger;

@@ -1,7 +1,6 @@
 //! The command line: one file per verb. Data goes to stdout, logs to stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
-#[cfg(feature = "kafka")]
 /// `println!`, but a reader that has gone away (`| head`) is no error: it wants no more.
 macro_rules! say {
     ($($text:tt)*) => {{
@@ -10,14 +9,19 @@ macro_rules! say {
     }};
 }
 
+mod backfill;
+#[cfg(feature = "kafka")]
 mod doctor;
 mod eval;
+mod explain;
+mod graph;
 mod load;
 mod progress;
 #[cfg(feature = "kafka")]
 mod replay;
 mod report;
 mod run;
+mod schema;
 mod test;
 mod usage;
 mod validate;
@@ -38,7 +42,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Validate(validate::ValidateArgs),
+    Explain(explain::ExplainArgs),
+    Graph(graph::GraphArgs),
+    Schema(schema::SchemaArgs),
     Run(run::RunArgs),
+    Backfill(backfill::BackfillArgs),
     Eval(eval::EvalArgs),
     Test(test::TestArgs),
     #[cfg(feature = "kafka")]
@@ -55,7 +63,11 @@ enum Verb {
 pub fn execute(cli: &Cli) -> anyhow::Result<()> {
     match &cli.verb {
         Verb::Validate(args) => validate::validate(args),
+        Verb::Explain(args) => explain::explain(args),
+        Verb::Graph(args) => graph::graph(args),
+        Verb::Schema(args) => schema::schema(args),
         Verb::Run(args) => run::run(args),
+        Verb::Backfill(args) => backfill::backfill(args),
         Verb::Eval(args) => eval::eval(args),
         Verb::Test(args) => test::test(args),
         #[cfg(feature = "kafka")]

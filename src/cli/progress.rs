@@ -34,6 +34,7 @@ pub(super) fn listener(until: Until, format: Format) -> Listener {
         RunEvent::Changed(decisions) => shown.lock().unwrap_or_else(PoisonError::into_inner).show(decisions),
         RunEvent::FirstAlert(alert) if format == Format::Text => say!("first alert: {alert}"),
         RunEvent::FirstAlert(alert) => tracing::info!("first alert: {alert}"),
+        RunEvent::Read { .. } => {}
         RunEvent::Committed { rows } => {
             progress.lock().unwrap_or_else(PoisonError::into_inner).add(*rows, Instant::now());
         }

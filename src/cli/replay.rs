@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
-use arrow::json::writer::{LineDelimited, WriterBuilder};
 use arrow::record_batch::RecordBatch;
 use arterial_connectors::file::{FileRows, FileRowsConfig};
 use arterial_connectors::kafka::{Brokers, CreateTopic, KafkaConnection, KafkaWriter, Properties, ensure_topic};
@@ -16,6 +15,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::usage::UsageError;
+use crate::stages::encode::json_lines;
 
 /// Send the rows of a Parquet file to a Kafka topic as JSON.
 #[derive(Debug, Args)]
@@ -104,9 +104,10 @@ fn send(args: &ReplayArgs, batch: &RecordBatch, writer: &mut KafkaWriter, pace: 
     let keys = keys.as_string::<i32>();
     let times = args.time.as_ref().map(|name| column(batch, name)).transpose()?;
     let times = times.map(|times| cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, None))).transpose()?;
-    let (lines, ends) = json_lines(batch)?;
+    let lines = json_lines(batch)?;
     let mut start = 0;
-    for (row, end) in ends.into_iter().enumerate() {
+    // JSON text holds no line feed inside a row: within strings it is escaped.
+    for (row, end) in memchr::memchr_iter(b'\n', &lines).enumerate() {
         // A row without a time goes out at once, stamped with the present.
         let timed = times.as_ref().filter(|times| times.is_valid(row));
         let micros = timed.map(|times| times.as_primitive::<TimestampMicrosecondType>().value(row));
@@ -115,7 +116,9 @@ fn send(args: &ReplayArgs, batch: &RecordBatch, writer: &mut KafkaWriter, pace: 
         }
         let stamp_ms = micros.filter(|_| args.stamp_event).map(|micros| micros.div_euclid(1000));
         let key = keys.is_valid(row).then(|| keys.value(row).as_bytes());
-        writer.send(key, Some(&lines[start..end]), stamp_ms)?;
+        // Where a file stands for a topic, rows without key lie in partition 0.
+        let partition = key.is_none().then_some(0);
+        writer.send_to(partition, key, Some(&lines[start..end]), stamp_ms)?;
         start = end + 1;
     }
     Ok(())
@@ -127,18 +130,6 @@ fn column(batch: &RecordBatch, name: &str) -> Result<arrow::array::ArrayRef> {
         let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
         format!("the file has no column `{name}`; it has {}", known.join(", "))
     })
-}
-
-/// Rows as JSON objects, a line each, and where each line's text ends.
-fn json_lines(batch: &RecordBatch) -> Result<(Vec<u8>, Vec<usize>)> {
-    let mut lines = Vec::new();
-    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut lines);
-    writer.write(batch)?;
-    writer.finish()?;
-    drop(writer);
-    // JSON text holds no line feed inside a row: within strings it is escaped.
-    let ends = memchr::memchr_iter(b'\n', &lines).collect();
-    Ok((lines, ends))
 }
 
 /// Holds rows back so that the file's time passes at the chosen speed.

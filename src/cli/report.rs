@@ -106,6 +106,17 @@ fn print_accounting(plan: &PipelinePlan, summary: &RunSummary) {
     say!("state {}", summary.digest());
 }
 
+/// Prints a table without lines, each row behind `indent`.
+pub fn print_rows(indent: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(head.iter().copied());
+    for row in rows {
+        table.add_row(row);
+    }
+    // The style puts a blank before each cell.
+    table.to_string().lines().for_each(|line| say!("{indent}{}", line.strip_prefix(' ').unwrap_or(line).trim_end()));
+}
+
 /// Prints MAE, RMSE and skill of every model beside the baselines.
 pub fn print_scores(scores: &[ScoreTotal]) {
     if scores.is_empty() {

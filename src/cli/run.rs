@@ -13,7 +13,7 @@ use super::progress;
 use super::report::{Format, print_summary};
 use super::usage::UsageError;
 use crate::observe::Metrics;
-use crate::runtime::{Pipeline, PipelineError, RunOptions, Wiring};
+use crate::runtime::{History, Pipeline, PipelineError, RunOptions, Wiring};
 use crate::serve::Server;
 use crate::spec::PipelinePlan;
 use crate::spec::model::KafkaSourceSpec;
@@ -23,7 +23,8 @@ use crate::spec::model::KafkaSourceSpec;
 #[command(after_help = "Examples:\n  \
     arterial run pipelines/congestion-aarhus.yaml\n  \
     arterial run --until latest pipelines/congestion-simulated.yaml\n  \
-    arterial run --reset all pipelines/city-job.yaml\n\n\
+    arterial run --reset all pipelines/city-job.yaml\n  \
+    arterial run --state-from out pipelines/congestion-aarhus.yaml\n\n\
     SIGTERM and Ctrl-C finish the batch at hand, commit and leave; a second one leaves at once.")]
 pub struct RunArgs {
     /// The pipeline file.
@@ -35,6 +36,10 @@ pub struct RunArgs {
     /// `all`. May be given several times. Of several processes give it to the first only, and start it alone.
     #[arg(long, value_name = "STEP")]
     pub reset: Vec<String>,
+    /// Begin with the state that a backfill of this pipeline left in this folder (`arterial backfill --open-end`): for
+    /// partitions that nothing was committed for yet. Of several processes give it to each.
+    #[arg(long, value_name = "FOLDER")]
+    pub state_from: Option<PathBuf>,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -54,7 +59,12 @@ pub enum UntilArg {
 /// # Errors
 /// A file that cannot be read or does not check, or a run that failed.
 pub fn run(args: &RunArgs) -> Result<()> {
-    let plan = load_plan(&args.pipeline)?.with_reset(&args.reset).map_err(UsageError::from)?;
+    let mut plan = load_plan(&args.pipeline)?.with_reset(&args.reset).map_err(UsageError::from)?;
+    let history = args.state_from.as_ref().map(|folder| History::open(folder, &plan)).transpose();
+    let history = history.map_err(PipelineError::from)?.map(Arc::new);
+    if history.is_some() {
+        plan = plan.with_earliest_start();
+    }
     let until = match args.until {
         UntilArg::Forever => Until::Forever,
         UntilArg::Latest => Until::Latest,
@@ -73,7 +83,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         let plan = Arc::new(plan);
         let connection = connect(&plan)?;
         let listener = progress::listener(until, args.format);
-        let options = RunOptions { until, metrics, listener, ..RunOptions::default() };
+        let options = RunOptions { until, metrics, listener, history, ..RunOptions::default() };
         let summary = Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()).await?;
         if let Some(server) = server {
             server.abort();

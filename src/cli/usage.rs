@@ -1,5 +1,7 @@
 //! What a command was asked for and cannot mean: exit code 2, as where an argument is unknown.
 
+use arterial_connectors::source::SourceError;
+
 use crate::spec::UnknownStep;
 
 /// Arguments that do not fit each other or the pipeline.
@@ -8,9 +10,20 @@ pub enum UsageError {
     /// `--reset` of no stateful step.
     #[error("--reset")]
     UnknownStep(#[from] UnknownStep),
+    /// No schema of that name comes with the engine, and it is no `.avsc` file.
+    #[error("unknown schema `{name}`; {hint}")]
+    UnknownSchema {
+        /// What was named.
+        name: String,
+        /// Which may have been meant.
+        hint: String,
+    },
     /// Sending by the file's time without saying where it stands.
     #[error("--speed and --stamp-event need --time COLUMN")]
     TimeMissing,
+    /// `backfill` without `--partitions`, where nobody says how many the topic has.
+    #[error("nobody says how many partitions the topic has, so give --partitions N: {0}")]
+    PartitionsUnknown(#[source] SourceError),
     /// A bounded run over a broker that starts with it.
     #[error(
         "`--until latest` would read nothing, since `brokers: embedded` starts empty; run without it, send rows to the \

@@ -15,6 +15,11 @@ pub enum RunEvent {
     Changed(Vec<StepDecision>),
     /// The first alert that this run opened and knows to be durable: its commit has succeeded.
     FirstAlert(AlertNotice),
+    /// A worker has dealt with rows that are not durable yet. After a rewind they come again.
+    Read {
+        /// Rows.
+        rows: u64,
+    },
     /// A worker's commit has succeeded.
     Committed {
         /// Rows that it made durable.

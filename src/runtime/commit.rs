@@ -14,26 +14,45 @@ use super::error::PipelineError;
 use super::shard::Shard;
 use super::summary::WorkerSummary;
 use super::worker::Worker;
-use crate::state::Blocks;
+use crate::stages::predict::ScoreTotal;
+use crate::state::{Accounting, Blocks};
 
 /// Longest pause between two attempts after failed commits.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// First pause; doubles with every failure in a row.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 
+/// A commit in flight: what is to be told of it once it has succeeded.
+pub(super) struct InFlight {
+    started: Instant,
+    state_bytes: usize,
+    report: Report,
+}
+
+/// What partitions hold as of a commit.
+struct Report {
+    accounting: Vec<(Partition, Accounting)>,
+    scores: Vec<(Partition, Vec<ScoreTotal>)>,
+}
+
 impl Worker {
-    /// Makes everything since the last commit durable, if there is anything.
+    /// Makes everything up to now durable, if there is anything, and waits until it is.
     pub(super) fn commit(&mut self) -> Result<(), PipelineError> {
-        if self.shards.values().any(Shard::changed) {
-            self.commit_changes()?;
-        }
+        self.commit_soon()?;
+        self.settle(true)
+    }
+
+    /// Begins to make everything since the last commit durable, if there is anything. Rows are worked on meanwhile: what
+    /// came of the commit is seen in a later turn.
+    pub(super) fn commit_soon(&mut self) -> Result<(), PipelineError> {
+        self.settle(true)?;
         let lag_rows = self.source.lag_rows().iter().map(|(_, rows)| rows).sum();
         self.metrics.lag(lag_rows);
         self.pace.committed(Instant::now(), lag_rows);
-        Ok(())
+        if self.shards.values().any(Shard::changed) { self.begin_commit() } else { Ok(()) }
     }
 
-    fn commit_changes(&mut self) -> Result<(), PipelineError> {
+    fn begin_commit(&mut self) -> Result<(), PipelineError> {
         if let Err(error) = self.transaction.begin() {
             return self.recover_from(error);
         }
@@ -47,21 +66,39 @@ impl Worker {
         let state_bytes = state.iter().map(|record| record.value.as_ref().map_or(0, Vec::len)).sum();
         let group = self.source.group_metadata();
         let commit = Commit { positions: &positions, state: &state, group: group.as_ref() };
-        let outcome = match self.transaction.commit(commit) {
-            Ok(outcome) => outcome,
-            Err(error) => return self.recover_from(error),
-        };
-        self.metrics.commit(outcome, started.elapsed(), state_bytes);
+        if let Err(error) = self.transaction.commit(commit) {
+            return self.recover_from(error);
+        }
+        self.teller.seal();
+        self.in_flight = Some(InFlight { started, state_bytes, report: self.report() });
+        // Ledgers that are done at once are told of at once.
+        self.settle(false)
+    }
+
+    /// Sees how the commit in flight has ended, if there is one. `waits`: for its end.
+    pub(super) fn settle(&mut self, waits: bool) -> Result<(), PipelineError> {
+        let Some(in_flight) = self.in_flight.take() else { return Ok(()) };
+        match self.transaction.outcome(waits) {
+            Ok(None) => {
+                self.in_flight = Some(in_flight);
+                Ok(())
+            }
+            Ok(Some(outcome)) => self.ended(outcome, &in_flight),
+            Err(error) => self.recover_from(error),
+        }
+    }
+
+    fn ended(&mut self, outcome: CommitOutcome, in_flight: &InFlight) -> Result<(), PipelineError> {
+        self.metrics.commit(outcome, in_flight.started.elapsed(), in_flight.state_bytes);
         match outcome {
             CommitOutcome::Committed => {
                 self.failures_in_a_row = 0;
                 self.summary.commits += 1;
-                self.shards.values_mut().for_each(Shard::mark_committed);
                 self.teller.committed();
                 if self.plan.resets_any() {
                     self.shared.note_reset(self.shards.keys().copied());
                 }
-                self.report_shards();
+                self.tell(&in_flight.report);
                 Ok(())
             }
             CommitOutcome::Aborted | CommitOutcome::Unknown => {
@@ -73,15 +110,22 @@ impl Worker {
         }
     }
 
-    /// What the owned partitions hold as of their last commit, to the metrics.
-    fn report_shards(&self) {
+    fn report(&self) -> Report {
         // Of a partition that was never committed there is nothing to say.
         let committed = || self.shards.values().filter(|shard| shard.position().is_some());
-        for shard in committed() {
-            let partition = shard.partition();
-            self.metrics.accounting(self.plan.topic(partition.topic), partition, shard.accounting());
+        Report {
+            accounting: committed().map(|shard| (shard.partition(), *shard.accounting())).collect(),
+            scores: committed().map(|shard| (shard.partition(), shard.score_totals())).collect(),
         }
-        self.metrics.scores(committed().map(|shard| (shard.partition(), shard.score_totals())));
+    }
+
+    /// To the metrics, less what was lost meanwhile.
+    fn tell(&self, report: &Report) {
+        let owned = |partition: &Partition| self.shards.contains_key(partition);
+        for (partition, accounting) in report.accounting.iter().filter(|(partition, _)| owned(partition)) {
+            self.metrics.accounting(self.plan.topic(partition.topic), *partition, accounting);
+        }
+        self.metrics.scores(report.scores.iter().filter(|(partition, _)| owned(partition)).cloned());
     }
 
     pub(super) fn recover_from(&mut self, error: LedgerError) -> Result<(), PipelineError> {
@@ -96,6 +140,7 @@ impl Worker {
 
     /// Aborts the open transaction and rebuilds every owned partition from what is durable.
     pub(super) fn recover(&mut self) -> Result<(), PipelineError> {
+        self.settle(true)?;
         self.abort_open()?;
         self.restore_owned()
     }
@@ -126,8 +171,10 @@ impl Worker {
         if partitions.is_empty() {
             return Ok(());
         }
+        self.settle(true)?;
         let now_micros = self.clock.now_micros();
         let mut restored = self.restore_patiently(partitions)?;
+        self.hand_over(&mut restored)?;
         if !self.settle_starts(&mut restored)? {
             self.unstarted.extend(partitions);
             return Ok(());
@@ -143,7 +190,7 @@ impl Worker {
             self.seek_patiently(partition, next_offset.map_or(SeekTo::Start, SeekTo::Offset))?;
         }
         // Whatever this worker owned before has been committed or wound back, too.
-        self.report_shards();
+        self.tell(&self.report());
         Ok(())
     }
 

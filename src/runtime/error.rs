@@ -3,6 +3,7 @@
 use arterial_connectors::ledger::LedgerError;
 use arterial_connectors::source::SourceError;
 
+use super::handover::HandoverError;
 use crate::stages::clean::CleanError;
 use crate::stages::decode::DecodeError;
 use crate::vocab::StateError;
@@ -16,6 +17,9 @@ pub enum PipelineError {
     /// The ledger cannot go on.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The state of history cannot be taken over.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// Typed input of another schema than the pipeline's.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -78,6 +82,7 @@ impl PipelineError {
         match self {
             Self::Source(error) => error.hint(),
             Self::Ledger(error) => error.hint(),
+            Self::Handover(error) => error.hint(),
             Self::Decode(_) => "compare the file's columns with the schema named under `decode:`",
             Self::Clean(_) | Self::Alert(_) => {
                 "this is a defect of the engine: please report it with the pipeline file"

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::json::LineDelimitedWriter;
+use arrow::array::Array;
+use arterial_connectors::file::key_texts;
 use arterial_connectors::ledger::Records;
 use arterial_connectors::payload::{Header, Payload};
 use arterial_connectors::position::Partition;
@@ -16,7 +17,7 @@ use crate::spec::model::Output;
 use crate::stages::alert::{AlertChange, AlertRule, RuleInput};
 use crate::stages::encode::{
     AlertContext, DeadLetterOrigin, Encoded, ForecastRead, ForecastRow, dead_letter_headers, encode_alert,
-    encode_forecast, encode_scores,
+    encode_forecast, encode_scores, json_lines,
 };
 use crate::stages::predict::{Forecasts, Predict, ScoreRow};
 use crate::stages::rows::Rejected;
@@ -62,7 +63,7 @@ impl Outputs {
                 partition: self.partition.number,
                 offset,
             };
-            original(batch, rejected.origin, |key, value, headers| {
+            original(&self.plan, batch, rejected.origin, |key, value, headers| {
                 records.push(sink, key, value, dead_letter_headers(headers, &origin, rejected));
             });
         }
@@ -72,7 +73,9 @@ impl Outputs {
     pub(super) fn late(&mut self, batch: &SourceBatch, origins: &[u32], records: &mut Records) {
         let Some(sink) = self.plan.sinks.sink(Output::Late) else { return };
         for origin in origins {
-            original(batch, *origin, |key, value, headers| records.push(sink, key, value, headers.to_vec()));
+            original(&self.plan, batch, *origin, |key, value, headers| {
+                records.push(sink, key, value, headers.to_vec());
+            });
         }
     }
 
@@ -147,6 +150,8 @@ impl Outputs {
             key: key_columns(&self.plan, keys, change.key),
             forecasts: forecasts.collect(),
             expire_after: self.plan.alert_expire_after(change.rule),
+            unit: rule.unit(),
+            threshold_source: rule.source(),
             inputs_quality: inputs_quality(&self.plan, rule, input.window, change.key),
             summary: self.plan.alerts.summary(change, &values, input),
         }
@@ -176,20 +181,26 @@ fn key_columns<'a>(plan: &'a PipelinePlan, keys: &'a Keys, key: u32) -> BTreeMap
     plan.window.key_columns().iter().map(String::as_str).zip(keys.values(key)).collect()
 }
 
-/// Gives a row's original key, value and headers; rows that were typed from the start are written as JSON.
-fn original(batch: &SourceBatch, origin: u32, take: impl FnOnce(Option<&[u8]>, Option<&[u8]>, &[Header])) {
+/// Gives a row's original key, value and headers; rows that were typed from the start are written as the messages that
+/// they stand for.
+fn original(
+    plan: &PipelinePlan,
+    batch: &SourceBatch,
+    origin: u32,
+    take: impl FnOnce(Option<&[u8]>, Option<&[u8]>, &[Header]),
+) {
     match &batch.payload {
         Payload::Raw(rows) => {
             let row = rows.row(origin as usize);
             take(row.key, row.value, row.headers);
         }
         Payload::Typed { rows, .. } => {
-            let mut json = Vec::new();
-            let mut writer = LineDelimitedWriter::new(&mut json);
+            let row = rows.slice(origin as usize, 1);
             // A row whose types JSON cannot hold leaves its dead letter without a value, not unwritten.
-            let _ = writer.write(&rows.slice(origin as usize, 1)).and_then(|()| writer.finish());
-            drop(writer);
-            take(None, Some(json.trim_ascii_end()), &[]);
+            let json = json_lines(&row).unwrap_or_default();
+            let keys = row.column_by_name(plan.partition_column()).and_then(|column| key_texts(column).ok());
+            let key = keys.as_ref().filter(|keys| keys.is_valid(0)).map(|keys| keys.value(0).as_bytes());
+            take(key, Some(json.trim_ascii_end()), &[]);
         }
     }
 }

@@ -16,6 +16,7 @@ use super::clock::SystemClock;
 use super::control::ControlLog;
 use super::embed::PipelineBuilder;
 use super::error::PipelineError;
+use super::handover::History;
 use super::summary::{RunSummary, WorkerSummary};
 use super::teller::Teller;
 use super::worker::{Worker, WorkerParts};
@@ -53,6 +54,9 @@ pub struct RunOptions {
     /// The control log of an earlier run over the same topics: what the wall clock decided then is done again where it
     /// was done, and nothing is decided anew but the end of a bounded run.
     pub decisions: Option<Arc<ControlLog>>,
+    /// What a backfill has left: the first state of partitions that nobody has committed a position of. With it the plan
+    /// should start at the earliest record ([`PipelinePlan::with_earliest_start`]).
+    pub history: Option<Arc<History>>,
 }
 
 impl Default for RunOptions {
@@ -63,6 +67,7 @@ impl Default for RunOptions {
             metrics: Arc::new(Metrics::default()),
             listener: Arc::new(|_| {}),
             decisions: None,
+            history: None,
         }
     }
 }
@@ -237,10 +242,14 @@ fn run_worker(
     let mut source = connect.source(slot, options.until)?;
     let metrics = options.metrics.worker(slot);
     let counts = patiently(shared, &metrics, || source.partition_counts().map_err(PipelineError::from))?;
+    if let Some(history) = &options.history {
+        history.check_partitions(&counts)?;
+    }
     let ledger = patiently(shared, &metrics, || connect.ledger(slot, &counts).map_err(PipelineError::from))?;
     let teller = Teller::new(options.listener, Arc::clone(shared));
-    let (clock, until, decisions) = (options.clock, options.until, options.decisions);
-    let parts = WorkerParts { source, ledger, clock, shared: Arc::clone(shared), metrics, teller, until, decisions };
+    let RunOptions { clock, until, decisions, history, .. } = options;
+    let shared = Arc::clone(shared);
+    let parts = WorkerParts { source, ledger, clock, shared, metrics, teller, until, decisions, history };
     Worker::new(plan, parts).run()
 }
 

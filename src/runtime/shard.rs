@@ -24,7 +24,7 @@ use crate::stages::clean::{Cleaned, Cleaner};
 use crate::stages::custom::guarded;
 use crate::stages::decode::{DecodeError, Decoded, Decoder};
 use crate::stages::predict::{ScoreRow, ScoreTotal};
-use crate::stages::window::{Watermark, Windows};
+use crate::stages::window::{Seam, Watermark, Windows};
 use crate::state::{Accounting, BlockRecords, Blocks, Identity, digest_of_blocks};
 use crate::vocab::{EventTime, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
@@ -47,6 +47,8 @@ pub(super) struct Shard {
     partition: Partition,
     decoder: Decoder,
     watermark: Watermark,
+    /// Where the history ends that the state was handed over from.
+    seam: Option<Seam>,
     cleaner: Cleaner,
     windows: Windows,
     models: Models,
@@ -78,6 +80,7 @@ impl Shard {
             partition,
             decoder: Decoder::new(Arc::clone(&plan.decode)),
             watermark: Watermark::new(&plan.window),
+            seam: Seam::restore(&blocks)?,
             cleaner: Cleaner::restore(Arc::clone(&plan.clean), &blocks)?,
             windows: Windows::new(Arc::clone(&plan.window)),
             models: Models::restore(plan, &blocks)?,
@@ -94,6 +97,10 @@ impl Shard {
 
     fn write_state(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
         writer.put(STEP, 0, to_block(&self.progress));
+        // It was durable before the first row was read.
+        if let Some(seam) = self.seam.as_ref().filter(|_| which == Snapshot::Full) {
+            seam.write(writer);
+        }
         self.watermark.snapshot(which, writer);
         self.cleaner.snapshot(which, writer);
         self.windows.snapshot(which, writer);
@@ -116,6 +123,12 @@ impl Shard {
         accounting.dead_letter_decode += rejected.len() as u64;
         accounting.filtered += tombstones.len() as u64;
         self.outputs.dead_letters(batch, &rejected, &mut report, transaction.records());
+
+        let (rows, known) = match &self.seam {
+            Some(seam) => seam.split(rows).map_err(DecodeError::from)?,
+            None => (rows, Vec::new()),
+        };
+        accounting.duplicate += known.len() as u64;
 
         let advance = self.watermark.advance(&rows);
         let (rows, late) = advance.split(rows).map_err(DecodeError::from)?;
@@ -207,24 +220,28 @@ impl Shard {
         self.changed = true;
     }
 
+    /// The source has no more rows; where it never had any, the partition begins and ends at offset 0.
+    pub(super) fn note_end(&mut self) {
+        if self.progress.next_offset.is_none() {
+            self.progress.next_offset = Some(0);
+            self.changed = true;
+        }
+    }
+
     /// Whether there is anything to commit.
     pub(super) fn changed(&self) -> bool {
         self.changed
     }
 
-    /// Appends the state that changed since the last commit.
+    /// Appends the state that changed since the last call. Where its commit does not succeed, the shard is thrown away.
     pub(super) fn save(&mut self, records: &mut Vec<StateRecord>) {
+        self.changed = false;
         let mut writer = BlockRecords::new(self.partition, records);
         for (step, block) in self.reset.drain(..) {
             writer.delete(&step, block);
         }
         let partition = self.partition.number;
         guarded(|| format!("partition {partition}"), || self.write_state(Snapshot::Changed, &mut writer));
-    }
-
-    /// The commit that [`Self::save`] wrote for has succeeded.
-    pub(super) fn mark_committed(&mut self) {
-        self.changed = false;
     }
 
     pub(super) fn position(&self) -> Option<Position> {

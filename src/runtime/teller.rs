@@ -11,21 +11,29 @@ use crate::observe::{AlertNotice, BatchReport, Listener, RunEvent};
 pub(super) struct Teller {
     listener: Listener,
     shared: Arc<Shared>,
+    /// What happened since the last commit began.
+    new: Notes,
+    /// What the commit in flight makes durable.
+    sealed: Notes,
+}
+
+#[derive(Default)]
+struct Notes {
     alert: Option<AlertNotice>,
-    /// Rows since the last commit.
     rows: u64,
 }
 
 impl Teller {
     pub(super) fn new(listener: Listener, shared: Arc<Shared>) -> Self {
-        Self { listener, shared, alert: None, rows: 0 }
+        Self { listener, shared, new: Notes::default(), sealed: Notes::default() }
     }
 
-    /// Notes what a batch or a flush gave; told when it is durable.
+    /// Notes what a batch or a flush gave; how much it read is told at once, the rest when it is durable.
     pub(super) fn note(&mut self, report: &mut BatchReport) {
-        self.rows += report.rows;
-        if self.alert.is_none() {
-            self.alert = report.first_alert.take();
+        self.new.rows += report.rows;
+        (self.listener)(&RunEvent::Read { rows: report.rows });
+        if self.new.alert.is_none() {
+            self.new.alert = report.first_alert.take();
         }
     }
 
@@ -38,16 +46,22 @@ impl Teller {
 
     /// Forgets what will be done again.
     pub(super) fn rewind(&mut self) {
-        (self.alert, self.rows) = (None, 0);
+        (self.new, self.sealed) = Default::default();
     }
 
-    /// A commit has succeeded.
+    /// A commit begins: it makes durable what was noted up to now.
+    pub(super) fn seal(&mut self) {
+        self.sealed = std::mem::take(&mut self.new);
+    }
+
+    /// The commit has succeeded.
     pub(super) fn committed(&mut self) {
-        if let Some(alert) = self.alert.take()
+        let Notes { alert, rows } = std::mem::take(&mut self.sealed);
+        if let Some(alert) = alert
             && !self.shared.alert_told.swap(true, Ordering::Relaxed)
         {
             (self.listener)(&RunEvent::FirstAlert(alert));
         }
-        (self.listener)(&RunEvent::Committed { rows: std::mem::take(&mut self.rows) });
+        (self.listener)(&RunEvent::Committed { rows });
     }
 }

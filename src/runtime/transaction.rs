@@ -3,6 +3,8 @@
 //! One row after a gap can close weeks of windows, each with forecasts of every key: what they give is handed over
 //! while they close, not when the last of them has.
 
+use std::time::Duration;
+
 use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
 use arterial_connectors::position::Partition;
 
@@ -10,18 +12,28 @@ use arterial_connectors::position::Partition;
 /// Large enough for thousands of records a call, and less than a ledger's own queue holds.
 pub(super) const RECORDS_BYTES_MAX: usize = 4 << 20;
 
+/// How many times that is held back while a commit is in flight and the ledger takes nothing; then it is waited for.
+const HELD_BACK: usize = 4;
+
+/// How long one look at a commit that is waited for lasts. Ledgers bound how long a commit takes.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// A worker's ledger, with what is to be handed to it.
 pub(super) struct Transaction {
     ledger: Box<dyn Ledger>,
     records: Records,
     bytes_max: usize,
     open: bool,
+    /// Whether a commit is in flight.
+    in_flight: bool,
+    /// How it ended, where that was noticed before the worker asked.
+    ended: Option<CommitOutcome>,
 }
 
 impl Transaction {
     /// No transaction is open yet. `bytes_max`: size of the records at which [`Self::relieve`] hands them over.
     pub(super) fn new(ledger: Box<dyn Ledger>, bytes_max: usize) -> Self {
-        Self { ledger, records: Records::default(), bytes_max, open: false }
+        Self { ledger, records: Records::default(), bytes_max, open: false, in_flight: false, ended: None }
     }
 
     /// What was gathered and not handed over yet.
@@ -35,17 +47,21 @@ impl Transaction {
         if self.records.bytes() < self.bytes_max { Ok(()) } else { self.append() }
     }
 
-    /// Hands the records over, if there are any.
+    /// Hands the records over, if there are any; while a commit is in flight they may have to wait.
     pub(super) fn append(&mut self) -> Result<(), LedgerError> {
         if self.records.is_empty() {
             return Ok(());
         }
-        let appended = self.begin().and_then(|()| self.ledger.append(&self.records));
-        self.records.clear();
-        appended
+        if self.waits() {
+            if self.records.bytes() < self.bytes_max.saturating_mul(HELD_BACK) {
+                return Ok(());
+            }
+            self.await_end()?;
+        }
+        self.hand_over()
     }
 
-    /// Opens a transaction where none is open.
+    /// Opens a transaction where none is open. None may be in flight.
     pub(super) fn begin(&mut self) -> Result<(), LedgerError> {
         if !self.open {
             self.ledger.begin()?;
@@ -54,21 +70,82 @@ impl Transaction {
         Ok(())
     }
 
-    /// Ends the open transaction. After an error it counts as open, and is to be aborted.
-    pub(super) fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
+    /// Hands over what was held back and begins to end the open transaction; [`Self::outcome`] tells how that went. After
+    /// an error it counts as open, and is to be aborted.
+    pub(super) fn commit(&mut self, commit: Commit<'_>) -> Result<(), LedgerError> {
+        self.hand_over()?;
+        self.ended = self.ledger.commit_soon(commit)?;
+        self.open = false;
+        self.in_flight = self.ended.is_none();
+        Ok(())
+    }
+
+    /// As [`Self::commit`], and waits for the outcome.
+    pub(super) fn commit_now(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
+        self.hand_over()?;
         let outcome = self.ledger.commit(commit)?;
         self.open = false;
         Ok(outcome)
     }
 
+    /// How the last commit has ended, once; `None` while it is in flight, or after it was told. `waits`: for the end.
+    pub(super) fn outcome(&mut self, waits: bool) -> Result<Option<CommitOutcome>, LedgerError> {
+        while self.in_flight {
+            let patience = if waits { LOOK } else { Duration::ZERO };
+            let looked = self.ledger.outcome(patience);
+            self.in_flight = matches!(looked, Ok(None));
+            match looked? {
+                Some(outcome) => {
+                    // What has come since goes with it.
+                    if outcome != CommitOutcome::Committed {
+                        self.open = false;
+                        self.records.clear();
+                    }
+                    self.ended = Some(outcome);
+                }
+                None if !waits => return Ok(None),
+                None => {}
+            }
+        }
+        Ok(self.ended.take())
+    }
+
     /// Forgets what was gathered and drops the open transaction, if there is one.
     pub(super) fn abort(&mut self) -> Result<(), LedgerError> {
         self.records.clear();
+        self.ended = None;
         if std::mem::take(&mut self.open) { self.ledger.abort() } else { Ok(()) }
     }
 
     /// What is durable of these partitions.
     pub(super) fn restore(&mut self, partitions: &[Partition]) -> Result<Vec<Restored>, LedgerError> {
         self.ledger.restore(partitions)
+    }
+
+    /// Whether records have to wait for the commit in flight.
+    fn waits(&self) -> bool {
+        self.in_flight && !self.ledger.overlaps()
+    }
+
+    fn hand_over(&mut self) -> Result<(), LedgerError> {
+        if self.records.is_empty() {
+            return Ok(());
+        }
+        let appended = self.begin().and_then(|()| self.ledger.append(&self.records));
+        self.records.clear();
+        appended
+    }
+
+    /// Waits for the commit in flight, which the worker is still to be told of.
+    fn await_end(&mut self) -> Result<(), LedgerError> {
+        self.ended = self.outcome(true)?;
+        match self.ended {
+            Some(CommitOutcome::Committed) | None => Ok(()),
+            Some(outcome) => Err(LedgerError::Client {
+                operation: "the last commit",
+                reason: format!("it ended as {outcome:?}"),
+                transient: true,
+            }),
+        }
     }
 }

@@ -13,9 +13,11 @@ use arterial_connectors::ledger::Ledger;
 use arterial_connectors::position::Partition;
 use arterial_connectors::source::{Source, SourceBatch, SourceEvent, Until};
 
+use super::commit::InFlight;
 use super::control::{ControlLog, ControlRecord, FlushReason};
 use super::drift::Drift;
 use super::error::PipelineError;
+use super::handover::History;
 use super::pace::CommitPace;
 use super::pipeline::Shared;
 use super::shard::Shard;
@@ -31,6 +33,9 @@ use crate::vocab::Clock;
 /// Longest wait for an event: how soon a stop request or a quiet partition is noticed.
 const POLL_MAX: Duration = Duration::from_millis(100);
 
+/// Longest wait for rows while a commit is in flight, whose end lets outputs go that were held back.
+const IN_FLIGHT_POLL_MAX: Duration = Duration::from_millis(5);
+
 /// What the runtime gives a worker.
 pub(crate) struct WorkerParts {
     pub(crate) source: Box<dyn Source>,
@@ -41,6 +46,7 @@ pub(crate) struct WorkerParts {
     pub(crate) teller: Teller,
     pub(crate) until: Until,
     pub(crate) decisions: Option<Arc<ControlLog>>,
+    pub(crate) history: Option<Arc<History>>,
 }
 
 /// A worker at work.
@@ -55,6 +61,8 @@ pub(crate) struct Worker {
     pub(super) until: Until,
     /// Decisions of an earlier run, which this one follows instead of taking its own.
     pub(super) decisions: Option<Arc<ControlLog>>,
+    /// What partitions without a position begin with.
+    pub(super) history: Option<Arc<History>>,
     pub(super) shards: BTreeMap<Partition, Shard>,
     /// Owned partitions that are not read yet: their start could not be made durable.
     pub(super) unstarted: BTreeSet<Partition>,
@@ -63,16 +71,20 @@ pub(crate) struct Worker {
     pub(super) drift: Drift,
     pub(super) pace: CommitPace,
     pub(super) failures_in_a_row: u32,
+    pub(super) in_flight: Option<InFlight>,
     pub(super) summary: WorkerSummary,
 }
 
 impl Worker {
     pub(crate) fn new(plan: Arc<PipelinePlan>, parts: WorkerParts) -> Self {
         let runtime = &plan.runtime;
-        let pace =
-            CommitPace::new(runtime.commit_every, runtime.commit_every_max, runtime.commit_rows_max, Instant::now());
+        let (now, rows_max) = (Instant::now(), runtime.commit_rows_max);
+        let pace = match plan.sinks.folder() {
+            Some(_) => CommitPace::by_rows(rows_max, now),
+            None => CommitPace::new(runtime.commit_every, runtime.commit_every_max, rows_max, now),
+        };
         let drift = Drift::new(plan.event_time.max_drift_micros);
-        let WorkerParts { source, ledger, clock, shared, metrics, teller, until, decisions } = parts;
+        let WorkerParts { source, ledger, clock, shared, metrics, teller, until, decisions, history } = parts;
         // A run that follows an earlier one's decisions takes none of its own.
         let silence = Silence::new(plan.event_time.idle_after_micros.filter(|_| decisions.is_none()));
         Self {
@@ -85,6 +97,7 @@ impl Worker {
             teller,
             until,
             decisions,
+            history,
             shards: BTreeMap::new(),
             unstarted: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -92,6 +105,7 @@ impl Worker {
             drift,
             pace,
             failures_in_a_row: 0,
+            in_flight: None,
             summary: WorkerSummary::default(),
         }
     }
@@ -136,7 +150,8 @@ impl Worker {
 
     /// Waits for one event, deals with it, and commits where that is due.
     fn turn(&mut self) -> Result<(), PipelineError> {
-        let wait = self.pace.remaining(Instant::now()).min(POLL_MAX);
+        let look = if self.in_flight.is_some() { IN_FLIGHT_POLL_MAX } else { POLL_MAX };
+        let wait = self.pace.remaining(Instant::now()).min(look);
         let event = match self.source.poll(wait) {
             Ok(event) => event,
             Err(error) if error.transient() => {
@@ -151,6 +166,7 @@ impl Worker {
         if let Some(event) = event {
             self.handle(event)?;
         }
+        self.settle(false)?;
         if settled {
             self.adopt_again()?;
         }
@@ -158,7 +174,7 @@ impl Worker {
         self.close_quiet_partitions()?;
         self.metrics.connected(self.source.connected().and_then(|()| self.committing()));
         if self.pace.due(Instant::now()) {
-            self.commit()?;
+            self.commit_soon()?;
         }
         Ok(())
     }
@@ -249,6 +265,9 @@ impl Worker {
         let transaction = &mut self.transaction;
         let worked = guarded(|| format!("partition {}", partition.number), || work(shard, transaction));
         let worked = worked.and_then(|report| {
+            if report.windows > 0 && !self.transaction.records().is_empty() {
+                self.pace.add_outputs(Instant::now());
+            }
             self.transaction.append()?;
             Ok(report)
         });
@@ -267,6 +286,9 @@ impl Worker {
 
     fn end(&mut self, partition: Partition) -> Result<(), PipelineError> {
         self.ended.insert(partition);
+        if let Some(shard) = self.shards.get_mut(&partition) {
+            shard.note_end();
+        }
         if self.plan.window.flush_at_end() {
             self.flush(partition, FlushReason::End)?;
         }

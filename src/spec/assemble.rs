@@ -18,7 +18,7 @@ use super::parts::Parts;
 use super::plan::EventTimePlan;
 use super::steps::stateful_steps;
 use crate::schema::{self, TopicSchema};
-use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings};
+use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings, MeasureSettings};
 use crate::stages::clean::{Cell, CleanInput, CleanPlan, CleanStep, Limits, Table, TableError};
 use crate::stages::decode::{CsvSettings, DecodePlan, DecodeSettings};
 use crate::stages::features::{FeatureSettings, FeaturesInput, FeaturesPlan};
@@ -27,11 +27,12 @@ use crate::stages::predict::{
 };
 use crate::stages::window::{WindowPlan, WindowSettings};
 use crate::state::StatefulStep;
-use crate::vocab::{At, EventTime, PathStep, YamlPath};
+use crate::vocab::{At, EventTime, MICROS_PER_SECOND, PathStep, YamlPath};
 
 /// The plans of all stages.
 pub(super) struct Stages {
     pub(super) source: SourceSpec,
+    pub(super) schema: Arc<TopicSchema>,
     pub(super) decode: Arc<DecodePlan>,
     pub(super) clean: Arc<CleanPlan>,
     pub(super) window: Arc<WindowPlan>,
@@ -79,6 +80,7 @@ pub(super) fn assemble(
     };
     Some(Stages {
         source: source.clone(),
+        schema: Arc::new(schema),
         decode: Arc::new(decode),
         clean: Arc::new(clean),
         window: Arc::new(window),
@@ -380,27 +382,53 @@ fn model_settings(model: &ModelSpec, parts: &Parts) -> Option<ModelSettings> {
 }
 
 fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> Option<AlertPlan> {
-    let settings: Vec<AlertSettings> = spec.alerts.iter().map(|(name, alert)| alert_settings(name, alert)).collect();
+    let made = spec.alerts.iter().map(|(name, alert)| alert_settings(name, alert, spec, file.parts()));
+    let settings = made.collect::<Option<Vec<AlertSettings>>>()?;
     let horizons = |predict: &PredictSpec| predict.horizons.iter().map(|span| span.micros).collect();
     let input = AlertInput {
         key: spec.window.key.clone(),
         columns: columns.to_vec(),
         predictors: spec.predict.iter().map(|(name, predict)| (name.clone(), horizons(predict))).collect(),
+        window_micros: spec.window.size.micros,
     };
     reported(file, AlertPlan::new(&settings, &input))
 }
 
-fn alert_settings(name: &str, alert: &AlertSpec) -> AlertSettings {
-    AlertSettings {
+/// A rule's settings; `None` for one that watches nothing or that nobody registered, which the rules have refused.
+fn alert_settings(name: &str, alert: &AlertSpec, spec: &PipelineSpec, parts: &Parts) -> Option<AlertSettings> {
+    let (measure, when) = match (alert.silent_after, &alert.custom) {
+        (Some(after), _) => {
+            let minutes = after.micros as f64 / (60 * MICROS_PER_SECOND) as f64;
+            (MeasureSettings::Silence, format!(">= {minutes}"))
+        }
+        (None, Some(custom)) => {
+            let factory = parts.alert_rules.get(&custom.name)?.clone();
+            let (name, settings) = (custom.name.clone(), custom.settings.clone());
+            (MeasureSettings::Custom { name, settings, factory }, alert.when.clone()?)
+        }
+        (None, None) => {
+            let value = alert.measure.clone()?;
+            let measure = match (alert.rate_per, alert.mean_over) {
+                (Some(per), _) => MeasureSettings::Rate { value, per_micros: per.micros },
+                (None, Some(over)) => MeasureSettings::Mean { value, over_micros: over.micros },
+                (None, None) => MeasureSettings::Value(value),
+            };
+            (measure, alert.when.clone()?)
+        }
+    };
+    Some(AlertSettings {
         name: name.to_owned(),
-        measure: alert.measure.clone(),
-        when: alert.when.clone(),
+        measure,
+        when,
         clear: alert.clear.clone(),
         for_micros: alert.for_.micros,
         hold_micros: alert.hold.micros,
-        expire_after_micros: alert.expire_after.micros,
+        expire_after_micros: alert.expire_after(spec.keys.expire_after).micros,
         key: alert.key.clone(),
         severity: alert.severity.clone(),
+        unit: alert.unit.clone(),
+        source: alert.source.clone(),
         summary: alert.summary.clone(),
-    }
+        summary_cleared: alert.summary_cleared.clone(),
+    })
 }

@@ -8,6 +8,7 @@
 //! | `rules` | the tree, a [`Registry`] | what no schema can say |
 //! | [`model`] | the tree | [`model::PipelineSpec`] |
 //! | [`plan`] | a [`PipelineFile`] without problems | [`PipelinePlan`] |
+//! | [`outline`] | a [`PipelinePlan`] | what it does, as data |
 
 mod assemble;
 pub mod check;
@@ -16,6 +17,7 @@ mod given;
 pub mod json_schema;
 mod lines;
 pub mod model;
+pub mod outline;
 mod part;
 mod parts;
 pub mod plan;

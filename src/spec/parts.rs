@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arterial_connectors::ledger::{Ledger, LedgerError};
 use arterial_connectors::source::{Source, SourceError, Until};
 
+use crate::stages::alert::RuleFactory;
 use crate::stages::clean::StepFactory;
 use crate::stages::custom::CustomSettings;
 use crate::stages::predict::ModelFactory;
@@ -42,6 +43,8 @@ pub struct Parts {
     pub models: BTreeMap<String, ModelFactory>,
     /// Cleaning steps.
     pub clean_steps: BTreeMap<String, StepFactory>,
+    /// Alert rules.
+    pub alert_rules: BTreeMap<String, RuleFactory>,
 }
 
 impl fmt::Debug for Parts {

@@ -10,12 +10,14 @@ use std::time::Duration;
 use super::assemble::{Stages, assemble};
 use super::file::PipelineFile;
 use super::model::{
-    Delivery, FileSourceSpec, LedgerSpec, Output, PipelineSpec, SinkSpec, SourceSpec, TestRow, TestSpec,
+    Delivery, EARLIEST, FileSourceSpec, FolderSinkSpec, LedgerSpec, Output, PipelineSpec, SinkSpec, SourceSpec,
+    TestRow, TestSpec,
 };
 use super::parts::Parts;
 use super::problem::SpecErrors;
 use super::registry::Registry;
 use super::version::version;
+use crate::schema::TopicSchema;
 use crate::stages::alert::AlertPlan;
 use crate::stages::clean::CleanPlan;
 use crate::stages::decode::DecodePlan;
@@ -37,6 +39,8 @@ pub struct PipelinePlan {
     pub version: String,
     /// Name and settings of the source.
     pub source: SourceSpec,
+    /// The topic that files stand for, where they take the place of one.
+    stands_for: Option<String>,
     /// Folder of the pipeline file: relative paths start there.
     pub folder: std::path::PathBuf,
     /// What a reader of the outputs may rely on.
@@ -67,6 +71,10 @@ pub struct PipelinePlan {
     pub tests: Vec<TestSpec>,
     alert_expire_after: Vec<i64>,
     stateful_steps: Vec<StatefulStep>,
+    /// What the user wrote, for those who want to read it.
+    pub(super) spec: Arc<PipelineSpec>,
+    /// What is known of the decoded columns.
+    pub(super) schema: Arc<TopicSchema>,
     reset: BTreeSet<String>,
 }
 
@@ -139,6 +147,12 @@ impl SinkPlan {
         self.sinks.iter().map(|(name, _)| name.clone()).chain(control).collect()
     }
 
+    /// The folder that is the ledger, as the file names it; `None` where none is.
+    #[must_use]
+    pub fn folder(&self) -> Option<&str> {
+        self.sinks.iter().find_map(|(_, sink)| sink.folder.as_ref()).map(|folder| folder.path.as_str())
+    }
+
     /// The user's sinks by number, with their names.
     #[must_use]
     pub fn declared(&self) -> &[(String, SinkSpec)] {
@@ -156,7 +170,7 @@ impl PipelineFile {
         match stages {
             Some(stages) => {
                 let parts = self.parts().clone();
-                Ok(PipelinePlan::new(&self.finish()?, stages, folder, parts))
+                Ok(PipelinePlan::new(self.finish()?, stages, folder, parts))
             }
             // Whatever gave no plan has reported why.
             None => Err(self.into_errors()),
@@ -186,17 +200,23 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 impl PipelinePlan {
-    fn new(spec: &PipelineSpec, stages: Stages, folder: &Path, parts: Parts) -> Self {
-        // Beside a ledger on Kafka a `memory` sink is nowhere: without it sinks and topics have the same numbers.
-        let kept = |sink: &SinkSpec| stages.source.kafka.is_none() || sink.kafka.is_some();
+    fn new(spec: PipelineSpec, stages: Stages, folder: &Path, parts: Parts) -> Self {
+        // Beside a ledger on Kafka or in a folder a `memory` sink is nowhere: without it sinks and topics have the same
+        // numbers.
+        let in_folder = spec.sinks.values().any(|sink| sink.folder.is_some());
+        let kept = |sink: &SinkSpec| match stages.source.kafka {
+            Some(_) => sink.kafka.is_some(),
+            None => sink.folder.is_some() || !in_folder,
+        };
         let sinks = spec.sinks.iter().filter(|(_, sink)| kept(sink));
         let sinks: Vec<(String, SinkSpec)> = sinks.map(|(name, sink)| (name.clone(), sink.clone())).collect();
         let control = Some(sinks.len() as u16);
         let runtime = &spec.runtime;
         Self {
             name: spec.pipeline.clone(),
-            version: version(spec),
+            version: version(&spec),
             source: stages.source,
+            stands_for: None,
             folder: folder.to_owned(),
             delivery: spec.delivery,
             ledger: spec.ledger.clone(),
@@ -208,7 +228,11 @@ impl PipelinePlan {
             features: stages.features,
             predict: stages.predict,
             alerts: stages.alerts,
-            alert_expire_after: spec.alerts.values().map(|alert| alert.expire_after.micros).collect(),
+            alert_expire_after: spec
+                .alerts
+                .values()
+                .map(|alert| alert.expire_after(spec.keys.expire_after).micros)
+                .collect(),
             sinks: SinkPlan { sinks, control },
             event_time: stages.event_time,
             runtime: RuntimePlan {
@@ -222,6 +246,8 @@ impl PipelinePlan {
                 listen: runtime.listen.as_ref().and_then(|address| address.parse().ok()),
             },
             tests: spec.tests.clone(),
+            spec: Arc::new(spec),
+            schema: stages.schema,
             reset: BTreeSet::new(),
         }
     }
@@ -231,7 +257,7 @@ impl PipelinePlan {
     pub fn topic(&self, index: u16) -> &str {
         match (&self.source.kafka, &self.source.file) {
             (Some(kafka), _) => kafka.topics.get(index as usize).map_or("", String::as_str),
-            (None, Some(file)) => &file.path,
+            (None, Some(file)) => self.stands_for.as_ref().unwrap_or(&file.path),
             (None, None) if self.source.feed.is_some() => "feed",
             (None, None) => self.source.custom.as_ref().map_or("simulate", |custom| custom.name.as_str()),
         }
@@ -242,6 +268,18 @@ impl PipelinePlan {
     pub fn group(&self) -> String {
         let own = || format!("arterial.{}", self.name);
         self.source.kafka.as_ref().and_then(|kafka| kafka.group.clone()).unwrap_or_else(own)
+    }
+
+    /// The topic of windows, models and positions.
+    #[must_use]
+    pub fn state_topic(&self) -> String {
+        format!("arterial.{}.state", self.name)
+    }
+
+    /// The topic of decisions by the wall clock.
+    #[must_use]
+    pub fn control_topic(&self) -> String {
+        format!("arterial.{}.control", self.name)
     }
 
     /// The name that typed rows have for the column that says which partition a row belongs to.
@@ -312,10 +350,12 @@ impl PipelinePlan {
     }
 
     /// The plan with a Parquet file instead of its source; `path` relative to the pipeline file. Its rows are spread over
-    /// so many partitions.
+    /// so many partitions. In the place of a single topic they are told of by its name.
     #[must_use]
     pub fn with_file(mut self, path: String, partitions: u32) -> Self {
-        self.source.kafka = None;
+        if let Some([topic]) = self.source.kafka.take().as_ref().map(|kafka| kafka.topics.as_slice()) {
+            self.stands_for = Some(topic.clone());
+        }
         self.source.simulate = None;
         self.source.feed = None;
         self.source.custom = None;
@@ -323,11 +363,48 @@ impl PipelinePlan {
         self
     }
 
+    /// The plan with windows that the end of a bounded run leaves open, for the run that goes on.
+    #[must_use]
+    pub fn with_open_end(mut self) -> Self {
+        self.window = Arc::new(self.window.with_open_end());
+        self
+    }
+
+    /// The plan that starts topics at their earliest record, whatever `start_at` says: how far history reaches is known by
+    /// event time only.
+    #[must_use]
+    pub fn with_earliest_start(mut self) -> Self {
+        if let Some(kafka) = &mut self.source.kafka {
+            EARLIEST.clone_into(&mut kafka.start_at);
+        }
+        self
+    }
+
+    /// The plan with a folder for outputs, positions and state instead of its sinks' places and its ledger; `path` relative
+    /// to the pipeline file.
+    #[must_use]
+    pub fn with_folder(mut self, path: &str) -> Self {
+        for (_, sink) in &mut self.sinks.sinks {
+            (sink.kafka, sink.memory) = (None, None);
+            sink.folder = Some(FolderSinkSpec { path: path.to_owned() });
+        }
+        self.ledger = None;
+        self
+    }
+
+    /// The plan with so many workers. Those of a file share its partitions: each must get one.
+    #[must_use]
+    pub fn with_workers(mut self, workers: u32) -> Self {
+        self.runtime.workers = workers;
+        self
+    }
+
     /// The plan with a sink for every output, so that nothing a test asks for is left unwritten.
     #[must_use]
     pub fn with_all_outputs(&self) -> Self {
         let outputs = [Output::Alerts, Output::Forecasts, Output::Scores, Output::Late, Output::DeadLetter];
-        let sink = |from| SinkSpec { from, kafka: None, memory: None, encode: super::model::EncodeSpec::default() };
+        let encode = super::model::EncodeSpec::default();
+        let sink = |from| SinkSpec { from, kafka: None, memory: None, folder: None, encode: encode.clone() };
         let sinks = outputs.into_iter().map(|from| (format!("{from:?}"), sink(from))).collect();
         Self { sinks: SinkPlan { sinks, control: None }, ..self.clone() }
     }

@@ -10,6 +10,7 @@ use arterial_connectors::source::{Source, SourceError};
 
 use super::parts::{OpenRequest, Parts};
 use super::secret::{SecretError, SecretText};
+use crate::stages::alert::{PreparedRule, RuleFactory, RuleRequest};
 use crate::stages::clean::{PreparedStep, StepFactory, StepRequest};
 use crate::stages::custom::{Fresh, Refusal};
 use crate::stages::predict::{ModelFactory, ModelRequest, OnlinePredictor};
@@ -83,6 +84,17 @@ impl Registry {
         prepare: impl Fn(&StepRequest<'_>) -> Result<PreparedStep, Refusal> + Send + Sync + 'static,
     ) -> Self {
         self.parts.clean_steps.insert(name.to_owned(), StepFactory::new(prepare));
+        self
+    }
+
+    /// With an alert rule: `alerts.NAME.custom`. The closure checks the settings against the columns there are.
+    #[must_use]
+    pub fn alert_rule(
+        mut self,
+        name: &str,
+        prepare: impl Fn(&RuleRequest<'_>) -> Result<PreparedRule, Refusal> + Send + Sync + 'static,
+    ) -> Self {
+        self.parts.alert_rules.insert(name.to_owned(), RuleFactory::new(prepare));
         self
     }
 

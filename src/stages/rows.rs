@@ -1,5 +1,8 @@
 //! Rows of one batch on their way through the stages, and what becomes of those that leave early.
 
+use arrow::array::BooleanArray;
+use arrow::compute::filter_record_batch;
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 /// Rows with a type, each knowing which row of the source's batch it came from.
@@ -11,6 +14,26 @@ pub struct Rows {
     pub origin: Vec<u32>,
     /// Event time of each row, microseconds since 1970 UTC.
     pub times: Vec<i64>,
+}
+
+impl Rows {
+    /// The rows that stay, and the origins of the others. `stays`: one per row.
+    ///
+    /// # Errors
+    /// Only where Arrow refuses to filter, which a mask of the right length never causes.
+    pub fn split(self, stays: &[bool]) -> Result<(Self, Vec<u32>), ArrowError> {
+        if !stays.contains(&false) {
+            return Ok((self, Vec::new()));
+        }
+        let pick = |wanted: bool| (0..stays.len()).filter(move |row| stays[*row] == wanted);
+        let gone = pick(false).map(|row| self.origin[row]).collect();
+        let kept = Self {
+            batch: filter_record_batch(&self.batch, &BooleanArray::from(stays.to_vec()))?,
+            origin: pick(true).map(|row| self.origin[row]).collect(),
+            times: pick(true).map(|row| self.times[row]).collect(),
+        };
+        Ok((kept, gone))
+    }
 }
 
 /// A row that cannot go on, and why. A value, not an error.

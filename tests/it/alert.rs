@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arterial::stages::alert::{
-    AlertChange, AlertInput, AlertPlan, AlertSettings, AlertState, Alerts, Comparison, RuleInput, Severity,
+    AlertChange, AlertInput, AlertPlan, AlertSettings, AlertState, Alerts, Comparison, MeasureSettings, RuleInput,
+    Severity,
 };
 use arterial::stages::predict::Forecasts;
 use arterial::stages::window::ClosedWindow;
@@ -13,21 +14,22 @@ use proptest::prelude::*;
 
 use crate::predict_support::MemoryState;
 
-const MINUTE: i64 = 60_000_000;
+pub(crate) const MINUTE: i64 = 60_000_000;
 
-fn input() -> AlertInput {
+pub(crate) fn input() -> AlertInput {
     AlertInput {
         key: vec!["segment_id".to_owned()],
         columns: vec!["speed_kmh".to_owned(), "free_flow_kmh".to_owned()],
         predictors: vec![("speed".to_owned(), vec![15 * MINUTE, 60 * MINUTE])],
+        window_micros: MINUTE,
     }
 }
 
 /// Opens below 0.45, clears above 0.60, at once.
-fn settings() -> AlertSettings {
+pub(crate) fn settings() -> AlertSettings {
     AlertSettings {
         name: "congestion".to_owned(),
-        measure: "speed.15m / free_flow_kmh".to_owned(),
+        measure: value("speed.15m / free_flow_kmh"),
         when: "< 0.45".to_owned(),
         clear: Some("> 0.60".to_owned()),
         for_micros: 0,
@@ -35,11 +37,18 @@ fn settings() -> AlertSettings {
         expire_after_micros: 30 * MINUTE,
         key: None,
         severity: BTreeMap::new(),
+        unit: None,
+        source: None,
         summary: "Slow traffic expected on {segment_id}: {speed.15m} of {free_flow_kmh} km/h".to_owned(),
+        summary_cleared: None,
     }
 }
 
-fn plan(rules: &[AlertSettings]) -> Arc<AlertPlan> {
+pub(crate) fn value(measure: &str) -> MeasureSettings {
+    MeasureSettings::Value(measure.to_owned())
+}
+
+pub(crate) fn plan(rules: &[AlertSettings]) -> Arc<AlertPlan> {
     Arc::new(AlertPlan::new(rules, &input()).unwrap())
 }
 
@@ -226,7 +235,7 @@ fn key_that_is_not_live_is_left_alone() {
 fn changes_come_by_rule_and_then_by_key() {
     let other = AlertSettings {
         name: "slow".to_owned(),
-        measure: "speed_kmh".to_owned(),
+        measure: value("speed_kmh"),
         when: "< 90".to_owned(),
         clear: None,
         ..settings()
@@ -253,7 +262,7 @@ fn measure_without_forecast_or_divided_by_zero_is_null() {
 #[test]
 fn comparison_inside_a_measure_takes_nan_for_null() {
     let rule = AlertSettings {
-        measure: "CASE WHEN speed_kmh > 50 THEN 1 ELSE 0 END".to_owned(),
+        measure: value("CASE WHEN speed_kmh > 50 THEN 1 ELSE 0 END"),
         when: "> 0.5".to_owned(),
         clear: None,
         ..settings()
@@ -265,8 +274,8 @@ fn comparison_inside_a_measure_takes_nan_for_null() {
 
 #[test]
 fn horizon_may_be_written_in_any_unit_and_the_forecasts_read_are_told() {
-    let rule = AlertSettings { measure: "least(speed.60m, speed.900s) / free_flow_kmh".to_owned(), ..settings() };
-    let own = AlertSettings { measure: "\"speed.1h\"".to_owned(), name: "b".to_owned(), ..settings() };
+    let rule = AlertSettings { measure: value("least(speed.60m, speed.900s) / free_flow_kmh"), ..settings() };
+    let own = AlertSettings { measure: value("\"speed.1h\""), name: "b".to_owned(), ..settings() };
     let plan = plan(&[rule, own]);
     assert_eq!(plan.rules()[0].forecasts_read(), [(0, 0), (0, 1)]);
     assert_eq!(plan.rules()[1].forecasts_read(), [(0, 1)]);
@@ -295,7 +304,7 @@ fn summary_names_key_columns_forecasts_and_measure_with_two_decimals() {
 #[test]
 fn every_problem_of_every_rule_is_reported_at_once_with_its_place() {
     let bad = AlertSettings {
-        measure: "speed.20m / free_flow".to_owned(),
+        measure: value("speed.20m / free_flow"),
         when: "below 0.45".to_owned(),
         for_micros: -1,
         key: Some(vec!["sensor_id".to_owned()]),
@@ -329,7 +338,7 @@ fn every_problem_of_every_rule_is_reported_at_once_with_its_place() {
 #[test]
 fn measure_is_held_to_the_same_rules_as_cleaning_sql() {
     let told = |measure: &str| {
-        let rule = AlertSettings { measure: measure.to_owned(), ..settings() };
+        let rule = AlertSettings { measure: value(measure), ..settings() };
         AlertPlan::new(&[rule], &input()).unwrap_err()[0].to_string()
     };
     let wanted = [

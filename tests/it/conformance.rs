@@ -241,7 +241,8 @@ pub(crate) struct MemoryGroup(pub(crate) MemoryBroker);
 
 impl MemoryGroup {
     fn open_with(&self, slot: &str, faults: Faults) -> Result<Box<dyn Ledger>, String> {
-        let config = MemoryLedgerConfig { faults, ..MemoryLedgerConfig::new("g", slot, &["one", "two"]) };
+        let config =
+            MemoryLedgerConfig { faults, looks_in_flight: 2, ..MemoryLedgerConfig::new("g", slot, &["one", "two"]) };
         Ok(Box::new(MemoryLedger::open(&self.0, config).map_err(|error| error.to_string())?))
     }
 }

@@ -172,6 +172,7 @@ enum LedgerFlaw {
     ForgetsState,
     LosesDeletions,
     SaysCommittedWhenFenced,
+    LosesWhatIsInFlight,
 }
 
 struct FlawedLedger {
@@ -200,6 +201,18 @@ impl Ledger for FlawedLedger {
         };
         let outcome = self.inner.commit(Commit { state: &kept, ..commit })?;
         Ok(if self.flaw == LedgerFlaw::SaysCommittedWhenFenced { CommitOutcome::Committed } else { outcome })
+    }
+
+    fn commit_soon(&mut self, commit: Commit<'_>) -> Result<Option<CommitOutcome>, LedgerError> {
+        if self.flaw != LedgerFlaw::LosesWhatIsInFlight {
+            return self.commit(commit).map(Some);
+        }
+        self.inner.abort()?;
+        Ok(None)
+    }
+
+    fn outcome(&mut self, _: Duration) -> Result<Option<CommitOutcome>, LedgerError> {
+        Ok(Some(CommitOutcome::Committed))
     }
 
     fn abort(&mut self) -> Result<(), LedgerError> {
@@ -242,6 +255,7 @@ fn suite_finds_every_flaw_of_a_ledger_and_names_no_check_it_could_not_do() {
         (LedgerFlaw::CommitsWhatWasAborted, "aborted_transaction_leaves_nothing"),
         (LedgerFlaw::ForgetsState, "outputs_state_and_positions_become_visible_together"),
         (LedgerFlaw::LosesDeletions, "restore_gives_the_newest_value_of_each_key_and_no_deleted_one"),
+        (LedgerFlaw::LosesWhatIsInFlight, "commit_that_is_not_waited_for_becomes_as_durable"),
         (LedgerFlaw::SaysCommittedWhenFenced, "newer_ledger_of_a_slot_fences_the_older_one"),
     ];
     for (flaw, check) in expected {

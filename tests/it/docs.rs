@@ -77,7 +77,7 @@ fn commands_over_shipped_pipelines_that_documents_show_run() {
     let mut ran = Vec::new();
     for (document, words) in shell_commands(&documents()) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let ["arterial", verb @ ("validate" | "test" | "eval"), ..] = words[..] else { continue };
+        let ["arterial", verb @ ("validate" | "explain" | "graph" | "test" | "eval"), ..] = words[..] else { continue };
         let pipelines: Vec<&str> = words.iter().copied().filter(|word| word.starts_with("pipelines/")).collect();
         let missing = pipelines.iter().find(|pipeline| !root().join(pipeline).exists());
         assert!(missing.is_none(), "{document}: {} does not exist", missing.unwrap_or(&""));
@@ -210,6 +210,29 @@ fn the_security_blocks_of_the_documentation_are_valid_in_the_readmes_pipeline() 
         assert_ne!(text, pipeline);
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("security-{index}.yaml"));
         fs::write(&path, text).expect("a file");
+        let output = arterial(&["validate", path.to_str().expect("text")]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// A pipeline with other alert rules and without tests.
+fn with_alerts(pipeline: &str, alerts: &str) -> String {
+    let (before, rest) = pipeline.split_once("\nalerts:\n").expect("alerts");
+    let after = &rest[rest.find("\nsinks:\n").expect("sinks")..];
+    format!("{before}\n{alerts}{}", after.split("\ntests:\n").next().unwrap_or_default())
+}
+
+#[test]
+fn the_rules_that_the_page_on_alerts_shows_are_valid_in_a_pipeline_that_is_shown() {
+    let readme = blocks(&root().join("README.md"), "yaml").remove(0);
+    let air = fs::read_to_string(root().join("pipelines/air-quality.yaml")).expect("a pipeline");
+    let shown = blocks(&root().join("docs/alerts.md"), "yaml");
+    assert!(shown.len() >= 5, "{} blocks", shown.len());
+    for (index, alerts) in shown.iter().enumerate() {
+        // The README's pipeline is about traffic, the other about air.
+        let host = if alerts.contains("speed") { &readme } else { &air };
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("alerts-{index}.yaml"));
+        fs::write(&path, with_alerts(host, alerts)).expect("a file");
         let output = arterial(&["validate", path.to_str().expect("text")]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }

@@ -100,7 +100,7 @@ fn builder(armed: &Arc<AtomicBool>) -> PipelineBuilder {
 }
 
 /// Sends minutes `from..until` as long as they are taken; the minute that was not, and how the run ended.
-fn run_over(builder: PipelineBuilder, from: i64, until: i64) -> (i64, Result<RunSummary, PipelineError>) {
+pub(crate) fn run_over(builder: PipelineBuilder, from: i64, until: i64) -> (i64, Result<RunSummary, PipelineError>) {
     let mut pipeline = builder.build().unwrap();
     let input = pipeline.input().unwrap();
     let running = pipeline.start().unwrap();

@@ -36,6 +36,8 @@ fn context() -> AlertContext<'static> {
         forecasts: vec![forecast(explanation())],
         expire_after: 30 * MINUTE,
         inputs_quality: Some(1.0),
+        unit: Some("1"),
+        threshold_source: Some("the city's traffic office"),
         summary: "Slow traffic expected on S7: 0.19 of free flow".to_owned(),
     }
 }

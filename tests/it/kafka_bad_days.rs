@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arterial_connectors::kafka::KafkaWriter;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
@@ -41,6 +41,9 @@ pub(crate) fn get(address: SocketAddr, page: &str) -> Option<(u16, String)> {
     Some((code, answer.split("\r\n\r\n").nth(1)?.to_owned()))
 }
 
+/// Between two questions to a pipeline, so that asking does not take the processor from it.
+pub(crate) const POLL: Duration = Duration::from_millis(20);
+
 /// Asks until the pipeline answers with this code; returns what it says.
 pub(crate) fn await_readyz(address: SocketAddr, wanted: u16) -> String {
     let deadline = Instant::now() + PATIENCE;
@@ -49,6 +52,7 @@ pub(crate) fn await_readyz(address: SocketAddr, wanted: u16) -> String {
             Some((code, body)) if code == wanted => return body,
             other => assert!(Instant::now() < deadline, "{wanted} was wanted, {other:?} is said"),
         }
+        std::thread::sleep(POLL);
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 use std::time::Instant;
 
 use crate::broker::{self, PATIENCE};
-use crate::kafka_bad_days::{await_readyz, free_address, readyz, terminate};
+use crate::kafka_bad_days::{POLL, await_readyz, free_address, readyz, terminate};
 use crate::kafka_run_support::{ended, finish, pipeline_at, start_with, write_to};
 use crate::kafka_security::{PASSWORD, at, filled};
 use crate::secured::{Kind, READ, WRITE, allow_all, deny, secure, secured, start};
@@ -91,7 +91,7 @@ fn a_permission_taken_away_in_mid_run_ends_it_with_its_name_and_nothing_is_lost(
         })
         .collect();
     for (child, listen, topic, rows, (case, kind, prefix, operation, wanted)) in runs {
-        await_readyz(listen, 200);
+        let child = ready(child, listen);
         await_rows(listen, rows);
         deny(kind, prefix, operation);
         let more = write_to(&secured.plain, &topic, 1..2);
@@ -107,6 +107,19 @@ fn a_permission_taken_away_in_mid_run_ends_it_with_its_name_and_nothing_is_lost(
     }
 }
 
+/// Waits until a pipeline that was started is ready; where it ends before, says what it said.
+fn ready(mut child: Child, listen: std::net::SocketAddr) -> Child {
+    let deadline = Instant::now() + PATIENCE;
+    while readyz(listen).is_none_or(|(code, _)| code != 200) {
+        if child.try_wait().expect("a child").is_some() || Instant::now() > deadline {
+            child.kill().expect("it ends");
+            panic!("it was not ready: {:?}", ended(child));
+        }
+        std::thread::sleep(POLL);
+    }
+    child
+}
+
 /// Waits until a pipeline has committed so many rows.
 fn await_rows(listen: std::net::SocketAddr, rows: u64) {
     let deadline = Instant::now() + PATIENCE;
@@ -120,6 +133,7 @@ fn await_rows(listen: std::net::SocketAddr, rows: u64) {
             return;
         }
         assert!(Instant::now() < deadline, "{rows} rows were not committed, but {}", counted(&metrics));
+        std::thread::sleep(POLL);
     }
 }
 

@@ -40,7 +40,8 @@ fn every_row_is_accounted_for_and_a_second_run_adds_nothing() {
 #[test]
 fn killed_again_and_again_it_writes_what_an_undisturbed_run_writes() {
     let topic = broker::unique("readings");
-    let rows = fill(&topic, 12);
+    // In the hour between every sensor is silent.
+    let rows = fill(&topic, 6) + write(&topic, 7..13);
     let (calm, shaken) = (broker::unique("calm"), broker::unique("shaken"));
     let undisturbed = finish(start(&pipeline(&calm, &topic, "workers: 1")));
     assert!(undisturbed["alerts"].as_u64() > Some(0), "the corridor gave no alert: {undisturbed}");
@@ -62,6 +63,9 @@ fn killed_again_and_again_it_writes_what_an_undisturbed_run_writes() {
         assert_eq!(survived[part], undisturbed[part], "{part}");
     }
     let (expected, got) = (committed(&format!("{calm}-alerts")), committed(&format!("{shaken}-alerts")));
+    for rule in ["congestion/", "rising/", "half_hour/", "silent/"] {
+        assert!(expected.iter().any(|(key, _)| key.starts_with(rule)), "no alert of {rule}");
+    }
     assert_eq!(anonymous(got), anonymous(expected));
     assert_eq!(committed(&format!("{shaken}-dlq")).len(), committed(&format!("{calm}-dlq")).len());
 }

@@ -80,6 +80,9 @@ predict:
     model: {{ online_linear: {{ forgetting: 0.999, scale: 10 }} }}
 alerts:
   congestion: {{ measure: "speed.15m", when: "< 60", clear: "> 70", summary: "slow at {{sensor_id}}" }}
+  rising: {{ measure: speed_kmh, rate_per: 1h, when: "> 120", summary: "faster at {{sensor_id}}" }}
+  half_hour: {{ measure: speed_kmh, mean_over: 30m, when: "< 60", summary: "slow for long at {{sensor_id}}" }}
+  silent: {{ silent_after: 10m, summary: "nothing from {{sensor_id}}" }}
 sinks:
   alerts: {{ from: alerts, kafka: {{ topic: {name}-alerts, create: {{ partitions: 4 }} }} }}
   late: {{ from: late, kafka: {{ topic: {name}-late, create: {{ partitions: 4 }} }} }}

@@ -3,6 +3,7 @@
 #![allow(clippy::duplicate_mod, reason = "every example brings its readings along")]
 
 mod alert;
+mod alert_measures;
 #[cfg(feature = "kafka")]
 mod broker;
 mod clean;
@@ -24,16 +25,25 @@ mod dedupe_bound;
 mod docs;
 mod embed;
 mod embed_parts;
+mod embed_rules;
 #[cfg(feature = "kafka")]
 mod embedded_run;
 mod encode;
 mod encode_rows;
 mod encode_support;
+mod explain;
 mod features;
 mod features_properties;
 mod file_json;
 mod file_source;
 mod file_support;
+mod folder_ledger;
+#[cfg(feature = "kafka")]
+mod folder_run;
+mod folder_support;
+mod graph;
+#[cfg(feature = "kafka")]
+mod kafka_backfill;
 #[cfg(feature = "kafka")]
 mod kafka_bad_days;
 #[cfg(feature = "kafka")]
@@ -44,6 +54,8 @@ mod kafka_doctor;
 mod kafka_embedded;
 #[cfg(feature = "kafka")]
 mod kafka_eval;
+#[cfg(feature = "kafka")]
+mod kafka_handover;
 #[cfg(feature = "kafka")]
 mod kafka_ledger;
 #[cfg(feature = "kafka")]

@@ -39,6 +39,7 @@ struct Way {
     batching: Batching,
     commit_rows: u64,
     faults: Vec<(u64, u8)>,
+    looks_in_flight: u32,
 }
 
 struct InMemory {
@@ -62,7 +63,11 @@ impl Connect for InMemory {
             4 => plan.fail(Operation::Append, *nth),
             _ => plan.fail(Operation::Restore, *nth),
         });
-        let config = MemoryLedgerConfig { faults, ..MemoryLedgerConfig::new("g", slot, &SINKS) };
+        let config = MemoryLedgerConfig {
+            faults,
+            looks_in_flight: self.way.looks_in_flight,
+            ..MemoryLedgerConfig::new("g", slot, &SINKS)
+        };
         Ok(Box::new(MemoryLedger::open(&self.broker, config)?))
     }
 }
@@ -190,7 +195,7 @@ fn undisturbed() -> &'static Outcome {
 }
 
 fn calm() -> Way {
-    Way { batching: Batching::in_turn(1024), commit_rows: 4_000_000, faults: Vec::new() }
+    Way { batching: Batching::in_turn(1024), commit_rows: 4_000_000, faults: Vec::new(), looks_in_flight: 0 }
 }
 
 #[test]
@@ -236,11 +241,12 @@ proptest! {
         rows_max in 2..3_000_usize,
         commit_rows in 20..3_000_u64,
         faults in prop::collection::vec((1..30_u64, 0..6_u8), 0..4),
+        looks_in_flight in 0..6_u32,
     ) {
         let (due, log) = interrupted();
         let broker = broker();
         send(&broker, readings());
-        let way = Way { batching: Batching::seeded(seed, rows_max), commit_rows, faults };
+        let way = Way { batching: Batching::seeded(seed, rows_max), commit_rows, faults, looks_in_flight };
         let found = run_on(&broker, way, Some(log.clone()));
         prop_assert_eq!(&found.rows, &due.rows);
         prop_assert_eq!(&found.digest, &due.digest);
@@ -257,8 +263,9 @@ proptest! {
         rows_max in prop_oneof![2..30_usize, 1..3_000_usize],
         commit_rows in 20..3_000_u64,
         faults in prop::collection::vec((1..30_u64, 0..6_u8), 0..4),
+        looks_in_flight in 0..6_u32,
     ) {
-        let way = Way { batching: Batching::seeded(seed, rows_max), commit_rows, faults };
+        let way = Way { batching: Batching::seeded(seed, rows_max), commit_rows, faults, looks_in_flight };
         let (found, due) = (run(way), undisturbed());
         prop_assert_eq!(&found.rows, &due.rows);
         prop_assert_eq!(found.windows, due.windows);

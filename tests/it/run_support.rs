@@ -97,7 +97,7 @@ impl Connect for Ends {
 
     fn ledger(&self, slot: &str, _: &[u32]) -> Result<Box<dyn Ledger>, LedgerError> {
         let config = MemoryLedgerConfig::new("corridor", slot, &self.sinks);
-        let config = MemoryLedgerConfig { faults: self.faults.clone(), ..config };
+        let config = MemoryLedgerConfig { faults: self.faults.clone(), looks_in_flight: 3, ..config };
         Ok(Box::new(MemoryLedger::open(&self.broker, config)?))
     }
 }

@@ -154,6 +154,39 @@ fn alert_clears_on_the_healthy_side_only() {
 }
 
 #[test]
+fn alert_watches_a_measure_or_silence() {
+    let silent = (
+        "    measure: speed.15m / free_flow_kmh\n    when: \"< 0.45\"\n    clear: \"> 0.60\"\n",
+        "    silent_after: 15m\n",
+    );
+    let minutes =
+        ("severity: { minor: \"< 0.45\", severe: \"< 0.2\" }", "severity: { minor: \">= 15\", severe: \"> 90\" }");
+    assert_eq!(problems(&spoilt(&[silent, minutes])), []);
+    let idle = [("  congestion:\n", "  «congestion:\n"), (silent.0, ""), minutes];
+    only_problem(
+        &spoilt(&idle),
+        "alert `congestion` watches nothing",
+        "add `measure` and `when`, or `silent_after: 15m`",
+    );
+    let never = [("  congestion:\n", "  «congestion:\n"), ("    when: \"< 0.45\"\n    clear: \"> 0.60\"\n", "")];
+    only_problem(&spoilt(&never), "alert `congestion` has no `when`: it would never open", "`\"< 0.45\"`");
+    let both = [silent, minutes, ("    key: [sensor_id]\n", "    «clear: \"> 0.60\"\n")];
+    only_problem(&spoilt(&both), "`clear` means nothing beside `silent_after`", "remove it");
+    let late = [(silent.0, "    silent_after: «2d\n"), minutes];
+    only_problem(
+        &spoilt(&late),
+        "a key is forgotten after 2d without readings, before it is silent",
+        "`keys.expire_after`",
+    );
+    refused(
+        "    when: \"< 0.45\"",
+        "    rate_per: «0s\n    when: \"< 0.45\"",
+        "`alerts.congestion.rate_per` must be longer than 0s",
+        "",
+    );
+}
+
+#[test]
 fn severities_compare_as_when_does() {
     let message = "the severity compares the other way than `when`";
     refused("severe: \"< 0.2\"", "severe: «\"> 0.2\"", message, "operator of `when`");
@@ -168,9 +201,9 @@ fn alert_has_the_key_of_the_window() {
 
 #[test]
 fn sink_is_of_exactly_one_kind() {
-    let message = "sink `alerts` needs exactly one of kafka, memory, found kafka and memory";
+    let message = "sink `alerts` needs exactly one of kafka, memory, folder, found kafka and memory";
     refused("  alerts: { from: alerts,", "  «alerts: { memory: {}, from: alerts,", message, "keep one");
-    let message = "sink `late` needs exactly one of kafka, memory, found none";
+    let message = "sink `late` needs exactly one of kafka, memory, folder, found none";
     refused("  late: { from: late, kafka: { topic: late.v1 } }", "  «late: { from: late }", message, "keep one");
 }
 
@@ -277,4 +310,37 @@ fn sink_in_memory_beside_kafka_does_not_shift_the_numbers_of_topics() {
         "the ledger has a topic for each of them, in this order"
     );
     assert_eq!((plan.sinks.sink(Output::Alerts), plan.sinks.sink(Output::Late)), (None, Some(1)));
+}
+
+#[test]
+fn folder_sinks_stand_alone_since_two_ledgers_cannot_commit_together() {
+    let message = "sink `late` goes to a folder, but positions and state of a Kafka source are kept in Kafka: two \
+                   ledgers cannot commit together";
+    refused("kafka: { topic: late.v1 }", "«folder: { path: out }", message, "arterial backfill");
+    let over = |source: &str, sinks: &str| {
+        let (start, rest) = GOOD.split_once("    kafka: {").unwrap();
+        let (_, rest) = rest.split_once('\n').unwrap();
+        let (middle, end) = rest.split_once("sinks:\n").unwrap();
+        let (_, end) = end.split_once("delivery").unwrap();
+        let text = format!("{start}    {source}\n{middle}sinks:\n{sinks}delivery{end}");
+        text.replace("file: sites.csv", "rows: [{ sensor_id: L1, free_flow_kmh: 100 }]").replace("workers: 2, ", "")
+    };
+    let file = "file: { path: rows.parquet }";
+    let both = |late: &str| {
+        format!("  alerts: {{ from: alerts, folder: {{ path: out }} }}\n  late: {{ from: late, {late} }}\n")
+    };
+    let text = over(file, &both("folder: { path: «elsewhere }"));
+    only_problem(
+        &text,
+        "sink `alerts` goes to `out`, another folder: two ledgers cannot commit together",
+        "same folder",
+    );
+    let text = over(file, &both("«kafka: { topic: late }"));
+    let message = "sink `late` writes a Kafka topic, but `sources.loops` is not on Kafka and names no brokers";
+    only_problem(&text, message, "use `memory: {}`, `folder: { path: ... }`, or a `kafka` source");
+    let text = over("feed: {}", &both("memory: {}").replace("folder:", "«folder:"));
+    let message = "sink `alerts` goes to a folder, but the positions of a feed are kept in the memory of the embedding \
+                   program: two ledgers cannot commit together";
+    only_problem(&text, message, "memory: {}");
+    assert_eq!(problems(&over(file, &both("folder: { path: out }"))), [], "exactly once");
 }

@@ -27,7 +27,7 @@ pub(crate) enum How {
 }
 
 /// What the table compares. Two engines at their fastest, each with both promises.
-pub(crate) const ENGINES: [Engine; 6] = [
+const ENGINES: [Engine; 6] = [
     Engine { name: "arterial, exactly once", figure: "ours", how: How::Ours { delivery: "exactly_once" } },
     Engine {
         name: "arterial, at least once",
@@ -56,6 +56,15 @@ pub(crate) const ENGINES: [Engine; 6] = [
     },
 ];
 
+/// All engines, or those whose names hold the text of `ARTERIAL_BENCH_ENGINES`.
+pub(crate) fn engines() -> Result<Vec<Engine>> {
+    let wanted = std::env::var("ARTERIAL_BENCH_ENGINES").unwrap_or_default();
+    let engines: Vec<Engine> = ENGINES.into_iter().filter(|engine| engine.name.contains(&wanted)).collect();
+    let names: Vec<&str> = ENGINES.iter().map(|engine| engine.name).collect();
+    ensure!(!engines.is_empty(), "no engine is called `{wanted}` (ARTERIAL_BENCH_ENGINES): {}", names.join("; "));
+    Ok(engines)
+}
+
 /// What a run said of itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outcome {
@@ -76,7 +85,7 @@ impl Engine {
     pub(crate) fn run(&self, peers: &Peers, setting: &Setting, repeat: usize) -> Result<Outcome> {
         let mut command = match self.how {
             How::Ours { delivery } => super::ours::command(delivery, repeat)?,
-            How::Peer { engine, settings } => peer(peers, engine, settings),
+            How::Peer { engine, settings } => peers.command(engine, settings),
         };
         let output = command
             .env("BROKER", &setting.brokers)
@@ -96,15 +105,18 @@ impl Engine {
     }
 }
 
-fn peer(peers: &Peers, engine: &str, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(peers.sources.join("run.sh"));
-    command.arg(engine).env("PEERS_BUILD", &peers.build).env("STATE_DIR", peers.build.join("state"));
-    command.envs(settings.iter().copied());
-    command
+impl Peers {
+    /// A run of one of them with these settings.
+    pub(crate) fn command(&self, engine: &str, settings: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(self.sources.join("run.sh"));
+        command.arg(engine).env("PEERS_BUILD", &self.build).env("STATE_DIR", self.build.join("state"));
+        command.envs(settings.iter().copied());
+        command
+    }
 }
 
 impl Outcome {
-    fn parse(line: &str) -> Result<Self> {
+    pub(crate) fn parse(line: &str) -> Result<Self> {
         let rate = field(line, "second_half").or_else(|_| field(line, "rate"))?;
         let rows_per_cpu_s = field(line, "rows")? / field(line, "cpu_run")?;
         Ok(Self { rows_per_s: rate, rows_per_cpu_s, rss_mb: field(line, "rss_mb")? })

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use comfy_table::Table;
 
-pub(crate) use ours::{CHILD, run as run_child};
+pub(crate) use engine::{Engine, How, Outcome, Peers, engines};
+pub(crate) use ours::{CHILD, command as our_command, run as run_child};
+pub(crate) use topics::reset as reset_topics;
 
-use self::engine::{ENGINES, Engine, How, Outcome, Peers};
 use crate::alerts;
 use crate::check;
 use crate::figures::{Figure, write_figures};
@@ -44,13 +45,11 @@ impl Runs {
 
 /// Measures, prints a table and writes `target/bench.json`.
 pub(crate) fn measure() -> Result<()> {
-    let peers = engine::build(&sources()?, &Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers"))?;
+    let peers = peers()?;
     let setting = Setting::open(DETECTORS, ROUNDS)?;
     let due = check::due_alerts(setting.rounds)?;
-    let mut all: Vec<Runs> = ENGINES
-        .iter()
-        .map(|engine| Runs { engine: *engine, outcomes: Vec::new(), to_raw: Vec::new(), hash: String::new() })
-        .collect();
+    let runs = |engine| Runs { engine, outcomes: Vec::new(), to_raw: Vec::new(), hash: String::new() };
+    let mut all: Vec<Runs> = engines()?.into_iter().map(runs).collect();
     let mut raw_rows_per_s = Vec::new();
     for repeat in 0..setting.repeats {
         for runs in &mut all {
@@ -100,6 +99,11 @@ fn measure_one(
     runs.outcomes.push(outcome);
     raw_rows_per_s.push(raw.rows_per_s());
     Ok(())
+}
+
+/// The peers, built.
+pub(crate) fn peers() -> Result<Peers> {
+    engine::build(&sources()?, &Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers"))
 }
 
 fn sources() -> Result<PathBuf> {

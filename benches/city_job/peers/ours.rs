@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::measure::peak_rss_mb;
-use crate::setting;
+use crate::setting::Variant;
 use crate::whole::{self, Outputs};
 
 /// In the environment of the child: its `delivery`.
@@ -19,7 +19,7 @@ pub(super) fn name(delivery: &str, repeat: usize) -> String {
 }
 
 /// The child to start.
-pub(super) fn command(delivery: &str, repeat: usize) -> Result<Command> {
+pub(crate) fn command(delivery: &str, repeat: usize) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.env(CHILD, delivery).env(REPEAT, repeat.to_string());
     Ok(command)
@@ -29,7 +29,8 @@ pub(super) fn command(delivery: &str, repeat: usize) -> Result<Command> {
 pub(crate) fn run(delivery: &str) -> Result<()> {
     let variable = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set"));
     let (brokers, topic, repeat) = (variable("BROKER")?, variable("TOPIC")?, variable(REPEAT)?.parse()?);
-    let plan = setting::plan(&brokers, &topic, &name(delivery, repeat), "1s", delivery)?;
+    let name = name(delivery, repeat);
+    let plan = Variant { name: &name, delivery, ..Variant::default() }.plan(&brokers, &topic)?;
     let (meter, summary) = whole::run(&plan, Outputs::Committed)?;
     let rows = summary.accounting();
     ensure!(rows.balanced(), "the accounting identity does not hold: {rows:?}");

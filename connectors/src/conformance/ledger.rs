@@ -1,5 +1,7 @@
 //! The checks of a ledger. Each works on a group and sinks of its own and looks at them as a foreign reader.
 
+use std::time::{Duration, Instant};
+
 use super::{CommittedRecord, Failure, LedgerHarness};
 use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, StateRecord};
 use crate::payload::Header;
@@ -12,13 +14,17 @@ enum Done {
     NotPossible,
 }
 
+/// How long a commit may be in flight.
+const OUTCOME_PATIENCE: Duration = Duration::from_secs(60);
+
 type Check = fn(&mut dyn LedgerHarness) -> Result<Done, String>;
 
 /// The checks by name, in the order they run.
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("nothing_is_restored_where_nothing_was_committed", restores_nothing),
     ("outputs_state_and_positions_become_visible_together", atomic),
     ("records_keep_key_value_headers_and_the_order_of_their_key", faithful),
+    ("commit_that_is_not_waited_for_becomes_as_durable", in_flight),
     ("aborted_transaction_leaves_nothing", abort_leaves_nothing),
     ("crashed_transaction_leaves_nothing", crash_leaves_nothing),
     ("restore_gives_the_newest_value_of_each_key_and_no_deleted_one", newest_of_each_key),
@@ -211,6 +217,37 @@ fn faithful(harness: &mut dyn LedgerHarness) -> Result<Done, String> {
     committed(commit(harness, ledger.as_mut(), &[], &[])?)?;
     let record = CommittedRecord { key: None, value: Some(b"v".to_vec()), headers: Vec::new() };
     expect("record without key", &harness.committed(1)?, &vec![record])?;
+    Ok(Done::Yes)
+}
+
+fn in_flight(harness: &mut dyn LedgerHarness) -> Result<Done, String> {
+    let partition = harness.partitions()[0];
+    let mut ledger = open(harness, "w0")?;
+    let rounds = 5i64;
+    for round in 0..rounds {
+        let value = round.to_string();
+        begin_and_append(ledger.as_mut(), &[(0, "a", &value)])?;
+        let group = harness.group_metadata();
+        let (positions, state) = ([at(partition, round + 1)], [put(partition, "k", Some(&value))]);
+        let commit = Commit { positions: &positions, state: &state, group: group.as_ref() };
+        let mut ended = ledger.commit_soon(commit).map_err(|error| format!("commit_soon: {error}"))?;
+        if ended.is_none() && ledger.overlaps() {
+            begin_and_append(ledger.as_mut(), &[(1, "b", &value)])?;
+        }
+        let deadline = Instant::now() + OUTCOME_PATIENCE;
+        while ended.is_none() && Instant::now() < deadline {
+            let patience = Duration::from_millis(round.unsigned_abs());
+            ended = ledger.outcome(patience).map_err(|error| format!("outcome: {error}"))?;
+        }
+        committed(ended.ok_or("the commit did not end")?)?;
+    }
+    let texts: Vec<String> = (0..rounds).map(|round| round.to_string()).collect();
+    expect_values(harness, 0, &texts.iter().map(String::as_str).collect::<Vec<_>>())?;
+    drop(ledger);
+    let mut next = harness.open("w0")?;
+    let restored = restore(next.as_mut(), &[partition])?;
+    expect("restored offset", &restored[0].next_offset, &Some(rounds))?;
+    expect("restored state", &state_of(&restored[0]), &pairs(&[("k", &texts[texts.len() - 1])]))?;
     Ok(Done::Yes)
 }
 

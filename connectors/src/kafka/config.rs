@@ -91,8 +91,8 @@ const CONSUMER_DEFAULTS: [(&str, &str); 10] = [
 /// Producer settings that a user may change.
 const PRODUCER_DEFAULTS: [(&str, &str); 7] = [
     ("compression.type", "lz4"),
-    // Long enough for full batches in bulk; a flush ends the wait, so that it costs no latency at a commit.
-    ("linger.ms", "10"),
+    // Long enough for full batches in bulk. At least once it is what an output waits; a flush at a commit ends the wait.
+    ("linger.ms", "5"),
     ("batch.size", "1000000"),
     // What a broker takes in one request at most: how large a record may be is for its topic to say.
     ("message.max.bytes", "104857600"),

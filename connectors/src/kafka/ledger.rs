@@ -11,26 +11,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::changelog::{self, StoredPosition};
 use super::config::{Brokers, KafkaConnection};
+use super::ending::Ending;
 use super::log::ClientLog;
-use super::producer::{Failure, Origin, Outgoing, RecordProducer, SendError};
+use super::producer::{Origin, Outgoing, RecordProducer, SendError};
 use super::refusal::{self, Resource};
 use super::restore::{Durable, Restorer};
 use super::slots::transactional_id;
-use super::source::KafkaMember;
 use super::takeover::process_name;
 use super::topics::{Administrator, CreateTopic, record_bytes_max, source_topics};
-use super::transaction::{Ended, TransactionProducer};
+use super::transaction::{FLUSH_TIMEOUT, TransactionProducer};
 use crate::access::AccessError;
 use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
 use crate::payload::Header;
 use crate::position::Partition;
-
-/// How long the records of one commit may take to be delivered.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest time between a transaction's begin and end before the broker aborts it. Commits stretch to 10 s at most;
 /// the rest is for brokers that are slow or change their leaders.
@@ -96,7 +92,9 @@ pub struct KafkaLedger {
     /// State keys that the next commit of a partition deletes: its topic was made anew.
     forgotten: BTreeMap<Partition, Vec<Vec<u8>>>,
     /// Why the open transaction can no longer be committed.
-    broken: Option<String>,
+    pub(super) broken: Option<String>,
+    /// The commit that is in flight.
+    pub(super) ending: Option<Ending>,
 }
 
 pub(super) enum Writer {
@@ -141,6 +139,7 @@ impl KafkaLedger {
             topic_ids: BTreeMap::new(),
             forgotten: BTreeMap::new(),
             broken: None,
+            ending: None,
             config,
             log,
             topics,
@@ -223,7 +222,7 @@ impl KafkaLedger {
         Ok(Restored { partition, next_offset, state: state.into_records() })
     }
 
-    fn producer(&mut self) -> Result<&mut RecordProducer, LedgerError> {
+    pub(super) fn producer(&mut self) -> Result<&mut RecordProducer, LedgerError> {
         match &mut self.writer {
             Writer::Transactions(transactions) => transactions.writing(),
             Writer::Plain(producer) => Ok(producer),
@@ -243,7 +242,7 @@ impl KafkaLedger {
         }
     }
 
-    fn topic_of_origin(&self, origin: Origin) -> String {
+    pub(super) fn topic_of_origin(&self, origin: Origin) -> String {
         match origin {
             Origin::Sink(index) => self.sinks.get(usize::from(index)).cloned().unwrap_or_default(),
             Origin::State => self.config.state.topic.clone(),
@@ -269,7 +268,7 @@ impl KafkaLedger {
         Administrator::open(&self.config.connection).ok()?.first_denied(&needed)
     }
 
-    fn too_large(&mut self, origin: Origin, bytes: usize) -> LedgerError {
+    pub(super) fn too_large(&mut self, origin: Origin, bytes: usize) -> LedgerError {
         let topic = self.topic_of_origin(origin);
         let ours = self.producer().map_or(usize::MAX, |producer| producer.message_bytes_max());
         let limit = record_bytes_max(&self.config.connection, &topic, ours);
@@ -282,7 +281,7 @@ impl KafkaLedger {
         }
     }
 
-    fn queue_state(&mut self, commit: &Commit<'_>) -> Result<(), LedgerError> {
+    pub(super) fn queue_state(&mut self, commit: &Commit<'_>) -> Result<(), LedgerError> {
         let topic = self.config.state.topic.clone();
         let headers = std::mem::take(&mut self.slot_headers);
         let mut queued = Ok(());
@@ -316,44 +315,6 @@ impl KafkaLedger {
         queued
     }
 
-    /// Delivers everything queued; `Some(reason)` where the transaction cannot be committed.
-    pub(super) fn deliver(&mut self) -> Result<Option<String>, LedgerError> {
-        let producer = self.producer()?;
-        let flushed = producer.flush(FLUSH_TIMEOUT);
-        let failure = producer.take_failure();
-        let fenced = producer.fenced();
-        if fenced {
-            return Err(self.fenced());
-        }
-        match failure {
-            Some(Failure { origin, bytes, code: Some(RDKafkaErrorCode::MessageSizeTooLarge), .. }) => {
-                return Err(self.too_large(origin, bytes));
-            }
-            Some(Failure { origin, code: Some(code), .. }) if refusal::is_denial(code) => {
-                let topic = self.topic_of_origin(origin);
-                return Err(
-                    AccessError::Denied { operation: "Write", resource: Resource::Topic(&topic).to_string() }.into()
-                );
-            }
-            Some(failure) => return Ok(Some(failure.reason)),
-            None => {}
-        }
-        if !flushed {
-            return Ok(Some(format!("not everything was delivered within {} s", FLUSH_TIMEOUT.as_secs())));
-        }
-        Ok(self.broken.take())
-    }
-
-    fn offsets(&self, commit: &Commit<'_>) -> Result<TopicPartitionList, LedgerError> {
-        let mut list = TopicPartitionList::with_capacity(commit.positions.len());
-        for position in commit.positions {
-            let (topic, _) = self.topic_of(position.partition)?;
-            list.add_partition_offset(&topic, position.partition.number, Offset::Offset(position.next_offset))
-                .map_err(|error| self.failed("committing", &error.to_string(), false))?;
-        }
-        Ok(list)
-    }
-
     pub(super) fn fenced(&self) -> LedgerError {
         LedgerError::Fenced { slot: self.config.slot.clone() }
     }
@@ -362,41 +323,15 @@ impl KafkaLedger {
         LedgerError::Client { operation, reason: self.log.redact(reason), transient }
     }
 
-    fn end(&mut self, commit: &Commit<'_>) -> Result<CommitOutcome, LedgerError> {
-        self.queue_state(commit)?;
-        let refused = self.broken.is_some();
-        if let Some(reason) = self.deliver()? {
-            tracing::warn!(reason = self.log.redact(&reason), "the commit is aborted");
-            self.abort()?;
-            // A transaction that failed over a missing permission takes no more records, and says nothing else.
-            if let Some(denied) = Some(()).filter(|()| refused).and_then(|()| self.denied_topic()) {
-                return Err(denied.into());
-            }
-            return Ok(CommitOutcome::Aborted);
-        }
-        let offsets = self.offsets(commit)?;
-        let member = commit.group.and_then(|group| group.get::<KafkaMember>());
-        let foreign = self.failed("committing", "the positions come from a source that is not of Kafka", false);
+    /// Drops the open transaction, or what waits to be delivered.
+    pub(super) fn drop_open(&mut self) -> Result<(), LedgerError> {
+        self.broken = None;
         match &mut self.writer {
-            Writer::Transactions(transactions) => {
-                let ended = match (offsets.count(), member) {
-                    (0, _) => transactions.commit(None)?,
-                    (_, Some(member)) => transactions.commit(Some((offsets, Arc::clone(&member.metadata))))?,
-                    (_, None) => return Err(foreign),
-                };
-                match ended {
-                    Ended::Outcome(outcome) => Ok(outcome),
-                    Ended::Denied(code) => Err(self.denied(code).into()),
-                }
-            }
-            Writer::Plain(_) => {
-                if let (1.., Some(member)) = (offsets.count(), member) {
-                    // The position record is what counts; the group's offset is for lag monitors.
-                    if let Err(error) = member.commit(&offsets) {
-                        tracing::warn!(%error, "the group's offsets were not committed");
-                    }
-                }
-                Ok(CommitOutcome::Committed)
+            Writer::Transactions(transactions) => transactions.abort(),
+            Writer::Plain(producer) => {
+                self.ending = None;
+                producer.purge();
+                Ok(())
             }
         }
     }
@@ -456,33 +391,31 @@ impl Ledger for KafkaLedger {
     }
 
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
-        let ended = match self.end(&commit) {
-            Ok(CommitOutcome::Fenced) => Err(self.fenced()),
-            ended => ended,
-        };
-        let shut_out = matches!(ended, Err(LedgerError::Fenced { .. }));
-        match ended.map_err(|error| self.judge(error)) {
-            Err(LedgerError::Fenced { .. }) => Ok(CommitOutcome::Fenced),
-            Err(error) if shut_out && error.transient() => {
-                tracing::warn!(%error, "the outcome of a commit is unknown");
-                Ok(CommitOutcome::Unknown)
-            }
-            outcome => outcome,
+        let begun = self.end(&commit, true);
+        let mut ending = self.conclude(begun)?;
+        while ending.is_none() {
+            ending = self.outcome(FLUSH_TIMEOUT)?;
         }
+        Ok(ending.unwrap_or(CommitOutcome::Unknown))
+    }
+
+    fn commit_soon(&mut self, commit: Commit<'_>) -> Result<Option<CommitOutcome>, LedgerError> {
+        let begun = self.end(&commit, false);
+        self.conclude(begun)
+    }
+
+    fn outcome(&mut self, patience: Duration) -> Result<Option<CommitOutcome>, LedgerError> {
+        let ended = self.ended(patience);
+        self.conclude(ended)
+    }
+
+    fn overlaps(&self) -> bool {
+        matches!(self.writer, Writer::Plain(_))
     }
 
     fn abort(&mut self) -> Result<(), LedgerError> {
-        self.broken = None;
-        match &mut self.writer {
-            Writer::Transactions(transactions) => {
-                let aborted = transactions.abort();
-                aborted.map_err(|error| self.judge(error))
-            }
-            Writer::Plain(producer) => {
-                producer.purge();
-                Ok(())
-            }
-        }
+        let aborted = self.drop_open();
+        aborted.map_err(|error| self.judge(error))
     }
 }
 

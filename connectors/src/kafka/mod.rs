@@ -71,6 +71,7 @@ mod changelog;
 mod checkup;
 mod config;
 mod embedded;
+mod ending;
 mod group;
 mod ledger;
 mod log;

@@ -1,6 +1,6 @@
 //! One producer: records go in, delivery failures are remembered, librdkafka's transaction errors become outcomes.
 
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -177,6 +177,15 @@ impl RecordProducer {
         Ok(())
     }
 
+    /// Whether every queued record is delivered or has failed, waiting `patience` at most.
+    pub(super) fn delivered(&self, patience: Duration) -> bool {
+        if patience.is_zero() {
+            self.collect_failures();
+            return self.inner.in_flight_count() == 0;
+        }
+        self.flush(patience)
+    }
+
     /// The largest record that librdkafka takes, bytes.
     pub(super) fn message_bytes_max(&self) -> usize {
         self.message_bytes_max
@@ -209,6 +218,11 @@ impl RecordProducer {
     /// The first failed delivery since the last call.
     pub(super) fn take_failure(&self) -> Option<Failure> {
         self.inner.context().failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether a delivery has failed since the last call of [`RecordProducer::take_failure`].
+    pub(super) fn failed(&self) -> bool {
+        self.inner.context().failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Whether the broker has shut this producer out: another one has its transactional id, or its transaction timed
@@ -253,6 +267,8 @@ pub(super) enum StepError {
     Abort(String),
     /// A permission is missing; nothing of it is visible.
     Denied(RDKafkaErrorCode),
+    /// A record of the transaction was not delivered; nothing was asked for yet.
+    Undelivered,
     /// Nobody knows, or the producer is of no more use.
     Unknown(String),
     /// The call did not come back.
@@ -277,31 +293,62 @@ impl StepError {
 /// How long the caller's thread waits before it serves delivery reports again.
 const WATCH_SLICE: Duration = Duration::from_millis(5);
 
-/// Runs a call of librdkafka on a thread of its own and gives up on it after `limit`: `send_offsets` ignores its
-/// time-out and can hang for ever when a coordinator goes (librdkafka issues 5456, 5511). Delivery reports are served
-/// meanwhile: an abort waits until the records it threw out are reported.
+/// A call of librdkafka on a thread of its own, given up on after a limit: `send_offsets` ignores its time-out and can
+/// hang for ever when a coordinator goes (librdkafka issues 5456, 5511).
+pub(super) struct Watched<T> {
+    client: Arc<BaseProducer<WriterContext>>,
+    outcome: Receiver<Result<T, StepError>>,
+    limit: Duration,
+    deadline: Instant,
+}
+
+impl<T: Send + 'static> Watched<T> {
+    pub(super) fn start(
+        client: &Arc<BaseProducer<WriterContext>>,
+        limit: Duration,
+        call: impl FnOnce(&BaseProducer<WriterContext>) -> Result<T, StepError> + Send + 'static,
+    ) -> Result<Self, StepError> {
+        let (done, outcome) = std::sync::mpsc::channel();
+        let deadline = Instant::now() + limit;
+        let theirs = Arc::clone(client);
+        let thread = std::thread::Builder::new().name("kafka-commit".to_owned()).spawn(move || {
+            // The receiver is gone only after the limit; nobody is interested then.
+            let _ = done.send(call(&theirs));
+        });
+        match thread {
+            Ok(_) => Ok(Self { client: Arc::clone(client), outcome, limit, deadline }),
+            Err(error) => Err(StepError::Unknown(error.to_string())),
+        }
+    }
+
+    /// What came of it; `None` where that is not known within `patience`. Delivery reports are served meanwhile: an abort
+    /// waits until the records it threw out are reported.
+    pub(super) fn outcome(&self, patience: Duration) -> Option<Result<T, StepError>> {
+        let until = Instant::now() + patience;
+        loop {
+            let now = Instant::now();
+            match self.outcome.recv_timeout(WATCH_SLICE.min(until.saturating_duration_since(now))) {
+                Ok(outcome) => return Some(outcome),
+                Err(RecvTimeoutError::Timeout) => self.client.poll(Duration::ZERO),
+                Err(RecvTimeoutError::Disconnected) => return Some(Err(StepError::Hung)),
+            }
+            if now >= self.deadline {
+                tracing::error!(limit_s = self.limit.as_secs(), "a call of librdkafka did not come back");
+                return Some(Err(StepError::Hung));
+            }
+            if now >= until {
+                return None;
+            }
+        }
+    }
+}
+
+/// Runs such a call and waits for it.
 pub(super) fn watched<T: Send + 'static>(
-    producer: &Arc<BaseProducer<WriterContext>>,
+    client: &Arc<BaseProducer<WriterContext>>,
     limit: Duration,
     call: impl FnOnce(&BaseProducer<WriterContext>) -> Result<T, StepError> + Send + 'static,
 ) -> Result<T, StepError> {
-    let (done, outcome) = std::sync::mpsc::channel();
-    let client = Arc::clone(producer);
-    let deadline = Instant::now() + limit;
-    let thread = std::thread::Builder::new().name("kafka-commit".to_owned()).spawn(move || {
-        // The receiver is gone only after the limit; nobody is interested then.
-        let _ = done.send(call(&client));
-    });
-    if let Err(error) = thread {
-        return Err(StepError::Unknown(error.to_string()));
-    }
-    while Instant::now() < deadline {
-        match outcome.recv_timeout(WATCH_SLICE) {
-            Ok(outcome) => return outcome,
-            Err(RecvTimeoutError::Timeout) => producer.poll(Duration::ZERO),
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-    }
-    tracing::error!(limit_s = limit.as_secs(), "a call of librdkafka did not come back");
-    Err(StepError::Hung)
+    let call = Watched::start(client, limit, call)?;
+    call.outcome(limit).unwrap_or(Err(StepError::Hung))
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 
 use super::config::KafkaSourceConfig;
@@ -68,16 +68,18 @@ pub(super) struct TopicsCheck {
 }
 
 /// What a [`super::KafkaLedger`] needs to commit offsets for this member.
+#[derive(Clone)]
 pub(super) struct KafkaMember {
     pub(super) metadata: Arc<ConsumerGroupMetadata>,
     consumer: Weak<SourceConsumer>,
 }
 
 impl KafkaMember {
-    /// Commits offsets outside a transaction. Waits for the brokers' answer.
-    pub(super) fn commit(&self, offsets: &TopicPartitionList) -> Result<(), KafkaError> {
+    /// Commits offsets outside a transaction; `waits`: for the brokers' answer.
+    pub(super) fn commit(&self, offsets: &TopicPartitionList, waits: bool) -> Result<(), KafkaError> {
+        let mode = if waits { CommitMode::Sync } else { CommitMode::Async };
         match self.consumer.upgrade() {
-            Some(consumer) => consumer.commit(offsets, rdkafka::consumer::CommitMode::Sync),
+            Some(consumer) => consumer.commit(offsets, mode),
             None => Err(KafkaError::Canceled),
         }
     }

@@ -9,7 +9,7 @@ use super::changelog::{SLOTS_PARTITION, owner_key, slot_key};
 use super::ledger::{KafkaLedger, Writer, state_record};
 use super::restore::Durable;
 use super::topics::Administrator;
-use super::transaction::Ended;
+use super::transaction::{Ended, FLUSH_TIMEOUT};
 use crate::ledger::{CommitOutcome, LedgerError};
 use crate::position::Partition;
 
@@ -65,7 +65,7 @@ impl KafkaLedger {
         for (number, key, value) in claims {
             self.queue(&state_record(&topic, *number, key, Some(value.as_bytes()), &headers))?;
         }
-        let refused = self.deliver()?;
+        let refused = self.deliver(FLUSH_TIMEOUT)?;
         let Writer::Transactions(transactions) = &mut self.writer else { return Ok(()) };
         let reason = match refused {
             Some(reason) => {
@@ -80,6 +80,11 @@ impl KafkaLedger {
                 Ended::Outcome(CommitOutcome::Committed) => return Ok(()),
                 Ended::Outcome(CommitOutcome::Fenced) => return Err(self.fenced()),
                 Ended::Outcome(outcome) => format!("the transaction ended as {outcome:?}"),
+                // Everything was delivered before.
+                Ended::Undelivered => {
+                    transactions.abort()?;
+                    "a record was not delivered".to_owned()
+                }
                 Ended::Denied(code) => return Err(self.denied(code).into()),
             },
         };

@@ -12,7 +12,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::config::KafkaConnection;
 use super::log::ClientLog;
-use super::producer::{RecordProducer, StepError, WriterContext, is_fencing, watched};
+use super::producer::{RecordProducer, StepError, Watched, WriterContext, is_fencing, watched};
 use super::query;
 use super::refusal::{self, Resource};
 use super::restore::millis;
@@ -21,6 +21,9 @@ use crate::ledger::{CommitOutcome, LedgerError};
 
 /// How long one answer of the transaction coordinator may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the records of one commit may take to be delivered.
+pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long librdkafka may take to come back from a step before it counts as hung.
 const HANG_TIMEOUT: Duration = Duration::from_secs(90);
@@ -35,6 +38,8 @@ pub(super) type GroupOffsets = (TopicPartitionList, Arc<ConsumerGroupMetadata>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
     Outcome(CommitOutcome),
+    /// It is still open: one of its records was not delivered.
+    Undelivered,
     /// Aborted over a permission that is missing; the brokers do not say on what.
     Denied(RDKafkaErrorCode),
 }
@@ -48,6 +53,8 @@ pub(super) struct TransactionProducer {
     timeout: Duration,
     producer: Option<RecordProducer>,
     open: bool,
+    /// The commit that is in flight.
+    ending: Option<Watched<()>>,
     /// A call never came back: this process cannot know what became of it.
     hung: bool,
 }
@@ -68,6 +75,7 @@ impl TransactionProducer {
             timeout,
             producer: None,
             open: false,
+            ending: None,
             hung: false,
         }
     }
@@ -120,13 +128,62 @@ impl TransactionProducer {
         self.producer.as_mut().filter(|_| self.open).ok_or(missing)
     }
 
-    /// Ends the open transaction so that everything in it becomes visible. Everything was flushed before.
-    pub(super) fn commit(&mut self, offsets: Option<GroupOffsets>) -> Result<Ended, LedgerError> {
-        let client = self.writing()?.shared();
+    /// Begins to end the open transaction so that everything in it becomes visible: its records are delivered, then the
+    /// offsets, then the end is asked for. [`TransactionProducer::ended`] tells how that went.
+    pub(super) fn end(&mut self, offsets: Option<GroupOffsets>) -> Result<(), LedgerError> {
+        let producer = self.writing()?.clone();
+        let client = producer.shared();
         self.open = false;
-        match watched(&client, HANG_TIMEOUT, move |client| end_transaction(client, offsets)) {
+        let end = move |client: &BaseProducer<WriterContext>| {
+            if !producer.flush(FLUSH_TIMEOUT) || producer.failed() {
+                return Err(StepError::Undelivered);
+            }
+            end_transaction(client, offsets)
+        };
+        match Watched::start(&client, FLUSH_TIMEOUT + HANG_TIMEOUT, end) {
+            Ok(ending) => {
+                self.ending = Some(ending);
+                Ok(())
+            }
+            Err(error) => {
+                self.open = true;
+                Err(self.failed("committing", &format!("{error:?}"), true))
+            }
+        }
+    }
+
+    /// As [`TransactionProducer::end`], and waits.
+    pub(super) fn commit(&mut self, offsets: Option<GroupOffsets>) -> Result<Ended, LedgerError> {
+        self.end(offsets)?;
+        loop {
+            if let Some(ended) = self.ended(FLUSH_TIMEOUT)? {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// How the commit in flight has ended; `None` where that is not known within `patience`.
+    pub(super) fn ended(&mut self, patience: Duration) -> Result<Option<Ended>, LedgerError> {
+        let Some(ending) = self.ending.take() else {
+            return Err(self.failed("waiting for a commit", "none is in flight", false));
+        };
+        match ending.outcome(patience) {
+            Some(outcome) => self.judge_ending(outcome).map(Some),
+            None => {
+                self.ending = Some(ending);
+                Ok(None)
+            }
+        }
+    }
+
+    fn judge_ending(&mut self, outcome: Result<(), StepError>) -> Result<Ended, LedgerError> {
+        match outcome {
             Ok(()) => Ok(Ended::Outcome(CommitOutcome::Committed)),
             Err(StepError::Fenced) => Ok(Ended::Outcome(CommitOutcome::Fenced)),
+            Err(StepError::Undelivered) => {
+                self.open = true;
+                Ok(Ended::Undelivered)
+            }
             Err(StepError::Denied(code)) => {
                 self.open = true;
                 self.abort()?;
@@ -180,7 +237,7 @@ impl TransactionProducer {
                 tracing::warn!(reason = self.log.redact(&reason), "an abort failed; the producer is replaced");
                 self.replace()
             }
-            Err(StepError::Denied(_)) => self.replace(),
+            Err(StepError::Denied(_) | StepError::Undelivered) => self.replace(),
         }
     }
 

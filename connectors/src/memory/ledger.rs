@@ -1,10 +1,12 @@
 //! Output records, positions and state -> one transaction of the memory broker. The same slot opened again shuts the
 //! older ledger out; a commit for a partition that the member no longer owns is aborted, as Kafka does.
 
+use std::time::Duration;
+
 use super::broker::{Inner, MemoryBroker, MemoryError, MemoryRecord};
 use super::faults::{CommitFault, Faults, Operation};
 use super::source::MemberTerms;
-use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
+use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, misuse};
 use crate::payload::header_bytes;
 use crate::position::{Partition, partition_of_key};
 
@@ -21,10 +23,12 @@ pub struct MemoryLedgerConfig {
     pub record_bytes_max: Option<usize>,
     /// What goes wrong.
     pub faults: Faults,
+    /// How many looks at a commit that was begun with [`Ledger::commit_soon`] find it in flight.
+    pub looks_in_flight: u32,
 }
 
 impl MemoryLedgerConfig {
-    /// A ledger without limit and faults.
+    /// A ledger without limit and faults, whose commits end at once.
     #[must_use]
     pub fn new(group: &str, slot: &str, sinks: &[&str]) -> Self {
         Self {
@@ -33,6 +37,7 @@ impl MemoryLedgerConfig {
             sinks: sinks.iter().map(|sink| (*sink).to_owned()).collect(),
             record_bytes_max: None,
             faults: Faults::none(),
+            looks_in_flight: 0,
         }
     }
 }
@@ -46,6 +51,8 @@ enum Phase {
     Ready,
     /// `append`, `commit`, `abort`.
     Open(u64),
+    /// `outcome`.
+    InFlight,
     /// Nothing any more.
     Fenced,
 }
@@ -58,6 +65,16 @@ pub struct MemoryLedger {
     config: MemoryLedgerConfig,
     epoch: u64,
     phase: Phase,
+    in_flight: Option<InFlight>,
+}
+
+/// A commit that has ended, but is not told of yet.
+#[derive(Debug)]
+struct InFlight {
+    outcome: CommitOutcome,
+    looks: u32,
+    /// What comes after it.
+    phase: Phase,
 }
 
 impl MemoryLedger {
@@ -66,7 +83,7 @@ impl MemoryLedger {
     /// # Errors
     /// [`LedgerError::Topic`] where an output topic is missing.
     pub fn open(broker: &MemoryBroker, config: MemoryLedgerConfig) -> Result<Self, LedgerError> {
-        let mut ledger = Self { broker: broker.clone(), config, epoch: 0, phase: Phase::Unsettled };
+        let mut ledger = Self { broker: broker.clone(), config, epoch: 0, phase: Phase::Unsettled, in_flight: None };
         let mut inner = broker.lock();
         for topic in &ledger.config.sinks {
             inner.topic(topic).map_err(|error| topic_error(topic, &error))?;
@@ -179,6 +196,7 @@ impl Ledger for MemoryLedger {
         match self.phase {
             // Refused rather than aborted: what was appended would be lost without a word.
             Phase::Open(_) => return Err(misuse("restore", "a transaction is open")),
+            Phase::InFlight => return Err(misuse("restore", "a commit is in flight")),
             Phase::Unsettled => self.epoch = self.take_slot(&mut inner),
             Phase::Ready | Phase::Fenced => {}
         }
@@ -269,6 +287,29 @@ impl Ledger for MemoryLedger {
         }
     }
 
+    fn commit_soon(&mut self, commit: Commit<'_>) -> Result<Option<CommitOutcome>, LedgerError> {
+        let outcome = self.commit(commit)?;
+        let looks = self.config.looks_in_flight;
+        if looks == 0 {
+            return Ok(Some(outcome));
+        }
+        let phase = std::mem::replace(&mut self.phase, Phase::InFlight);
+        self.in_flight = Some(InFlight { outcome, looks, phase });
+        Ok(None)
+    }
+
+    fn outcome(&mut self, patience: Duration) -> Result<Option<CommitOutcome>, LedgerError> {
+        let none = || misuse("waiting for a commit", "none is in flight");
+        let mut in_flight = self.in_flight.take().ok_or_else(none)?;
+        if in_flight.looks == 0 || !patience.is_zero() {
+            self.phase = in_flight.phase;
+            return Ok(Some(in_flight.outcome));
+        }
+        in_flight.looks -= 1;
+        self.in_flight = Some(in_flight);
+        Ok(None)
+    }
+
     fn abort(&mut self) -> Result<(), LedgerError> {
         let broker = self.broker.clone();
         let mut inner = broker.lock();
@@ -290,10 +331,6 @@ fn owns_all(inner: &mut Inner, group: &str, commit: &Commit<'_>) -> bool {
         let term = proof.terms.get(&position.partition);
         term.is_some_and(|term| group.owned(&proof.member, position.partition, *term))
     })
-}
-
-fn misuse(operation: &'static str, reason: &str) -> LedgerError {
-    LedgerError::Client { operation, reason: reason.to_owned(), transient: false }
 }
 
 fn topic_error(topic: &str, error: &MemoryError) -> LedgerError {

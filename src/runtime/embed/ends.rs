@@ -36,7 +36,7 @@ impl Connect for Ends {
         if self.plan.source.kafka.is_some() {
             return self.wiring.ledger(slot, partition_counts);
         }
-        let keeps_records = self.plan.ledger.is_some();
+        let keeps_records = self.plan.ledger.is_some() || self.plan.sinks.folder().is_some();
         let inner: Box<dyn Ledger> = if keeps_records {
             self.wiring.ledger(slot, partition_counts)?
         } else {

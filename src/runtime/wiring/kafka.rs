@@ -42,7 +42,7 @@ impl Wiring {
     /// As the source's; [`SourceError::Config`] for a record that is no decision.
     pub fn control_log(&self) -> Result<ControlLog, SourceError> {
         let Some(kafka) = &self.plan.source.kafka else { return Ok(ControlLog::default()) };
-        let topic = control_topic(&self.plan);
+        let topic = self.plan.control_topic();
         let config = KafkaSourceConfig {
             connection: self.connection(kafka)?,
             topics: vec![topic.clone()],
@@ -154,16 +154,13 @@ impl Wiring {
             replication: self.plan.runtime.state_replication,
             config: [("retention.ms".to_owned(), "-1".to_owned())].into(),
         };
-        sinks.push(sink(&control_topic(&self.plan), Some(control)));
+        sinks.push(sink(&self.plan.control_topic(), Some(control)));
         Ok(KafkaLedgerConfig {
             connection: self.connection(source)?,
             topics: source.topics.clone(),
             group: self.plan.group(),
             slot: slot.to_owned(),
-            state: StateTopic {
-                topic: format!("arterial.{}.state", self.plan.name),
-                replication: self.plan.runtime.state_replication,
-            },
+            state: StateTopic { topic: self.plan.state_topic(), replication: self.plan.runtime.state_replication },
             sinks,
             transactional: self.plan.delivery == Delivery::ExactlyOnce,
             transaction_timeout: TRANSACTION_TIMEOUT,
@@ -210,10 +207,6 @@ pub(super) fn embedded(plan: &PipelinePlan) -> Result<Option<EmbeddedBroker>, Le
 pub(super) fn token() -> String {
     // The standard library's hasher is seeded by the operating system.
     format!("{}-{:016x}", std::process::id(), RandomState::new().hash_one(std::process::id()))
-}
-
-fn control_topic(plan: &PipelinePlan) -> String {
-    format!("arterial.{}.control", plan.name)
 }
 
 fn decisions(topic: &str, payload: &Payload, records: &mut Vec<ControlRecord>) -> Result<(), SourceError> {

@@ -5,16 +5,19 @@
 mod kafka;
 #[cfg(feature = "kafka")]
 mod security;
+mod share;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arterial_connectors::discard::DiscardLedger;
 use arterial_connectors::file::{FileSource, FileSourceConfig};
+use arterial_connectors::folder::{Folder, FolderLedger, FolderLedgerConfig};
 use arterial_connectors::ledger::{Ledger, LedgerError};
 use arterial_connectors::simulate::{SimulateConfig, SimulateSource};
 use arterial_connectors::source::{Source, SourceError, Until};
 use chrono::DateTime;
 
+use self::share::Share;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::pipeline::Connect;
 use crate::spec::model::{FileSourceSpec, SimulateSpec};
@@ -25,11 +28,13 @@ use crate::vocab::Clock;
 /// The connections that a plan asks for.
 pub struct Wiring {
     plan: Arc<PipelinePlan>,
-    /// Whether outputs and state are thrown away: those of pipelines without Kafka, which start anew with the process,
-    /// and of evaluations.
+    /// Whether outputs and state are thrown away: those of pipelines without Kafka or folder, which start anew with the
+    /// process, and of evaluations.
     discards: bool,
     /// Whether this is an evaluation, which leaves the pipeline's own ledger alone.
     detached: bool,
+    /// The folder of `folder` sinks, which the workers share, once one of them has opened it.
+    folder: Mutex<Option<Folder>>,
     /// The broker of `brokers: embedded`, shared by all workers; it ends with the wiring.
     #[cfg(feature = "kafka")]
     embedded: Option<arterial_connectors::kafka::EmbeddedBroker>,
@@ -62,11 +67,29 @@ impl Wiring {
             plan: Arc::clone(plan),
             discards: true,
             detached: true,
+            folder: Mutex::default(),
             #[cfg(feature = "kafka")]
             embedded: None,
             #[cfg(feature = "kafka")]
             token: kafka::token(),
         }
+    }
+
+    fn folder_ledger(&self, path: &str, slot: &str, partition_counts: &[u32]) -> Result<FolderLedger, LedgerError> {
+        let plan = &self.plan;
+        let mut shared = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = match shared.take() {
+            Some(folder) => folder,
+            None => Folder::open(&plan.folder.join(path))?,
+        };
+        let folder = shared.insert(folder);
+        let mut sinks = plan.sinks.names();
+        if let Some(name) = plan.sinks.control().and_then(|control| sinks.get_mut(usize::from(control))) {
+            CONTROL_FILE.clone_into(name);
+        }
+        let input = plan.source.file.as_ref().map_or_else(|| plan.topic(0).to_owned(), |file| file.path.clone());
+        let (pipeline, partitions) = (plan.name.clone(), partition_counts.to_vec());
+        Ok(FolderLedger::open(folder, slot, FolderLedgerConfig { pipeline, input, partitions, sinks })?)
     }
 
     /// Address `host:port` of the embedded broker, where the plan has one: send rows there.
@@ -83,7 +106,11 @@ impl Connect for Wiring {
     fn source(&self, slot: &str, until: Until) -> Result<Box<dyn Source>, SourceError> {
         let source = &self.plan.source;
         if let Some(file) = &source.file {
-            return Ok(Box::new(FileSource::open(&file_config(&self.plan, file))?));
+            let source: Box<dyn Source> = Box::new(FileSource::open(&file_config(&self.plan, file))?);
+            return Ok(match self.plan.runtime.workers {
+                0 | 1 => source,
+                workers => Box::new(Share { source, worker: worker_of(slot), workers }),
+            });
         }
         if let Some(simulate) = &source.simulate {
             let clock = SystemClock;
@@ -111,6 +138,9 @@ impl Connect for Wiring {
             let unknown = || LedgerError::Topic { topic: custom.name.clone(), reason: "is not registered".to_owned() };
             return self.plan.parts.ledgers.get(&custom.name).ok_or_else(unknown)?(&request);
         }
+        if let Some(path) = self.plan.sinks.folder().filter(|_| !self.detached) {
+            return Ok(Box::new(self.folder_ledger(path, slot, partition_counts)?));
+        }
         if self.discards {
             return Ok(Box::new(DiscardLedger));
         }
@@ -137,6 +167,14 @@ impl Wiring {
         let reason = "this program was built without the feature `kafka`".to_owned();
         Err(LedgerError::Topic { topic: "sinks".to_owned(), reason })
     }
+}
+
+/// What the control log is called in a folder: no sink's name has a dot.
+const CONTROL_FILE: &str = "arterial.control";
+
+/// A worker's number, which its slot ends with.
+fn worker_of(slot: &str) -> u32 {
+    slot.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn file_config(plan: &PipelinePlan, file: &FileSourceSpec) -> FileSourceConfig {

@@ -19,6 +19,9 @@ pub struct SinkSpec {
     /// Made, counted in the run's summary, and dropped: for pipelines without Kafka. `arterial test` looks at it, and so may
     /// a program that embeds the pipeline.
     pub memory: Option<MemorySinkSpec>,
+    /// A folder of files, with positions and state beside the outputs: for pipelines over files. All sinks name the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<FolderSinkSpec>,
     /// How it is written.
     #[serde(default)]
     pub encode: EncodeSpec,
@@ -70,6 +73,15 @@ pub struct CreateSpec {
 #[serde(deny_unknown_fields)]
 pub struct MemorySinkSpec {}
 
+/// An output among the files of a folder.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FolderSinkSpec {
+    /// The folder, relative to the pipeline file; created where it is missing. Every `runtime.commit_rows_max` rows an epoch
+    /// is added, a directory with a file `SINK.ndjson` for each sink that has records: a line of JSON each.
+    pub path: String,
+}
+
 /// How an output is written.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -103,11 +115,11 @@ pub struct RuntimeSpec {
     /// static member of the group (`group.instance.id` is its slot). Without, a killed worker's partitions wait for the
     /// time-out. With it, those of a worker that leaves for good wait instead.
     pub static_membership: bool,
-    /// Time between commits at the head of the topic.
+    /// Time between commits at the head of the topic; half of it where outputs wait.
     pub commit_every: Span,
     /// Longest time between commits while catching up.
     pub commit_every_max: Span,
-    /// Most rows between two commits.
+    /// Most rows between two commits; with `folder` sinks, the rows of an epoch.
     #[schemars(range(min = 1))]
     pub commit_rows_max: u32,
     /// Replication factor of the state and control topics; the broker's default unless given.

@@ -74,8 +74,11 @@ impl KafkaSourceSpec {
     }
 }
 
+/// What stands in `start_at:` for the oldest record there is.
+pub const EARLIEST: &str = "earliest";
+
 fn earliest() -> String {
-    "earliest".to_owned()
+    EARLIEST.to_owned()
 }
 
 /// What to do about records that retention deleted before they were read.

@@ -1,13 +1,17 @@
-//! `alerts:` rules: comparisons that can be read, hysteresis that can end.
+//! `alerts:` rules: one thing to watch, comparisons that can be read, hysteresis that can end.
 
 use super::Check;
+use crate::spec::model::{KeysSpec, Span};
 use crate::spec::part::Part;
 use crate::stages::alert::Comparison;
 
 const COMPARISON_HINT: &str = "write an operator and a number: `\"< 0.45\"`; operators: <, <=, >, >=";
+/// Keys that speak of a measure and its limit.
+const SILENT_WITHOUT: [&str; 7] = ["measure", "rate_per", "mean_over", "custom", "when", "clear", "expire_after"];
 
 pub(super) fn check(check: &mut Check<'_>) {
-    for (_, alert) in check.file.get("alerts").entries() {
+    for (name, alert) in check.file.get("alerts").entries() {
+        check_watched(check, name, &alert);
         let when = read_comparison(check, &alert.get("when"));
         let clear = read_comparison(check, &alert.get("clear"));
         if let (Some(when), Some(clear)) = (when, clear) {
@@ -24,6 +28,48 @@ pub(super) fn check(check: &mut Check<'_>) {
             }
         }
         check_key(check, &alert.get("key"));
+    }
+}
+
+/// A rule watches a measure, silence, or what a custom rule measures; each has keys that mean nothing beside it.
+fn check_watched(check: &mut Check<'_>, name: &str, alert: &Part<'_>) {
+    let silent_after = alert.get("silent_after");
+    if silent_after.given() {
+        refuse_beside(check, alert, "silent_after", &SILENT_WITHOUT);
+        check_silent_after(check, &silent_after);
+        return;
+    }
+    let custom = alert.get("custom").given();
+    if custom {
+        refuse_beside(check, alert, "custom", &["measure", "rate_per", "mean_over"]);
+    }
+    if alert.get("rate_per").given() {
+        refuse_beside(check, alert, "rate_per", &["mean_over"]);
+    }
+    if !custom && !alert.get("measure").given() {
+        let message = format!("alert `{name}` watches nothing");
+        let hint = "add `measure` and `when`, or `silent_after: 15m` for keys without readings";
+        check.push(alert.key_problem(message, hint));
+    } else if !alert.get("when").given() {
+        let message = format!("alert `{name}` has no `when`: it would never open");
+        check.push(alert.key_problem(message, COMPARISON_HINT));
+    }
+}
+
+fn refuse_beside(check: &mut Check<'_>, alert: &Part<'_>, kind: &str, keys: &[&str]) {
+    for (key, other) in keys.iter().map(|key| (key, alert.get(key))).filter(|(_, other)| other.given()) {
+        let message = format!("`{key}` means nothing beside `{kind}`");
+        check.push(other.key_problem(message, format!("remove it, or make it a rule with `{key}` of its own")));
+    }
+}
+
+/// A key that is forgotten earlier can never be silent for so long.
+fn check_silent_after(check: &mut Check<'_>, silent_after: &Part<'_>) {
+    let keys: Option<KeysSpec> = check.file.get("keys").read_or_default();
+    let (Some(after), Some(keys)) = (silent_after.read::<Span>(), keys) else { return };
+    if after.micros >= keys.expire_after.micros {
+        let message = format!("a key is forgotten after {} without readings, before it is silent", keys.expire_after);
+        check.push(silent_after.problem(message, "use a shorter time, or a longer `keys.expire_after`"));
     }
 }
 

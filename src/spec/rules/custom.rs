@@ -9,10 +9,12 @@ pub(super) fn check(check: &mut Check<'_>) {
     let source = check.source().map(|source| source.get("custom"));
     let models = check.file.get("predict").entries().into_iter().map(|(_, one)| one.get("model").get("custom"));
     let steps = check.file.get("clean").items().into_iter().map(|one| one.get("custom"));
+    let rules = check.file.get("alerts").entries().into_iter().map(|(_, one)| one.get("custom"));
     let mut used: Vec<(Part<'_>, &str, Vec<&String>)> = Vec::new();
     used.extend(source.map(|part| (part, "source", parts.sources.keys().collect())));
     used.extend(steps.map(|part| (part, "cleaning step", parts.clean_steps.keys().collect())));
     used.extend(models.map(|part| (part, "model", parts.models.keys().collect())));
+    used.extend(rules.map(|part| (part, "alert rule", parts.alert_rules.keys().collect())));
     let ledger = check.file.get("ledger");
     used.push((ledger.get("custom"), "ledger", parts.ledgers.keys().collect()));
     for (part, what, known) in used {
@@ -34,5 +36,9 @@ fn check_name(check: &mut Check<'_>, name: &Part<'_>, what: &str, known: &[&Stri
 
 /// The method that registers such a part.
 fn call(what: &str) -> &str {
-    if what == "cleaning step" { "clean_step" } else { what }
+    match what {
+        "cleaning step" => "clean_step",
+        "alert rule" => "alert_rule",
+        other => other,
+    }
 }

@@ -19,7 +19,9 @@ pub(super) fn check(check: &mut Check<'_>) {
     parts.extend(check.file.get("clean").items().iter().map(|step| step.get("dedupe").get("within")));
     parts.extend(check.file.get("features").items().iter().map(|step| step.get("profile").get("slot")));
     parts.extend(check.file.get("predict").entries().iter().map(|(_, one)| one.get("baselines").get("slot")));
-    parts.extend(check.file.get("alerts").entries().iter().map(|(_, one)| one.get("expire_after")));
+    for (_, alert) in check.file.get("alerts").entries() {
+        parts.extend(["expire_after", "rate_per", "mean_over", "silent_after"].map(|key| alert.get(key)));
+    }
     for part in parts {
         refuse_zero(check, &part);
     }

@@ -7,8 +7,9 @@ use crate::spec::part::Part;
 pub(super) fn check(check: &mut Check<'_>) {
     let mut outputs: Vec<(Output, &str)> = Vec::new();
     for (name, sink) in check.file.get("sinks").entries() {
-        sources::check_kind(check, &sink, &format!("sink `{name}`"), &["kafka", "memory"]);
+        sources::check_kind(check, &sink, &format!("sink `{name}`"), &["kafka", "memory", "folder"]);
         check_topic(check, name, &sink);
+        check_folder(check, name, &sink.get("folder"));
         let from = sink.get("from");
         let Some(output) = from.read::<Output>() else { continue };
         match outputs.iter().find(|(earlier, _)| *earlier == output) {
@@ -45,7 +46,7 @@ fn check_topic(check: &mut Check<'_>, name: &str, sink: &Part<'_>) {
     if let Some(source) = check.source().filter(|source| !source.get("kafka").given() && !source.is_empty()) {
         let message =
             format!("sink `{name}` writes a Kafka topic, but `{}` is not on Kafka and names no brokers", source.path);
-        check.push(kafka.key_problem(message, "use `memory: {}`, or a `kafka` source"));
+        check.push(kafka.key_problem(message, "use `memory: {}`, `folder: { path: ... }`, or a `kafka` source"));
     }
     sources::check_topic(check, &part);
     let Some(topic) = part.text() else { return };
@@ -64,6 +65,33 @@ fn check_topic(check: &mut Check<'_>, name: &str, sink: &Part<'_>) {
     if let Some((other, _)) = { earlier }.find(|(_, other)| other.get("kafka").get("topic").text() == Some(topic)) {
         let message = format!("sink `{other}` writes topic `{topic}` already");
         check.push(part.problem(message, "records of two kinds in one topic cannot be told apart: use one topic each"));
+    }
+}
+
+/// A folder is a ledger of its own: what is committed there cannot be committed together with anything elsewhere.
+fn check_folder(check: &mut Check<'_>, name: &str, folder: &Part<'_>) {
+    if !folder.given() {
+        return;
+    }
+    let kept = |place: &str| format!("sink `{name}` goes to a folder, but {place}: two ledgers cannot commit together");
+    if check.kafka_source().is_some() {
+        let message = kept("positions and state of a Kafka source are kept in Kafka");
+        check.push(folder.key_problem(message, "write `kafka: { topic: ... }`; `arterial backfill` fills folders"));
+    } else if check.source().is_some_and(|source| source.get("feed").given()) {
+        let message = kept("the positions of a feed are kept in the memory of the embedding program");
+        check.push(folder.key_problem(message, "write `memory: {}`"));
+    } else if check.file.get("ledger").given() {
+        let message = kept("`ledger` keeps positions and state");
+        check.push(folder.key_problem(message, "remove `ledger`, or write `memory: {}`"));
+    }
+    let path = folder.get("path");
+    let earlier = check.file.get("sinks").entries().into_iter().take_while(|(other, _)| *other != name);
+    let paths = earlier.filter_map(|(other, sink)| Some((other, sink.get("folder").get("path").text()?)));
+    if let Some(text) = path.text()
+        && let Some((other, first)) = { paths }.find(|(_, other)| *other != text)
+    {
+        let message = format!("sink `{other}` goes to `{first}`, another folder: two ledgers cannot commit together");
+        check.push(path.problem(message, "name the same folder: each sink has a file of its own in it"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! `sources:` and `tables:`: one source of one kind, event time that can be kept, tables with one origin.
 
 use super::{Check, security};
-use crate::spec::model::{Delivery, EMBEDDED, Settings, Span, Stamps};
+use crate::spec::model::{Delivery, EARLIEST, EMBEDDED, Settings, Span, Stamps};
 use crate::spec::part::Part;
 use crate::spec::syntax;
 use crate::stages::decode::Format;
@@ -109,10 +109,9 @@ fn check_kafka(check: &mut Check<'_>, kafka: &Part<'_>) {
     }
     check_partitions(check, kafka);
     let start_at = kafka.get("start_at");
-    if let Some(text) = start_at.text().filter(|text| !["earliest", "latest"].contains(text) && !syntax::is_time(text))
-    {
+    if let Some(text) = start_at.text().filter(|text| ![EARLIEST, "latest"].contains(text) && !syntax::is_time(text)) {
         let message = format!("`{text}` is neither `earliest`, `latest` nor a time");
-        let hint = did_you_mean(text, ["earliest", "latest"]);
+        let hint = did_you_mean(text, [EARLIEST, "latest"]);
         check.push(start_at.problem(message, hint.unwrap_or_else(|| TIME_HINT.to_owned())));
     }
     let topics = kafka.get("topics").texts();

@@ -1,25 +1,23 @@
-//! Closed windows and forecasts of one partition -> alert changes. Holds the partition's alerts: one dense array of
-//! lives per rule, indexed by key.
+//! Closed windows and forecasts of one partition -> alert changes. Holds the partition's alerts: for each rule what its
+//! measure remembers, and one dense array of lives, indexed by key.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, new_null_array};
+use arrow::array::{Array, Float64Array, new_null_array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use serde::{Deserialize, Serialize};
 
+use super::key_states::{BLOCK_KEYS_MAX, KeyStates};
 use super::life::Life;
+use super::measure::Measuring;
 use super::plan::{AlertRule, Origin};
 use super::{AlertChange, AlertPlan};
 use crate::stages::predict::Forecasts;
 use crate::stages::window::ClosedWindow;
-use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
-
-/// Keys of a block of state: at most 25 kB where every key has an open alert.
-const BLOCK_KEYS: usize = 1024;
+use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter};
 
 /// What rules see of one closed window.
 #[derive(Debug, Clone, Copy)]
@@ -30,9 +28,9 @@ pub struct RuleInput<'a> {
     pub forecasts: &'a [Forecasts],
 }
 
-impl RuleInput<'_> {
+impl<'a> RuleInput<'a> {
     /// Values of a measure's column, by key; none where nothing was forecast.
-    fn values(&self, origin: Origin) -> &[f64] {
+    pub(super) fn values(&self, origin: Origin) -> &'a [f64] {
         match origin {
             Origin::Window(column) => self.window.columns.get(column).map_or(&[], Vec::as_slice),
             Origin::Forecast(predictor, horizon) => {
@@ -59,7 +57,7 @@ impl AlertPlan {
         let column = |index| self.value(input, index, change.key);
         self.rules()
             .get(change.rule)
-            .map_or_else(String::new, |rule| rule.summary().render(keys, &column, change.value))
+            .map_or_else(String::new, |rule| rule.summaries().render(change.state, keys, &column, change.value))
     }
 }
 
@@ -71,26 +69,17 @@ pub struct Alerts {
 }
 
 /// Alerts of one rule.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lives {
-    /// By key.
-    lives: Vec<Life>,
-    /// Blocks that changed since the last commit's snapshot.
-    changed: BTreeSet<u32>,
-}
-
-/// Keys of a block that are not idle, ascending, and their lives.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct LivesBlock {
-    places: Vec<u16>,
-    lives: Vec<Life>,
+    measuring: Measuring,
+    lives: KeyStates<Life>,
 }
 
 impl Alerts {
     /// A partition without alerts.
     #[must_use]
     pub fn new(plan: Arc<AlertPlan>) -> Self {
-        let rules = plan.rules().iter().map(|_| Lives::default()).collect();
+        let rules = plan.rules().iter().map(Lives::new).collect();
         Self { plan, rules }
     }
 
@@ -105,9 +94,8 @@ impl Alerts {
         let mut changes = Vec::new();
         let expired: BTreeSet<KeyId> = input.window.expired.iter().copied().collect();
         for (index, (rule, state)) in plan.rules().iter().zip(&mut self.rules).enumerate() {
-            // Null where it is null, not finite or cannot be computed.
-            let measures = rule.measure.evaluate(&batch)?.values;
-            state.step(rule, (input.window, &expired), measures.as_primitive(), |step, key| {
+            let measures = state.measuring.measure(&rule.measure, input, (&plan.origins, &batch))?;
+            state.step(rule, (input.window, &expired), &measures, |step, key| {
                 changes.push(step.change(index, key, input.window.end));
             });
         }
@@ -126,12 +114,16 @@ impl Alerts {
     /// # Errors
     /// [`StateError`] where a block cannot be read.
     pub fn restore(plan: Arc<AlertPlan>, reader: &dyn StateReader) -> Result<Self, StateError> {
-        let rules = plan.rules().iter().map(|rule| Lives::restore(&rule.step, reader)).collect::<Result<_, _>>()?;
+        let rules = plan.rules().iter().map(|rule| Lives::restore(rule, reader)).collect::<Result<_, _>>()?;
         Ok(Self { plan, rules })
     }
 }
 
 impl Lives {
+    fn new(rule: &AlertRule) -> Self {
+        Self { measuring: Measuring::new(&rule.measure, &rule.step), lives: KeyStates::new(BLOCK_KEYS_MAX) }
+    }
+
     fn step(
         &mut self,
         rule: &AlertRule,
@@ -139,24 +131,18 @@ impl Lives {
         measures: &Float64Array,
         mut emit: impl FnMut(super::life::Step, KeyId),
     ) {
-        if self.lives.len() < window.key_count() {
-            self.lives.resize(window.key_count(), Life::default());
-        }
-        for (key, life) in self.lives.iter_mut().enumerate().take(window.key_count()) {
+        self.lives.grow(window.key_count());
+        for key in 0..window.key_count() {
             // Key ids are u32 everywhere.
             let id = key as KeyId;
-            let before = *life;
             let step = if !expired.is_empty() && expired.contains(&id) {
-                life.expire(rule)
+                self.lives.update(id, |life| life.expire(rule))
             } else if window.live[key] {
-                let value = measures.is_valid(key).then(|| measures.value(key));
-                life.step(rule, window.end, value.filter(|value| value.is_finite()))
+                let value = measures.is_valid(key).then(|| measures.value(key)).filter(|value| value.is_finite());
+                self.lives.update(id, |life| life.step(rule, window.end, value))
             } else {
                 continue;
             };
-            if *life != before {
-                self.changed.insert((key / BLOCK_KEYS) as u32);
-            }
             if let Some(step) = step {
                 emit(step, id);
             }
@@ -164,49 +150,13 @@ impl Lives {
     }
 
     fn snapshot(&mut self, step: &str, mode: Snapshot, writer: &mut dyn StateWriter) {
-        match mode {
-            Snapshot::Full => {
-                for block in 0..self.lives.len().div_ceil(BLOCK_KEYS) as u32 {
-                    if let Some(bytes) = self.encode(block) {
-                        writer.put(step, block, bytes);
-                    }
-                }
-            }
-            Snapshot::Changed => {
-                for block in std::mem::take(&mut self.changed) {
-                    match self.encode(block) {
-                        Some(bytes) => writer.put(step, block, bytes),
-                        None => writer.delete(step, block),
-                    }
-                }
-            }
-        }
+        self.measuring.snapshot(step, mode, writer);
+        self.lives.snapshot(step, mode, writer);
     }
 
-    /// A block's bytes; `None` where every key is idle.
-    fn encode(&self, block: u32) -> Option<Vec<u8>> {
-        let lives = self.lives.iter().skip(block as usize * BLOCK_KEYS).take(BLOCK_KEYS);
-        let mut record = LivesBlock::default();
-        for (place, life) in lives.enumerate().filter(|(_, life)| !life.idle()) {
-            record.places.push(place as u16);
-            record.lives.push(*life);
-        }
-        (!record.places.is_empty()).then(|| to_block(&record))
-    }
-
-    fn restore(step: &str, reader: &dyn StateReader) -> Result<Self, StateError> {
-        let mut state = Self::default();
-        for (block, bytes) in reader.blocks(step) {
-            let record: LivesBlock = from_block(step, block, bytes)?;
-            for (place, life) in record.places.into_iter().zip(record.lives) {
-                let key = block as usize * BLOCK_KEYS + usize::from(place);
-                if state.lives.len() <= key {
-                    state.lives.resize(key + 1, Life::default());
-                }
-                state.lives[key] = life;
-            }
-        }
-        Ok(state)
+    fn restore(rule: &AlertRule, reader: &dyn StateReader) -> Result<Self, StateError> {
+        let measuring = Measuring::restore(&rule.measure, &rule.step, reader)?;
+        Ok(Self { measuring, lives: KeyStates::new(BLOCK_KEYS_MAX).restore(&rule.step, reader)? })
     }
 }
 
@@ -216,7 +166,7 @@ fn measure_batch(plan: &AlertPlan, input: &RuleInput<'_>) -> Result<RecordBatch,
     let unread = new_null_array(&DataType::Float64, keys);
     let column = |(index, origin): (usize, &Origin)| {
         let read = plan.columns_read.contains(&index);
-        if read { float_column(input.values(*origin), keys) } else { Arc::clone(&unread) }
+        if read { Arc::new(float_column(input.values(*origin), keys)) } else { Arc::clone(&unread) }
     };
     let columns = plan.origins.iter().enumerate().map(column).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(keys));
@@ -224,11 +174,10 @@ fn measure_batch(plan: &AlertPlan, input: &RuleInput<'_>) -> Result<RecordBatch,
 }
 
 /// Values as a column whose NaN are nulls: Arrow orders NaN above every number.
-fn float_column(values: &[f64], keys: usize) -> ArrayRef {
+pub(super) fn float_column(values: &[f64], keys: usize) -> Float64Array {
     if values.len() != keys {
-        let padded = (0..keys).map(|key| values.get(key).copied().filter(|value| !value.is_nan()));
-        return Arc::new(padded.collect::<Float64Array>());
+        return (0..keys).map(|key| values.get(key).copied().filter(|value| !value.is_nan())).collect();
     }
     let nulls: NullBuffer = values.iter().map(|value| !value.is_nan()).collect();
-    Arc::new(Float64Array::new(values.to_vec().into(), Some(nulls)))
+    Float64Array::new(values.to_vec().into(), Some(nulls))
 }

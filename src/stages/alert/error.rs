@@ -6,6 +6,14 @@ use crate::stages::expression::SqlError;
 /// An alert rule that cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AlertPlanError {
+    /// A rule of the embedding program does not take its settings.
+    #[error("alert rule `{name}`: {refusal}")]
+    Custom {
+        /// Its name.
+        name: String,
+        /// Why.
+        refusal: crate::stages::custom::Refusal,
+    },
     /// The measure is no expression over window columns, carried columns and forecasts.
     #[error("{0}")]
     Measure(SqlError),
@@ -37,6 +45,20 @@ pub enum AlertPlanError {
     NegativeTime {
         /// What was written.
         micros: i64,
+    },
+    /// A time that must be above zero.
+    #[error("{micros} us is not above zero")]
+    NoTime {
+        /// What was written.
+        micros: i64,
+    },
+    /// A mean over no whole number of windows, or too many.
+    #[error("{over_micros} us is no number of windows of {window_micros} us that a mean is made of")]
+    MeanOver {
+        /// What was written.
+        over_micros: i64,
+        /// The window's size.
+        window_micros: i64,
     },
     /// An alert key other than the window's.
     #[error("alert key ({found}) differs from the window's key ({expected})")]

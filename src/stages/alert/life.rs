@@ -33,8 +33,8 @@ struct Episode {
 }
 
 impl Life {
-    /// Whether nothing is pending or open.
-    pub(super) fn idle(self) -> bool {
+    /// Whether nothing is pending or open: then it equals the default.
+    fn idle(self) -> bool {
         self.phase == Phase::Idle
     }
 

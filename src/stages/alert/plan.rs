@@ -4,18 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::summary::Summary;
+use super::custom::{CustomPlan, RuleFactory, RuleRequest};
+use super::measure::{Measure, MeasureSettings};
+use super::summary::{Summaries, Summary};
 use super::{AlertPlanError, Comparison, Severity};
-use crate::stages::expression::{Expression, Sandbox, Wanted, closest, forecast_column};
+use crate::stages::custom::{CustomSettings, Refusal};
+use crate::stages::expression::{Expression, Sandbox, Wanted, closest, did_you_mean, forecast_column};
 use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 
+/// Most windows that a mean is made of: a day of minutes, 12 kB for each key.
+const MEAN_WINDOWS_MAX: i64 = 1_440;
+
 /// One rule, unchecked: the plain form of an entry under `alerts:`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct AlertSettings {
     /// The rule's name.
     pub name: String,
-    /// SQL expression over the columns of [`AlertInput`].
-    pub measure: String,
+    /// The number that is watched.
+    pub measure: MeasureSettings,
     /// Opening condition.
     pub when: String,
     /// Clearing condition; the negation of `when` unless given.
@@ -30,8 +36,14 @@ pub struct AlertSettings {
     pub key: Option<Vec<String>>,
     /// Severity -> condition.
     pub severity: BTreeMap<Severity, String>,
+    /// Unit of the measure and its limits.
+    pub unit: Option<String>,
+    /// Who set the limits.
+    pub source: Option<String>,
     /// Template of one line for people.
     pub summary: String,
+    /// The template at clearing; `Cleared: ` and the other one unless given.
+    pub summary_cleared: Option<String>,
 }
 
 /// What measures and summaries may name.
@@ -43,6 +55,8 @@ pub struct AlertInput {
     pub columns: Vec<String>,
     /// Predictors in the plan's order: name and horizons in microseconds, in the order of their forecasts.
     pub predictors: Vec<(String, Vec<i64>)>,
+    /// Length of a window, microseconds.
+    pub window_micros: i64,
 }
 
 /// Where the value of a measure's column comes from.
@@ -60,7 +74,7 @@ pub struct AlertRule {
     name: String,
     /// Name of its state.
     pub(super) step: String,
-    pub(super) measure: Expression,
+    pub(super) measure: Measure,
     pub(super) when: Comparison,
     pub(super) clear: Comparison,
     pub(super) for_micros: i64,
@@ -68,7 +82,9 @@ pub struct AlertRule {
     pub(super) expire_after_micros: i64,
     /// Worst first.
     pub(super) severities: Vec<(Severity, Comparison)>,
-    summary: Summary,
+    unit: Option<String>,
+    source: Option<String>,
+    summaries: Summaries,
     forecasts_read: Vec<(usize, usize)>,
     window_columns_read: Vec<usize>,
     made_with: MadeWith,
@@ -97,16 +113,28 @@ impl AlertRule {
         &self.forecasts_read
     }
 
-    /// Indices of the columns of the closed window that the measure reads, ascending.
+    /// Indices of the columns of the closed window that the measure reads.
     #[must_use]
     pub fn window_columns_read(&self) -> &[usize] {
         &self.window_columns_read
     }
 
-    /// The template of its summary. Columns are numbered as by [`AlertPlan::value`].
+    /// Unit of its measure and its limits, as the file has it.
     #[must_use]
-    pub fn summary(&self) -> &Summary {
-        &self.summary
+    pub fn unit(&self) -> Option<&str> {
+        self.unit.as_deref()
+    }
+
+    /// Who set its limits, as the file has it.
+    #[must_use]
+    pub fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    /// The templates of its summary. Columns are numbered as by [`AlertPlan::value`].
+    #[must_use]
+    pub fn summaries(&self) -> &Summaries {
+        &self.summaries
     }
 }
 
@@ -191,17 +219,12 @@ impl Check {
         (names, origins): (&[String], &[Origin]),
         (schema, sandbox): (&Schema, &Sandbox),
     ) -> Option<AlertRule> {
-        let measure = Expression::compile(&settings.measure, schema, Wanted::Number, sandbox)
-            .map_err(|error| {
-                let hint = error.hint.clone();
-                self.refuse("measure", AlertPlanError::Measure(error), hint);
-            })
-            .ok();
+        let measure = self.measure(settings, (names, input.window_micros), (schema, sandbox));
         let conditions = self.conditions(settings);
         self.times(settings);
         self.key(settings, input);
-        let summary = self.summary(settings, input, names);
-        let (measure, (when, clear, severities), summary) = (measure?, conditions?, summary?);
+        let summaries = self.summaries(settings, input, names);
+        let (measure, (when, clear, severities), summaries) = (measure?, conditions?, summaries?);
         let (mut forecasts_read, mut window_columns_read) = (Vec::new(), Vec::new());
         for index in measure.columns_read() {
             match origins[*index] {
@@ -217,7 +240,7 @@ impl Check {
             // An open alert clears under new limits as it would under the old.
             made_with: MadeWith {
                 step: format!("alert.{}", settings.name),
-                meaning: measure.text().to_owned(),
+                meaning: measure.meaning(),
                 settings: format!("{settings:?}"),
             },
             measure,
@@ -227,8 +250,80 @@ impl Check {
             hold_micros: settings.hold_micros,
             expire_after_micros: settings.expire_after_micros,
             severities,
-            summary,
+            unit: settings.unit.clone(),
+            source: settings.source.clone(),
+            summaries,
         })
+    }
+
+    fn measure(
+        &mut self,
+        settings: &AlertSettings,
+        (names, window_micros): (&[String], i64),
+        (schema, sandbox): (&Schema, &Sandbox),
+    ) -> Option<Measure> {
+        let text = match &settings.measure {
+            MeasureSettings::Silence => return Some(Measure::Silence),
+            MeasureSettings::Custom { name, settings: own, factory } => {
+                let request = RuleRequest { rule: &settings.name, columns: names, settings: CustomSettings(own) };
+                return self.custom(name, &request, factory).map(Measure::Custom);
+            }
+            MeasureSettings::Value(value)
+            | MeasureSettings::Rate { value, .. }
+            | MeasureSettings::Mean { value, .. } => value,
+        };
+        let compiled = Expression::compile(text, schema, Wanted::Number, sandbox);
+        let value = compiled
+            .map_err(|error| {
+                let hint = error.hint.clone();
+                self.refuse("measure", AlertPlanError::Measure(error), hint);
+            })
+            .ok();
+        match settings.measure {
+            MeasureSettings::Rate { per_micros: micros, .. } if micros <= 0 => {
+                self.refuse("rate_per", AlertPlanError::NoTime { micros }, Some("write a time, such as 1h".to_owned()));
+                None
+            }
+            MeasureSettings::Rate { per_micros, .. } => Some(Measure::Rate { value: value?, per_micros }),
+            MeasureSettings::Mean { over_micros, .. } => {
+                let windows = self.mean_windows(over_micros, window_micros)?;
+                Some(Measure::Mean { value: value?, windows })
+            }
+            _ => value.map(Measure::Value),
+        }
+    }
+
+    fn mean_windows(&mut self, over_micros: i64, window_micros: i64) -> Option<usize> {
+        let windows = over_micros / window_micros.max(1);
+        if windows * window_micros == over_micros && (2..=MEAN_WINDOWS_MAX).contains(&windows) {
+            return usize::try_from(windows).ok();
+        }
+        let hint = format!("use 2 to {MEAN_WINDOWS_MAX} times the window's size");
+        self.refuse("mean_over", AlertPlanError::MeanOver { over_micros, window_micros }, Some(hint));
+        None
+    }
+
+    fn custom(&mut self, name: &str, request: &RuleRequest<'_>, factory: &RuleFactory) -> Option<CustomPlan> {
+        let index = |column: &String| match request.columns.iter().position(|known| known == column) {
+            Some(index) => Ok(index),
+            None => Err(Refusal {
+                key: None,
+                reason: format!("unknown column `{column}`"),
+                hint: did_you_mean(column, request.columns.iter().map(String::as_str)),
+            }),
+        };
+        let made = factory.prepare(request).and_then(|prepared| {
+            let columns = prepared.reads.iter().map(index).collect::<Result<Vec<_>, _>>()?;
+            let settings = serde_json::Value::Object(request.settings.0.clone()).to_string();
+            Ok(CustomPlan { name: name.to_owned(), settings, columns, fresh: prepared.fresh })
+        });
+        made.map_err(|refusal| {
+            let place = self.path.key("custom").key("settings");
+            let path = refusal.key.as_ref().map_or_else(|| place.clone(), |key| place.key(key));
+            let hint = refusal.hint.clone();
+            self.errors.push(At { path, error: AlertPlanError::Custom { name: name.to_owned(), refusal }, hint });
+        })
+        .ok()
     }
 
     fn conditions(&mut self, settings: &AlertSettings) -> Option<Conditions> {
@@ -283,8 +378,17 @@ impl Check {
         }
     }
 
-    fn summary(&mut self, settings: &AlertSettings, input: &AlertInput, names: &[String]) -> Option<Summary> {
-        match Summary::parse(&settings.summary, &input.key, names) {
+    fn summaries(&mut self, settings: &AlertSettings, input: &AlertInput, names: &[String]) -> Option<Summaries> {
+        let open = self.summary("summary", &settings.summary, input, names);
+        let cleared = match &settings.summary_cleared {
+            Some(template) => Some(self.summary("summary_cleared", template, input, names)?),
+            None => None,
+        };
+        Some(Summaries { open: open?, cleared })
+    }
+
+    fn summary(&mut self, key: &str, template: &str, input: &AlertInput, names: &[String]) -> Option<Summary> {
+        match Summary::parse(template, &input.key, names) {
             Ok(summary) => Some(summary),
             Err(error) => {
                 let candidates = input.key.iter().chain(names).map(String::as_str).chain(["measure"]);
@@ -294,7 +398,7 @@ impl Check {
                     }
                     _ => Some("write `{{` or `}}` for a brace".to_owned()),
                 };
-                self.refuse("summary", error, hint);
+                self.refuse(key, error, hint);
                 None
             }
         }

@@ -1,11 +1,40 @@
 //! A template such as `Slow traffic on {segment_id}` and one key's values -> one line for people.
 
-use super::AlertPlanError;
+use super::{AlertPlanError, AlertState};
 
 /// Decimals of a number in a summary.
 const DECIMALS: i32 = 2;
 /// What stands for a number that is not known.
 const UNKNOWN: &str = "unknown";
+
+/// The templates of a rule: what is said while an alert is open, and what once it is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summaries {
+    pub(super) open: Summary,
+    pub(super) cleared: Option<Summary>,
+}
+
+impl Summaries {
+    /// The line for one change of an alert, from the values there are at that change; the rest is as for
+    /// [`Summary::render`]. An alert that is over never reads as if it were open.
+    #[must_use]
+    pub fn render(
+        &self,
+        state: AlertState,
+        keys: &[&str],
+        column: &dyn Fn(usize) -> f64,
+        measure: Option<f64>,
+    ) -> String {
+        let prefix = match (state, &self.cleared) {
+            (AlertState::Opened | AlertState::Updated, _) => "",
+            (AlertState::Cleared, Some(cleared)) => return cleared.render(keys, column, measure),
+            (AlertState::Cleared, None) => "Cleared: ",
+            (AlertState::Expired, _) => "Expired: ",
+            (AlertState::Retracted, _) => "Retracted: ",
+        };
+        format!("{prefix}{}", self.open.render(keys, column, measure))
+    }
+}
 
 /// A checked template.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,7 +26,7 @@ use crate::vocab::{
 /// Most readings remembered per partition, about 300 MB of memory; further ones are dead letters. At one reading per
 /// sensor and 30 s, remembered for 10 minutes, that is 400,000 sensors in one partition. Whole blocks of the log, so
 /// that a full one looks for what it may forget at every row.
-const READINGS_MAX: usize = 2048 * BLOCK_READINGS;
+pub const READINGS_MAX: usize = 2048 * BLOCK_READINGS;
 /// Series of a block of names: 10 to 30 kB on disk, at most 0.5 MB.
 const BLOCK_SERIES: usize = 1024;
 /// Blocks from here on hold names of series; those below hold the log.

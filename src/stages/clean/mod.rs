@@ -19,6 +19,7 @@ mod table;
 
 pub use cleaner::{CleanError, Cleaned, Cleaner};
 pub use custom::{PreparedStep, StepFactory, StepRequest};
+pub use dedupe::READINGS_MAX;
 pub use error::CleanPlanError;
 pub use plan::{CleanInput, CleanPlan, CleanRefused};
 pub use settings::{Missing, Otherwise};

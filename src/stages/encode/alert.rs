@@ -28,6 +28,10 @@ pub struct AlertContext<'a> {
     pub expire_after: i64,
     /// Share of the columns behind the measure that were measured in the key's window.
     pub inputs_quality: Option<f64>,
+    /// Unit of value and threshold.
+    pub unit: Option<&'a str>,
+    /// Who set the threshold.
+    pub threshold_source: Option<&'a str>,
     /// One line for people.
     pub summary: String,
 }
@@ -70,6 +74,8 @@ struct AlertJson<'a> {
     expires_at: Option<String>,
     value: Option<f64>,
     threshold: f64,
+    unit: Option<&'a str>,
+    threshold_source: Option<&'a str>,
     model_version: Option<String>,
     inputs_quality: Option<f64>,
     location: Option<String>,
@@ -117,6 +123,8 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
         expires_at: lasting.then(|| time_text(change.at.plus(horizon).plus(context.expire_after))),
         value: change.value,
         threshold: change.threshold,
+        unit: context.unit,
+        threshold_source: context.threshold_source,
         model_version: model_version(&context.forecasts),
         inputs_quality: context.inputs_quality,
         location: None,

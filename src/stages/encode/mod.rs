@@ -13,7 +13,7 @@ use crate::vocab::{EventTime, RFC3339_MICROS};
 
 pub use alert::{AlertContext, Encoded, ForecastRead, encode_alert};
 pub use dead_letter::{DeadLetterOrigin, dead_letter_headers};
-pub use rows::{ForecastRow, day_text, encode_forecast, encode_scores};
+pub use rows::{ForecastRow, day_text, encode_forecast, encode_scores, json_lines};
 pub use settings::EncodeFormat;
 
 /// Values of the key columns as one text: a slash in a value must not look like the one between two values.

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use arrow::error::ArrowError;
+use arrow::json::writer::{LineDelimited, WriterBuilder};
+use arrow::record_batch::RecordBatch;
 use serde::Serialize;
 
 use super::{key_text, time_text};
@@ -55,6 +58,19 @@ struct ScoreJson<'a> {
     rmse: f64,
     skill_persistence: Option<f64>,
     skill_profile: Option<f64>,
+}
+
+/// Typed rows as the messages that they stand for: a JSON object with all columns a line, each ended by a line feed.
+///
+/// # Errors
+/// As Arrow says: a type that JSON cannot hold.
+pub fn json_lines(rows: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    let mut lines = Vec::new();
+    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut lines);
+    writer.write(rows)?;
+    writer.finish()?;
+    drop(writer);
+    Ok(lines)
 }
 
 /// Appends one forecast as JSON, and returns its record's key: the values of the key columns.

@@ -13,6 +13,15 @@ pub struct FeatureColumn {
     pub horizon_steps: Option<u32>,
 }
 
+impl FeatureColumn {
+    /// The window column in whose unit the values are; `None` for flags, ages, sines and cosines.
+    #[must_use]
+    pub fn in_units_of(&self) -> Option<&str> {
+        let (column, kind) = self.name.rsplit_once('.')?;
+        ["lag", "difference", "profile", "deviation"].iter().any(|group| kind.starts_with(group)).then_some(column)
+    }
+}
+
 /// Features of one closed window: (keys x columns), f64, row-major, NaN where a value is missing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureMatrix {

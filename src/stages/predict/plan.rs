@@ -359,20 +359,14 @@ fn plan_model(
     history: usize,
     input: &PredictInput<'_>,
 ) -> Result<HorizonModel, OnlineLinearError> {
-    let name = |index: &usize| input.feature_columns[used[*index]].name.as_str();
-    let scale = |index| if in_units(name(index)) { settings.scale } else { 1.0 };
+    let feature = |index: &usize| &input.feature_columns[used[*index]];
+    // Flags, ages, sines and cosines are of order one as they are.
+    let scale = |index| if feature(index).in_units_of().is_some() { settings.scale } else { 1.0 };
     let scales = columns.iter().map(scale).collect();
     let newest = format!("{target}.lag0");
-    let persistence = columns.iter().position(|index| name(index) == newest);
+    let persistence = columns.iter().position(|index| feature(index).name == newest);
     let params = OnlineLinearParams::new(settings, scales, persistence, history)?;
     Ok(HorizonModel { params, columns })
-}
-
-/// Whether a feature column holds values in a window column's unit, which `scale` brings to order one. Flags, ages,
-/// sines and cosines are of order one as they are.
-fn in_units(column: &str) -> bool {
-    let kind = column.rsplit_once('.').map_or(column, |(_, kind)| kind);
-    ["lag", "difference", "profile", "deviation"].iter().any(|group| kind.starts_with(group))
 }
 
 fn model_problem(path: &YamlPath, error: OnlineLinearError) -> Problem {

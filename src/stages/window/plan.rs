@@ -215,6 +215,13 @@ impl WindowPlan {
         self.settings.min_count
     }
 
+    /// The plan of windows that the end of a bounded run leaves open.
+    #[must_use]
+    pub fn with_open_end(&self) -> Self {
+        let settings = WindowSettings { at_end: AtEnd::Keep, ..self.settings.clone() };
+        Self { settings, ..self.clone() }
+    }
+
     /// Whether the end of a bounded run closes open windows.
     #[must_use]
     pub fn flush_at_end(&self) -> bool {

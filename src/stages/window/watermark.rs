@@ -4,8 +4,6 @@
 //! before it, put into its window, and only then moves the watermark. So batch boundaries change nothing. What the
 //! wall clock or the end of the input decide is a flush: it closes windows and leaves the watermark where it is.
 
-use arrow::array::BooleanArray;
-use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 
@@ -66,18 +64,8 @@ impl Advance {
     /// # Errors
     /// Only where Arrow refuses to filter, which these masks never cause.
     pub fn split(&self, rows: Rows) -> Result<(Rows, Vec<u32>), ArrowError> {
-        if !self.late.contains(&true) {
-            return Ok((rows, Vec::new()));
-        }
-        let kept: BooleanArray = self.late.iter().map(|late| Some(!late)).collect();
-        let pick = |late: bool| self.late.iter().enumerate().filter(move |(_, is)| **is == late).map(|(row, _)| row);
-        let late = pick(true).map(|row| rows.origin[row]).collect();
-        let in_time = Rows {
-            batch: filter_record_batch(&rows.batch, &kept)?,
-            origin: pick(false).map(|row| rows.origin[row]).collect(),
-            times: pick(false).map(|row| rows.times[row]).collect(),
-        };
-        Ok((in_time, late))
+        let in_time: Vec<bool> = self.late.iter().map(|late| !late).collect();
+        rows.split(&in_time)
     }
 }
 

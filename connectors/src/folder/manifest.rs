@@ -1,0 +1,138 @@
+//! What an epoch says about itself: whose it is, where the next one goes on, and what its state must look like.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::disk::{DurableFile, asked};
+use super::error::{Damage, FolderError};
+use super::ledger::FolderLedgerConfig;
+use super::{epochs, state};
+use crate::ledger::{LedgerError, Restored};
+use crate::position::{Partition, Position};
+
+/// Name of the file.
+const FILE: &str = "manifest.json";
+/// Version of the folder's layout.
+const VERSION: u32 = 1;
+
+/// An epoch's own description.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub(super) version: u32,
+    /// The pipeline that wrote it.
+    pub pipeline: String,
+    /// What was read.
+    pub input: String,
+    /// Number of the epoch, from 1.
+    pub epoch: u64,
+    /// Partitions of each of the source's topics.
+    pub partitions: Vec<u32>,
+    /// Where each partition goes on that has been read from.
+    pub positions: Vec<Position>,
+    /// Records in this epoch by sink; sinks without any are left out.
+    pub records: BTreeMap<String, u64>,
+    /// Digest of the state file, blake3 in hex.
+    pub state_digest: String,
+}
+
+impl Manifest {
+    /// Before the first epoch: nothing was read.
+    pub(super) fn empty(config: &FolderLedgerConfig) -> Self {
+        Self {
+            version: VERSION,
+            pipeline: config.pipeline.clone(),
+            input: config.input.clone(),
+            epoch: 0,
+            partitions: config.partitions.clone(),
+            positions: Vec::new(),
+            records: BTreeMap::new(),
+            state_digest: String::new(),
+        }
+    }
+
+    /// What the newest complete epoch of a folder says; `None` where there is none or no folder. Takes no lock: an epoch
+    /// never changes.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed, or a manifest that cannot be read.
+    pub fn newest(folder: &Path) -> Result<Option<Self>, FolderError> {
+        if !folder.exists() {
+            return Ok(None);
+        }
+        epochs::newest(folder)?.map(|epoch| Self::read(&epochs::complete(folder, epoch))).transpose()
+    }
+
+    /// The position and state of a partition as of this epoch, whose folder is given.
+    ///
+    /// # Errors
+    /// A state file that is gone or damaged.
+    pub fn restore(&self, folder: &Path, partitions: &[Partition]) -> Result<Vec<Restored>, LedgerError> {
+        let mut found = BTreeMap::new();
+        if self.epoch > 0 {
+            found = state::read(&epochs::complete(folder, self.epoch), &self.state_digest, partitions)?;
+        }
+        let restored = |partition: &Partition| Restored {
+            partition: *partition,
+            next_offset: self.next_offset(*partition),
+            state: found.remove(partition).unwrap_or_default(),
+        };
+        Ok(partitions.iter().map(restored).collect())
+    }
+
+    /// Rows that were read from all partitions, where these begin at offset 0.
+    #[must_use]
+    pub fn rows_read(&self) -> u64 {
+        self.positions.iter().map(|position| position.next_offset.unsigned_abs()).sum()
+    }
+
+    fn next_offset(&self, partition: Partition) -> Option<i64> {
+        self.positions.iter().find(|position| position.partition == partition).map(|position| position.next_offset)
+    }
+
+    /// Takes over where partitions have moved to.
+    pub(super) fn advance(&mut self, positions: &[Position]) {
+        let mut all: BTreeMap<Partition, Position> = self.positions.iter().map(|one| (one.partition, *one)).collect();
+        all.extend(positions.iter().map(|one| (one.partition, *one)));
+        self.positions = all.into_values().collect();
+    }
+
+    /// Refuses a folder of another pipeline, of another input or of another number of partitions.
+    pub(super) fn check(&self, folder: &Path, config: &FolderLedgerConfig) -> Result<(), FolderError> {
+        let FolderLedgerConfig { pipeline, input, partitions, .. } = config.clone();
+        let (path, found) = (folder.to_owned(), self.clone());
+        if found.pipeline != pipeline {
+            return Err(FolderError::Foreign { path, found: found.pipeline, expected: pipeline });
+        }
+        if found.input != input {
+            return Err(FolderError::Input { path, found: found.input, expected: input });
+        }
+        if found.partitions != partitions {
+            return Err(FolderError::Partitions { path, found: found.partitions, expected: partitions });
+        }
+        Ok(())
+    }
+
+    fn read(epoch: &Path) -> Result<Self, FolderError> {
+        let path = epoch.join(FILE);
+        let bytes = asked("read", &path, fs::read(&path))?;
+        let damaged = |reason| FolderError::Damaged { path: path.clone(), reason };
+        let manifest: Self = serde_json::from_slice(&bytes)
+            .map_err(|error| damaged(Damage::Manifest { line: error.line(), column: error.column() }))?;
+        if manifest.version != VERSION {
+            return Err(damaged(Damage::Version { found: manifest.version, known: VERSION }));
+        }
+        Ok(manifest)
+    }
+
+    pub(super) fn write(&self, epoch: &Path) -> Result<(), FolderError> {
+        let mut file = DurableFile::create(epoch.join(FILE))?;
+        // Text, numbers and lists: JSON holds them.
+        let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
+        text.push(b'\n');
+        file.write(&text)?;
+        file.finish()
+    }
+}

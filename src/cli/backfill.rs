@@ -1,0 +1,138 @@
+//! `arterial backfill`: a pipeline over files instead of its topic, into a folder instead of its sinks.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use arterial_connectors::file::{FileRows, FileRowsConfig};
+use arterial_connectors::folder::Manifest;
+use arterial_connectors::source::Until;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::load::{load_plan, load_plan_with_tables};
+use super::progress;
+use super::report::{Format, print_summary};
+use super::run::shutdown_signal;
+use super::usage::UsageError;
+use crate::observe::{Listener, RunEvent};
+use crate::runtime::{Connect, Pipeline, PipelineError, RunOptions, Wiring};
+use crate::spec::PipelinePlan;
+
+/// Run a pipeline over files of history, into a folder.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    arterial backfill pipelines/congestion-aarhus.yaml --from 'history/*.parquet' --to out\n  \
+    arterial backfill --format json --partitions 8 pipelines/congestion-aarhus.yaml --from traffic.parquet --to out\n  \
+    arterial backfill --open-end pipelines/congestion-aarhus.yaml --from traffic.parquet --to out\n  \
+    arterial run --state-from out pipelines/congestion-aarhus.yaml\n\n\
+    The files stand for the pipeline's topic: rows lie in the partitions and have the offsets that a replay gives them, so \
+    that alerts, forecasts, scores and state are those of a run over that topic. Started again over the same folder it goes \
+    on where it was, also after a kill.")]
+pub struct BackfillArgs {
+    /// The pipeline file.
+    pub pipeline: PathBuf,
+    /// Parquet file or pattern that is read instead of the pipeline's source.
+    #[arg(long, value_name = "FILES")]
+    pub from: PathBuf,
+    /// Folder for outputs and state, instead of the pipeline's sinks.
+    #[arg(long, value_name = "FOLDER")]
+    pub to: PathBuf,
+    /// Partitions to spread the rows over; those of the pipeline's topic unless given, which the broker is asked for.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub partitions: Option<u32>,
+    /// Threads that share the partitions; as many as there are cores unless given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: Option<u32>,
+    /// Leave the windows open in which history ends, for `arterial run --state-from`; unless given they are closed, as at
+    /// the end of a bounded run.
+    #[arg(long)]
+    pub open_end: bool,
+    /// How the summary is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Runs the verb; prints the summary to stdout.
+///
+/// # Errors
+/// A file that cannot be read or does not check, or a run that failed: what is complete in the folder stays.
+pub fn backfill(args: &BackfillArgs) -> Result<()> {
+    let (plan, partitions) = match args.partitions {
+        // Nothing is connected, so no secrets are needed.
+        Some(partitions) => (load_plan_with_tables(&args.pipeline, &BTreeMap::new())?, partitions),
+        None => {
+            let plan = Arc::new(load_plan(&args.pipeline)?);
+            let partitions = partitions_of(&plan)?;
+            (plan.as_ref().clone(), partitions)
+        }
+    };
+    let (from, to) = (std::path::absolute(&args.from)?, std::path::absolute(&args.to)?);
+    let mut plan = plan.with_file(from.display().to_string(), partitions).with_folder(&to.display().to_string());
+    plan = plan.with_workers(args.workers.unwrap_or_else(cores).min(partitions));
+    if args.open_end {
+        plan = plan.with_open_end();
+    }
+    let rows_total = FileRows::open(&FileRowsConfig::new(&from))?.rows_total();
+    let rows_done = Manifest::newest(&to)?.map_or(0, |manifest| manifest.rows_read());
+    let bar = progress_bar(rows_total, rows_done)?;
+    let plan = Arc::new(plan);
+    let connection = Arc::new(Wiring::new(&plan).map_err(PipelineError::from)?);
+    let listener = listener(&bar, args.format);
+    let options = RunOptions { until: Until::Latest, listener, ..RunOptions::default() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let ended = runtime.block_on(Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()));
+    bar.finish_and_clear();
+    let summary = ended?;
+    let rows_read: u64 = summary.partitions.values().filter_map(|one| one.next_offset).map(i64::unsigned_abs).sum();
+    if rows_read < rows_total {
+        tracing::warn!("stopped after {rows_read} of {rows_total} rows: the same command goes on from there");
+    }
+    print_summary(&plan, &summary, args.format)
+}
+
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
+}
+
+/// Partitions of the pipeline's source.
+fn partitions_of(plan: &Arc<PipelinePlan>) -> Result<u32> {
+    let source = &plan.source;
+    let declared = None
+        .or(source.file.as_ref().map(|file| file.partitions))
+        .or(source.simulate.as_ref().map(|simulate| simulate.partitions))
+        .or(source.feed.as_ref().map(|feed| feed.partitions))
+        .or(source.kafka.as_ref().and_then(|kafka| kafka.partitions));
+    if let Some(partitions) = declared {
+        return Ok(partitions);
+    }
+    tracing::info!("asking for the partitions of the topic; --partitions spares it");
+    let counts =
+        Wiring::detached(plan).source("backfill", Until::Latest).and_then(|mut source| source.partition_counts());
+    let counts = counts.map_err(UsageError::PartitionsUnknown)?;
+    Ok(counts.into_iter().max().unwrap_or(1))
+}
+
+/// Shown on a terminal only.
+fn progress_bar(rows_total: u64, rows_done: u64) -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?;
+    let bar = ProgressBar::new(rows_total).with_style(style).with_position(rows_done);
+    bar.reset_eta();
+    Ok(bar)
+}
+
+/// Moves the bar; without a terminal, lines in the log tell how the run gets on.
+fn listener(bar: &ProgressBar, format: Format) -> Listener {
+    let lines = progress::listener(Until::Latest, format);
+    if !std::io::stderr().is_terminal() {
+        return lines;
+    }
+    let bar = bar.clone();
+    Arc::new(move |event| match event {
+        RunEvent::Read { rows } => bar.inc(*rows),
+        RunEvent::Committed { .. } => {}
+        told => bar.suspend(|| lines(told)),
+    })
+}
