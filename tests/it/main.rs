@@ -34,6 +34,7 @@ mod encode_support;
 mod explain;
 mod features;
 mod features_properties;
+mod file_csv;
 mod file_json;
 mod file_source;
 mod file_support;

@@ -97,13 +97,54 @@ pub enum OnGap {
 #[serde(deny_unknown_fields)]
 pub struct FileSourceSpec {
     /// Path of a file, relative to the pipeline file, or a pattern such as `history/*.parquet`: its files are read in the
-    /// order of their names as one topic. Lines of JSON by the ending `.ndjson`, `.jsonl` or `.json`, also with `.gz` or
-    /// `.zst` behind it; Parquet otherwise.
+    /// order of their names as one topic. Lines of JSON by the ending `.ndjson`, `.jsonl` or `.json`, CSV with a header
+    /// by `.csv`, also with `.gz` or `.zst` behind it; Parquet otherwise.
     pub path: String,
     /// Partitions to spread the rows over, by murmur2 of `partitioned_by`, as a producer would.
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
     pub partitions: u32,
+    /// What has to be done with tables of CSV before they are readings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csv: Option<CsvFileSpec>,
+}
+
+/// Tables of CSV that are not one reading a row, or lack columns.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CsvFileSpec {
+    /// A wide table, with a column for every sensor, becomes one with a row for every reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpivot: Option<UnpivotSpec>,
+    /// Times of a table that has none: they count its rows, through all files of a pattern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<CsvClockSpec>,
+    /// Cells that every row gets: `{station_id: harbour}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub add: BTreeMap<String, String>,
+}
+
+/// How a wide table is read.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnpivotSpec {
+    /// The column that gets the names of the wide table's columns: `sensor_id`.
+    pub column: String,
+    /// The column that gets their cells: `speed_kmh`. An empty cell is no reading.
+    pub value: String,
+    /// Columns that every reading keeps; unless given, those that readings must have and the header names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Vec<String>>,
+}
+
+/// Times that count rows.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CsvClockSpec {
+    /// Time of the first row, RFC 3339: `2012-03-01T00:00:00Z`.
+    pub start: String,
+    /// Between two rows: `5m`.
+    pub step: Span,
 }
 
 fn one() -> u32 {

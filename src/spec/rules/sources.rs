@@ -1,10 +1,12 @@
 //! `sources:` and `tables:`: one source of one kind, event time that can be kept, tables with one origin.
 
+use chrono::DateTime;
+
 use super::{Check, security};
 use crate::spec::model::{Delivery, EARLIEST, EMBEDDED, Settings, Span, Stamps};
 use crate::spec::part::Part;
 use crate::spec::syntax;
-use crate::stages::decode::Format;
+use crate::stages::decode::{Format, TimestampFormat};
 use crate::stages::expression::{closest, did_you_mean};
 
 /// How a point in time is written.
@@ -22,6 +24,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         check_kind(check, &source, &format!("source `{name}`"), &["kafka", "file", "simulate", "feed", "custom"]);
         check_event_time(check, &source.get("event_time"));
         check_csv(check, &source);
+        check_tables(check, &source);
         check_kafka(check, &source.get("kafka"));
     }
     for (name, table) in check.file.get("tables").entries() {
@@ -59,6 +62,23 @@ fn check_event_time(check: &mut Check<'_>, event_time: &Part<'_>) {
         let message = format!("`future_skew` {skew} is more than `max_delay` {delay}");
         let hint = "a time that far ahead would make punctual readings late: lower it, or raise `max_delay`";
         check.push(future_skew.problem(message, hint));
+    }
+}
+
+/// Tables of CSV: times that count rows are times.
+fn check_tables(check: &mut Check<'_>, source: &Part<'_>) {
+    let clock = source.get("file").get("csv").get("event_time");
+    if !clock.given() {
+        return;
+    }
+    let start = clock.get("start");
+    if let Some(text) = start.read::<String>().filter(|text| DateTime::parse_from_rfc3339(text).is_err()) {
+        check.push(start.problem(format!("`{text}` is no time"), TIME_HINT));
+    }
+    let timestamp = source.get("decode").get("timestamp");
+    if timestamp.read::<TimestampFormat>().is_some_and(|format| format != TimestampFormat::Rfc3339) {
+        let hint = "leave it out: times that count rows are written as RFC 3339";
+        check.push(timestamp.problem("`timestamp` and `csv.event_time` disagree", hint));
     }
 }
 

@@ -30,7 +30,7 @@ pub struct CsvSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimestampFormat {
-    /// RFC 3339 text; without offset only where `timezone` is given.
+    /// RFC 3339 text, also without seconds; without offset only where `timezone` is given.
     #[default]
     Rfc3339,
     /// A number of seconds since 1970 UTC.
