@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`source`] | what every source offers: partitions come and go, batches of rows in between |
 //! | [`payload`] | the rows of a batch, bytes or typed |
+//! | [`csv`] | delimited text, a record's cells |
 //! | [`position`] | partitions and offsets |
 //! | [`ledger`] | where outputs, positions and state become durable together |
 //! | [`access`] | why the far side refuses us |
@@ -19,6 +20,7 @@
 
 pub mod access;
 pub mod conformance;
+pub mod csv;
 pub mod discard;
 pub mod file;
 pub mod folder;

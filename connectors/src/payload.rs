@@ -105,6 +105,8 @@ pub struct RawRows {
     file: Option<Arc<str>>,
     /// The line of each row in `file`, from 1; empty without one.
     lines: Vec<i64>,
+    /// Names of the cells of records of delimited text, where the source knows them.
+    columns: Option<Arc<[String]>>,
 }
 
 /// Where one record's key and value lie in the buffer. The key starts where the previous record ends.
@@ -132,13 +134,21 @@ impl RawRows {
             headers: Vec::new(),
             file: None,
             lines: Vec::new(),
+            columns: None,
         }
     }
 
-    /// No records yet, all of which will stand in this file; each is pushed with its line.
+    /// No records yet, all of which will stand in this file; each is pushed with its line. `columns`: names of the cells
+    /// where the values are records of delimited text.
     #[must_use]
-    pub fn of_file(file: Arc<str>) -> Self {
-        Self { file: Some(file), ..Self::default() }
+    pub fn of_file(file: Arc<str>, columns: Option<Arc<[String]>>) -> Self {
+        Self { file: Some(file), columns, ..Self::default() }
+    }
+
+    /// Names of the cells of every value, where the values are records of delimited text and the source knows them.
+    #[must_use]
+    pub fn columns(&self) -> Option<&Arc<[String]>> {
+        self.columns.as_ref()
     }
 
     /// Makes room for `rows` more records of `bytes` bytes together.
@@ -218,7 +228,8 @@ impl RawRows {
 
     /// A copy of some of the records.
     fn range(&self, rows: std::ops::Range<usize>) -> Self {
-        let mut copy = Self { file: self.file.clone(), ..Self::with_capacity(rows.len(), 0) };
+        let mut copy =
+            Self { file: self.file.clone(), columns: self.columns.clone(), ..Self::with_capacity(rows.len(), 0) };
         copy.lines.extend_from_slice(self.lines.get(rows.clone()).unwrap_or_default());
         for index in rows {
             let row = self.row(index);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use arterial_connectors::file::{FileRows, FileRowsConfig};
+use arterial_connectors::file::rows_total;
 use arterial_connectors::folder::Manifest;
 use arterial_connectors::source::Until;
 use clap::Args;
@@ -34,7 +34,7 @@ use crate::spec::PipelinePlan;
 pub struct BackfillArgs {
     /// The pipeline file.
     pub pipeline: PathBuf,
-    /// Parquet file or pattern that is read instead of the pipeline's source.
+    /// File or pattern (Parquet, CSV, lines of JSON) that is read instead of the pipeline's source.
     #[arg(long, value_name = "FILES")]
     pub from: PathBuf,
     /// Folder for outputs and state, instead of the pipeline's sinks.
@@ -75,7 +75,7 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
     if args.open_end {
         plan = plan.with_open_end();
     }
-    let rows_total = FileRows::open(&FileRowsConfig::new(&from))?.rows_total();
+    let rows_total = rows_total(&from)?;
     let rows_done = Manifest::newest(&to)?.map_or(0, |manifest| manifest.rows_read());
     let bar = progress_bar(rows_total, rows_done)?;
     let plan = Arc::new(plan);
@@ -87,8 +87,8 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
     bar.finish_and_clear();
     let summary = ended?;
     let rows_read: u64 = summary.partitions.values().filter_map(|one| one.next_offset).map(i64::unsigned_abs).sum();
-    if rows_read < rows_total {
-        tracing::warn!("stopped after {rows_read} of {rows_total} rows: the same command goes on from there");
+    if let Some(total) = rows_total.filter(|total| rows_read < *total) {
+        tracing::warn!("stopped after {rows_read} of {total} rows: the same command goes on from there");
     }
     print_summary(&plan, &summary, args.format)
 }
@@ -115,10 +115,15 @@ fn partitions_of(plan: &Arc<PipelinePlan>) -> Result<u32> {
     Ok(counts.into_iter().max().unwrap_or(1))
 }
 
-/// Shown on a terminal only.
-fn progress_bar(rows_total: u64, rows_done: u64) -> Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?;
-    let bar = ProgressBar::new(rows_total).with_style(style).with_position(rows_done);
+/// Shown on a terminal only. How many rows files of text have is not known before they are read.
+fn progress_bar(rows_total: Option<u64>, rows_done: u64) -> Result<ProgressBar> {
+    let bar = match rows_total {
+        Some(total) => ProgressBar::new(total)
+            .with_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?),
+        None => ProgressBar::no_length()
+            .with_style(ProgressStyle::with_template("{spinner} {human_pos} rows, {per_sec}, {elapsed}")?),
+    };
+    let bar = bar.with_position(rows_done);
     bar.reset_eta();
     Ok(bar)
 }

@@ -26,7 +26,7 @@ pub struct EvalArgs {
     /// Score forecasts from this time on (RFC 3339) instead of `score_from`.
     #[arg(long, value_parser = time)]
     pub from: Option<EventTime>,
-    /// Read this Parquet file instead of the pipeline's source.
+    /// Read this file or pattern (Parquet, CSV, lines of JSON) instead of the pipeline's source.
     #[arg(long)]
     pub file: Option<PathBuf>,
     /// Partitions to spread the file's rows over.

@@ -38,12 +38,15 @@ pub struct DryRun {
     pub late: Vec<DryRow>,
 }
 
-/// Takes the rows through every stage as one partition, closes all windows, and gathers the outputs.
+/// Takes the rows through every stage as one partition, closes all windows, and gathers the outputs. `rows`: JSON
+/// objects, whatever the format of the source.
 ///
 /// # Errors
 /// As a shard's.
 pub fn dry_run(plan: &Arc<PipelinePlan>, rows: RawRows) -> Result<DryRun, PipelineError> {
-    let plan = Arc::new(plan.with_all_outputs());
+    let mut plan = plan.with_all_outputs();
+    plan.decode = Arc::new(plan.decode.for_json());
+    let plan = Arc::new(plan);
     let partition = Partition { topic: 0, number: 0 };
     let mut shard = Shard::restore(&plan, partition, None, Blocks::default(), &Changes::default())?;
     shard.trace = Some(Trace::default());

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use arterial_connectors::file::{FileRows, FileRowsConfig};
+use arterial_connectors::file::rows_total;
 use arterial_connectors::folder::{FolderError, Manifest};
 use arterial_connectors::ledger::{Restored, StateRecord};
 use arterial_connectors::position::Partition;
@@ -104,10 +104,11 @@ impl History {
         Ok(Self { path, manifest })
     }
 
-    /// Refuses history that was not read to its end. Files that are gone cannot be asked.
+    /// Refuses history that was not read to its end. Files that are gone cannot be asked, nor those of text, which do not
+    /// say how many rows they have.
     fn check_finished(&self) -> Result<(), HandoverError> {
         let (input, read) = (&self.manifest.input, self.manifest.rows_read());
-        let total = FileRows::open(&FileRowsConfig::new(input)).map_or(0, |rows| rows.rows_total());
+        let total = rows_total(Path::new(input)).ok().flatten().unwrap_or(0);
         if read >= total {
             return Ok(());
         }

@@ -20,7 +20,7 @@ use super::steps::stateful_steps;
 use crate::schema::{self, TopicSchema};
 use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings, MeasureSettings};
 use crate::stages::clean::{Cell, CleanInput, CleanPlan, CleanStep, Limits, Table, TableError, UnitChange};
-use crate::stages::decode::{DecodePlan, DecodeSettings};
+use crate::stages::decode::{CsvSettings, DecodePlan, DecodeSettings};
 use crate::stages::features::{FeatureSettings, FeaturesInput, FeaturesPlan};
 use crate::stages::predict::{
     ModelSettings, OnlineLinearSettings, PredictInput, PredictPlan, PredictorSettings, ProfileSettings,
@@ -127,6 +127,7 @@ fn decode_settings(name: &str, source: &SourceSpec) -> DecodeSettings {
     DecodeSettings {
         source: name.to_owned(),
         format: decode.format,
+        csv: CsvSettings { columns: decode.columns.clone(), dialect: decode.dialect(), nulls: decode.nulls.clone() },
         paths: decode.paths.clone(),
         zone: decode.timezone.as_ref().and_then(|name| name.parse().ok()),
         timestamp: decode.timestamp,

@@ -289,6 +289,13 @@ impl PipelinePlan {
         self.source.decode.paths.get(column).unwrap_or(column)
     }
 
+    /// Where a payload has the event time.
+    #[must_use]
+    pub fn event_time_path(&self) -> &str {
+        let column = &self.source.event_time.column;
+        self.source.decode.paths.get(column).unwrap_or(column)
+    }
+
     /// The number of a topic of the source by its name; `None` where the plan does not read it.
     #[must_use]
     pub fn topic_index(&self, name: &str) -> Option<u16> {
@@ -349,7 +356,7 @@ impl PipelinePlan {
         self
     }
 
-    /// The plan with a Parquet file instead of its source; `path` relative to the pipeline file. Its rows are spread over
+    /// The plan with files instead of its source; `path` relative to the pipeline file. Their rows are spread over
     /// so many partitions. In the place of a single topic they are told of by its name.
     #[must_use]
     pub fn with_file(mut self, path: String, partitions: u32) -> Self {
@@ -359,7 +366,8 @@ impl PipelinePlan {
         self.source.simulate = None;
         self.source.feed = None;
         self.source.custom = None;
-        self.source.file = Some(FileSourceSpec { path, partitions });
+        let csv = self.source.file.take().and_then(|file| file.csv);
+        self.source.file = Some(FileSourceSpec { path, partitions, csv });
         self
     }
 

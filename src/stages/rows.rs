@@ -72,9 +72,9 @@ impl RejectStage {
 /// Why a row was rejected: the reason code of dead letters and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// Not valid JSON.
+    /// Not valid JSON, or a record of delimited text with another number of cells than it has columns.
     Malformed,
-    /// Bytes after the end of the object.
+    /// Bytes after the end of the object or record.
     TrailingData,
     /// The same key twice in one object.
     DuplicateKey,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use arterial::schema::{TopicSchema, parse};
-use arterial::stages::decode::{DecodePlan, DecodeSettings, Decoded, Decoder, Format, TimestampFormat};
+use arterial::stages::decode::{CsvSettings, DecodePlan, DecodeSettings, Decoded, Decoder, Format, TimestampFormat};
 use arterial::stages::rows::{RejectStage, Rejected};
 use arterial_connectors::payload::{Payload, RawRows};
 
@@ -45,6 +45,7 @@ pub(crate) fn flat_settings() -> DecodeSettings {
     DecodeSettings {
         source: "loops".to_owned(),
         format: Format::Json,
+        csv: CsvSettings::default(),
         paths: BTreeMap::new(),
         zone: None,
         timestamp: TimestampFormat::Rfc3339,

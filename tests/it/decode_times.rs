@@ -81,6 +81,7 @@ fn every_form_of_rfc_3339_is_the_instant_it_names() {
             assert_eq!(result, Ok(*micros), "case {time}");
         }
     }
+    assert_eq!(read(rfc3339(None), &quoted(&["2026-11-23T08:00Z", "2026-11-23 09:00+01:00"])), [Ok(eight), Ok(eight)]);
     let escaped = r#""2026-11-23\u005408:00:00\u005a""#.to_owned();
     assert_eq!(read(rfc3339(None), &[escaped]), [Ok(eight)]);
 }
@@ -92,7 +93,9 @@ fn text_that_is_no_rfc_3339_time_is_quoted() {
         "Z",
         "yesterday",
         "2026-11-23",
-        "2026-11-23T08:00Z",
+        "2026-11-23T08:0Z",
+        "2026-11-23T08:00.5Z",
+        "2026-11-23T08:00:0Z",
         "2026-11-23T8:00:00Z",
         "2026/11/23T08:00:00Z",
         "2026-11-23_08:00:00Z",

@@ -259,3 +259,16 @@ fn tests_have_their_own_names_expect_something_and_use_declared_tables() {
     let message = "table `roads` is not declared under `tables:`";
     refused("tables: { sites: [] }", "tables: { «roads: [] }", message, "tables: sites");
 }
+
+#[test]
+fn delimited_text_needs_names_for_its_cells_and_characters_between_them() {
+    let decode = "decode: { schema: traffic-observation.v1, timezone: Europe/Copenhagen }";
+    let csv = |rest: &str| format!("decode: {{ format: {rest}, schema: traffic-observation.v1 }}");
+    let names = "columns: [sensor_id, observed_at]";
+    refused(decode, &csv("«csv"), "`format: csv` needs `columns`", "name the cells of a record in their order");
+    refused(decode, &csv(&format!("json, «{names}")), "`columns` goes with `format: csv` only", "add `format: csv`");
+    let message = "'é' cannot tell cells apart";
+    refused(decode, &csv(&format!("csv, delimiter: «é, {names}")), message, "one ASCII character");
+    let message = "`delimiter` and `quote` are the same character";
+    refused(decode, &csv(&format!("csv, {names}, quote: «\",\"")), message, "change one of them");
+}

@@ -12,6 +12,8 @@ pub enum FileFormat {
     Parquet,
     /// One JSON object a line: `.ndjson`, `.jsonl`, `.json`.
     Json,
+    /// Delimited text (RFC 4180) with a header: `.csv`.
+    Csv,
 }
 
 /// How a file of text is compressed.
@@ -28,6 +30,7 @@ impl FileFormat {
     pub fn of(path: &Path) -> Self {
         match ending(&name_inside(path).0).as_str() {
             "ndjson" | "jsonl" | "json" => Self::Json,
+            "csv" => Self::Csv,
             _ => Self::Parquet,
         }
     }
@@ -54,6 +57,7 @@ impl FileFormat {
         match self {
             Self::Parquet => "Parquet",
             Self::Json => "JSON lines",
+            Self::Csv => "CSV",
         }
     }
 }

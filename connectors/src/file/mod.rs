@@ -1,5 +1,5 @@
 //! Files that stand for a topic: rows of a partition in the order of file names and rows, offsets counted from 0. Parquet
-//! gives typed rows, lines of JSON give bytes for a decoder, each row with its file and line.
+//! gives typed rows, lines of JSON and CSV give bytes for a decoder, each row with its file and line.
 //!
 //! Rows lie in the partition that Kafka's murmur2 gives the text of their `partitioned_by` column, so files and the
 //! topic that was filled from them have the same partitions and offsets. Batches of rows stream through bounded
@@ -13,6 +13,7 @@
 //! | `partitions` | a batch of Parquet -> rows of each partition |
 //! | `text` | a file of text, compressed or not -> its lines |
 //! | `json_lines` | a line of JSON -> its partition key |
+//! | [`table`] | CSV -> records of named cells: header, wide tables, tables without times |
 //! | `cursor` | what the source asks of a reading position |
 //! | `parquet_cursor` | where in Parquet files to read on, and which row groups can be passed over |
 //! | `text_cursor` | where in files of text to read on |
@@ -26,10 +27,12 @@ mod partitions;
 mod paths;
 pub mod rows;
 pub mod source;
+pub mod table;
 mod text;
 mod text_cursor;
 
 pub use format::FileFormat;
 pub use partitions::{key_texts, split_rows};
-pub use rows::{FileRows, FileRowsConfig};
+pub use rows::{FileRows, FileRowsConfig, rows_total};
 pub use source::{FileSource, FileSourceConfig};
+pub use table::{TableClock, TableLayout, Unpivot};

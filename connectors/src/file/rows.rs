@@ -13,6 +13,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 
+use super::format::FileFormat;
 use super::paths::paths_of;
 use crate::source::SourceError;
 
@@ -84,6 +85,18 @@ impl FileRows {
             }
             self.reader = Some(self.files.read_group(self.row_group, &self.columns, self.batch_rows)?);
         }
+    }
+}
+
+/// Rows of the files that a path or pattern names, where that is known without reading them: of Parquet.
+///
+/// # Errors
+/// As [`FileRows::open`].
+pub fn rows_total(path: &Path) -> Result<Option<u64>, SourceError> {
+    let paths = paths_of(path)?;
+    match FileFormat::of_all(&paths)? {
+        FileFormat::Parquet => Ok(Some(ParquetFiles::open(paths, &BTreeMap::new())?.rows_total())),
+        FileFormat::Json | FileFormat::Csv => Ok(None),
     }
 }
 
@@ -278,7 +291,7 @@ fn renamed(path: &Path, schema: &Schema, renames: &BTreeMap<String, String>) -> 
     Ok(fields)
 }
 
-fn no_column<'a>(path: &Path, name: &str, others: impl Iterator<Item = &'a str>) -> SourceError {
+pub(super) fn no_column<'a>(path: &Path, name: &str, others: impl Iterator<Item = &'a str>) -> SourceError {
     let others: Vec<&str> = others.collect();
     unreadable(path, format!("has no column `{name}`, only: {}", others.join(", ")))
 }

@@ -10,7 +10,8 @@ use super::format::FileFormat;
 use super::parquet_cursor::ParquetCursor;
 use super::paths::paths_of;
 use super::rows::ParquetFiles;
-use super::text_cursor::TextCursor;
+use super::table::{Table, TableLayout};
+use super::text_cursor::{TextCursor, TextRows};
 use crate::payload::Payload;
 use crate::position::Partition;
 use crate::source::{GroupMetadata, SeekTo, Source, SourceBatch, SourceError, SourceEvent};
@@ -26,12 +27,15 @@ pub struct FileSourceConfig {
     pub path: PathBuf,
     /// Partitions to spread the rows over, at least 1.
     pub partitions: u32,
-    /// The column (its new name) whose text is the key: a string or whole-number column. In lines of JSON a dotted path.
+    /// The column (its new name) whose text is the key: a string or whole-number column. In lines of JSON a dotted path,
+    /// in CSV a name of the header.
     pub partitioned_by: String,
     /// Columns of Parquet to rename, from the file's name to the schema's.
     pub columns: BTreeMap<String, String>,
     /// Columns of Parquet to read, by their new names; `None` reads all. `partitioned_by` is always read.
     pub project: Option<Vec<String>>,
+    /// How tables of delimited text are laid out.
+    pub table: TableLayout,
     /// Rows that are read at a time; a batch of a partition has about this many divided by `partitions`.
     pub batch_rows: usize,
 }
@@ -46,6 +50,7 @@ impl FileSourceConfig {
             partitioned_by: partitioned_by.to_owned(),
             columns: BTreeMap::new(),
             project: None,
+            table: TableLayout::default(),
             batch_rows: 8192 * partitions.clamp(1, 8) as usize,
         }
     }
@@ -87,7 +92,14 @@ impl FileSource {
         let paths = paths_of(&config.path)?;
         let cursor: Box<dyn Cursor> = match FileFormat::of_all(&paths)? {
             FileFormat::Parquet => Box::new(parquet_cursor(config, paths)?),
-            FileFormat::Json => Box::new(text_cursor(config, paths)?),
+            FileFormat::Json => {
+                let key_path = config.partitioned_by.split('.').map(str::to_owned).collect();
+                Box::new(text_cursor(config, paths, TextRows::Json(key_path))?)
+            }
+            FileFormat::Csv => {
+                let table = Table::new(config.table.clone(), &config.partitioned_by);
+                Box::new(text_cursor(config, paths, TextRows::Table(Box::new(table)))?)
+            }
         };
         let readings = (0..config.partitions).map(|_| Reading::default()).collect();
         Ok(Self { cursor, readings, assigned: false, turn: 0 })
@@ -184,12 +196,12 @@ fn parquet_cursor(config: &FileSourceConfig, paths: Vec<PathBuf>) -> Result<Parq
     ParquetCursor::new(files, columns, &config.partitioned_by, config.partitions, config.batch_rows.max(1))
 }
 
-fn text_cursor(config: &FileSourceConfig, paths: Vec<PathBuf>) -> Result<TextCursor, SourceError> {
+fn text_cursor(config: &FileSourceConfig, paths: Vec<PathBuf>, rows: TextRows) -> Result<TextCursor, SourceError> {
     if !config.columns.is_empty() || config.project.is_some() {
-        let reason = "is for Parquet; a decoder chooses and renames what it reads of lines of JSON".to_owned();
+        let reason = "is for Parquet; a decoder chooses and renames what it reads of text".to_owned();
         return Err(SourceError::Config { what: "file.columns".to_owned(), reason });
     }
-    TextCursor::new(paths, &config.partitioned_by, config.partitions, config.batch_rows.max(1))
+    TextCursor::new(paths, rows, config.partitions, config.batch_rows.max(1))
 }
 
 fn numbered(index: usize) -> Partition {

@@ -89,7 +89,7 @@ impl TextFile {
     }
 
     /// The record that begins on this line has no end within the limit.
-    fn too_long(&self, line: i64) -> SourceError {
+    pub(super) fn too_long(&self, line: i64) -> SourceError {
         let reason = format!(
             "line {line} is longer than {RECORD_BYTES_MAX} bytes, the most that a row may have; \
              write every row on a line of its own"

@@ -10,7 +10,7 @@ mod share;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arterial_connectors::discard::DiscardLedger;
-use arterial_connectors::file::{FileSource, FileSourceConfig};
+use arterial_connectors::file::{FileSource, FileSourceConfig, TableClock, TableLayout, Unpivot};
 use arterial_connectors::folder::{Folder, FolderLedger, FolderLedgerConfig};
 use arterial_connectors::ledger::{Ledger, LedgerError};
 use arterial_connectors::simulate::{SimulateConfig, SimulateSource};
@@ -20,7 +20,7 @@ use chrono::DateTime;
 use self::share::Share;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::pipeline::Connect;
-use crate::spec::model::{FileSourceSpec, SimulateSpec};
+use crate::spec::model::{CsvClockSpec, CsvFileSpec, FileSourceSpec, SimulateSpec, UnpivotSpec};
 use crate::spec::{OpenRequest, PipelinePlan};
 use crate::stages::custom::CustomSettings;
 use crate::vocab::Clock;
@@ -178,7 +178,37 @@ fn worker_of(slot: &str) -> u32 {
 }
 
 fn file_config(plan: &PipelinePlan, file: &FileSourceSpec) -> FileSourceConfig {
-    FileSourceConfig::new(plan.folder.join(&file.path), file.partitions, plan.partition_column())
+    let table = table_layout(plan, file.csv.as_ref());
+    FileSourceConfig {
+        table,
+        ..FileSourceConfig::new(plan.folder.join(&file.path), file.partitions, plan.partition_column())
+    }
+}
+
+fn table_layout(plan: &PipelinePlan, csv: Option<&CsvFileSpec>) -> TableLayout {
+    let decode = &plan.source.decode;
+    let usual = CsvFileSpec::default();
+    let csv = csv.unwrap_or(&usual);
+    let clock = |clock: &CsvClockSpec| {
+        // The rules have refused what is no time.
+        let start = DateTime::parse_from_rfc3339(&clock.start).ok()?;
+        let column = plan.event_time_path().to_owned();
+        Some(TableClock { column, start_micros: start.timestamp_micros(), step_micros: clock.step.micros })
+    };
+    let unpivot = |unpivot: &UnpivotSpec| Unpivot {
+        column: unpivot.column.clone(),
+        value: unpivot.value.clone(),
+        keep: unpivot.keep.clone(),
+    };
+    TableLayout {
+        dialect: decode.dialect(),
+        header: decode.columns.clone(),
+        nulls: decode.nulls.clone(),
+        unpivot: csv.unpivot.as_ref().map(unpivot),
+        clock: csv.event_time.as_ref().and_then(clock),
+        add: csv.add.clone(),
+        required: plan.decode.required_paths().map(str::to_owned).collect(),
+    }
 }
 
 fn simulate_config(simulate: &SimulateSpec) -> SimulateConfig {

@@ -4,6 +4,7 @@ pub use crate::stages::decode::{Format, TimestampFormat};
 pub use crate::stages::window::Stamps;
 use std::collections::BTreeMap;
 
+use arterial_connectors::csv::CsvDialect;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -96,13 +97,54 @@ pub enum OnGap {
 #[serde(deny_unknown_fields)]
 pub struct FileSourceSpec {
     /// Path of a file, relative to the pipeline file, or a pattern such as `history/*.parquet`: its files are read in the
-    /// order of their names as one topic. Lines of JSON by the ending `.ndjson`, `.jsonl` or `.json`, also with `.gz` or
-    /// `.zst` behind it; Parquet otherwise.
+    /// order of their names as one topic. Lines of JSON by the ending `.ndjson`, `.jsonl` or `.json`, CSV with a header
+    /// by `.csv`, also with `.gz` or `.zst` behind it; Parquet otherwise.
     pub path: String,
     /// Partitions to spread the rows over, by murmur2 of `partitioned_by`, as a producer would.
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
     pub partitions: u32,
+    /// What has to be done with tables of CSV before they are readings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csv: Option<CsvFileSpec>,
+}
+
+/// Tables of CSV that are not one reading a row, or lack columns.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CsvFileSpec {
+    /// A wide table, with a column for every sensor, becomes one with a row for every reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpivot: Option<UnpivotSpec>,
+    /// Times of a table that has none: they count its rows, through all files of a pattern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<CsvClockSpec>,
+    /// Cells that every row gets: `{station_id: harbour}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub add: BTreeMap<String, String>,
+}
+
+/// How a wide table is read.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnpivotSpec {
+    /// The column that gets the names of the wide table's columns: `sensor_id`.
+    pub column: String,
+    /// The column that gets their cells: `speed_kmh`. An empty cell is no reading.
+    pub value: String,
+    /// Columns that every reading keeps; unless given, those that readings must have and the header names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Vec<String>>,
+}
+
+/// Times that count rows.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CsvClockSpec {
+    /// Time of the first row, RFC 3339: `2012-03-01T00:00:00Z`.
+    pub start: String,
+    /// Between two rows: `5m`.
+    pub step: Span,
 }
 
 fn one() -> u32 {
@@ -181,9 +223,23 @@ pub struct DecodeSpec {
     /// Format of the payload.
     #[serde(default)]
     pub format: Format,
+    /// `format: csv`: names of a record's cells, in their order. A file's header takes their place: give them only for
+    /// files without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// `format: csv`: the ASCII character between cells, `,` unless given; a tab is `"\t"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<char>,
+    /// `format: csv`: the ASCII character around cells that hold a delimiter or an end of line, `"` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<char>,
+    /// `format: csv`: cells that mean null, as `[NA, "-"]`, beside empty ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nulls: Vec<String>,
     /// Schema of the rows: a shipped name such as `traffic-observation.v1`, or a path to an `.avsc` file.
     pub schema: String,
-    /// Paths of columns that lie deeper or have another name: `{speed_kmh: measurement.speed}`.
+    /// Paths of columns that lie deeper or have another name: `{speed_kmh: measurement.speed}`; in a file and in
+    /// delimited text the name of its column.
     #[serde(default)]
     pub paths: BTreeMap<String, String>,
     /// IANA zone of times written without one, as `Europe/Copenhagen`. Without it such times are rejected.
@@ -199,6 +255,16 @@ pub struct DecodeSpec {
     #[serde(default = "default_max_depth")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_depth: u32,
+}
+
+impl DecodeSpec {
+    /// How delimited text is written. The rules have refused characters that are not ASCII.
+    #[must_use]
+    pub fn dialect(&self) -> CsvDialect {
+        let usual = CsvDialect::default();
+        let byte = |given: Option<char>, usual| given.and_then(|given| u8::try_from(given).ok()).unwrap_or(usual);
+        CsvDialect { delimiter: byte(self.delimiter, usual.delimiter), quote: byte(self.quote, usual.quote) }
+    }
 }
 
 fn default_max_bytes() -> u32 {

@@ -14,6 +14,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     if let Some(source) = check.source() {
         let event_time = source.get("event_time");
         parts.extend(["interval", "idle_after", "max_drift"].map(|key| event_time.get(key)));
+        parts.push(source.get("file").get("csv").get("event_time").get("step"));
         parts.extend(["every", "length"].map(|key| source.get("simulate").get(key)));
     }
     parts.extend(check.file.get("clean").items().iter().map(|step| step.get("dedupe").get("within")));

@@ -1,9 +1,12 @@
 //! `sources:` and `tables:`: one source of one kind, event time that can be kept, tables with one origin.
 
+use chrono::DateTime;
+
 use super::{Check, security};
 use crate::spec::model::{Delivery, EARLIEST, EMBEDDED, Settings, Span, Stamps};
 use crate::spec::part::Part;
 use crate::spec::syntax;
+use crate::stages::decode::{Format, TimestampFormat};
 use crate::stages::expression::{closest, did_you_mean};
 
 /// How a point in time is written.
@@ -20,6 +23,8 @@ pub(super) fn check(check: &mut Check<'_>) {
     for (name, source) in sources.entries() {
         check_kind(check, &source, &format!("source `{name}`"), &["kafka", "file", "simulate", "feed", "custom"]);
         check_event_time(check, &source.get("event_time"));
+        check_csv(check, &source);
+        check_tables(check, &source);
         check_kafka(check, &source.get("kafka"));
     }
     for (name, table) in check.file.get("tables").entries() {
@@ -57,6 +62,58 @@ fn check_event_time(check: &mut Check<'_>, event_time: &Part<'_>) {
         let message = format!("`future_skew` {skew} is more than `max_delay` {delay}");
         let hint = "a time that far ahead would make punctual readings late: lower it, or raise `max_delay`";
         check.push(future_skew.problem(message, hint));
+    }
+}
+
+/// Tables of CSV: times that count rows are times.
+fn check_tables(check: &mut Check<'_>, source: &Part<'_>) {
+    let clock = source.get("file").get("csv").get("event_time");
+    if !clock.given() {
+        return;
+    }
+    let start = clock.get("start");
+    if let Some(text) = start.read::<String>().filter(|text| DateTime::parse_from_rfc3339(text).is_err()) {
+        check.push(start.problem(format!("`{text}` is no time"), TIME_HINT));
+    }
+    let timestamp = source.get("decode").get("timestamp");
+    if timestamp.read::<TimestampFormat>().is_some_and(|format| format != TimestampFormat::Rfc3339) {
+        let hint = "leave it out: times that count rows are written as RFC 3339";
+        check.push(timestamp.problem("`timestamp` and `csv.event_time` disagree", hint));
+    }
+}
+
+/// Delimited text needs names for its cells, and characters that tell them apart.
+fn check_csv(check: &mut Check<'_>, source: &Part<'_>) {
+    let decode = source.get("decode");
+    if decode.get("format").read() != Some(Format::Csv) {
+        for key in ["columns", "delimiter", "quote", "nulls"] {
+            let part = decode.get(key);
+            if part.given() {
+                check.push(
+                    part.key_problem(
+                        format!("`{key}` goes with `format: csv` only"),
+                        "add `format: csv`, or remove it",
+                    ),
+                );
+            }
+        }
+        return;
+    }
+    if !decode.get("columns").given() && !source.get("file").given() {
+        let hint = "name the cells of a record in their order: `columns: [sensor_id, observed_at, speed_kmh]`";
+        check.push(decode.get("format").problem("`format: csv` needs `columns`", hint));
+    }
+    let (delimiter, quote) = (decode.get("delimiter"), decode.get("quote"));
+    for part in [&delimiter, &quote] {
+        if let Some(other) = part.read::<char>().filter(|other| !other.is_ascii() || "\r\n".contains(*other)) {
+            let message = format!("{other:?} cannot tell cells apart");
+            check.push(part.problem(message, "take one ASCII character that is no end of line, as `;`"));
+        }
+    }
+    let read = |part: &Part<'_>, usual| part.read::<char>().unwrap_or(usual);
+    if read(&delimiter, ',') == read(&quote, '"') {
+        let part = if quote.given() { &quote } else { &delimiter };
+        check.push(part.problem("`delimiter` and `quote` are the same character", "change one of them"));
     }
 }
 

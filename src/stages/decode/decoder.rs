@@ -7,16 +7,17 @@ use arrow::record_batch::RecordBatch;
 use arterial_connectors::payload::{Payload, RawRow, RawRows};
 
 use super::builders::ColumnBuilder;
+use super::csv::CsvCells;
 use super::plan::{DecodePlan, Kind};
 use super::scanner::{Refusal, Scanner, Slot, Spot};
-use super::settings::TimestampFormat;
+use super::settings::{Format, TimestampFormat};
 use super::shape::Shapes;
 use super::timestamp::{TimeReader, in_calendar};
 use super::typed::decode_typed;
 use crate::stages::rows::{Reason, RejectStage, Rejected, Rows};
 
 /// Characters of a payload that a rejection quotes.
-const QUOTED_MAX: usize = 40;
+pub(super) const QUOTED_MAX: usize = 40;
 
 /// What a batch was.
 #[derive(Debug, Clone)]
@@ -66,6 +67,8 @@ pub struct Decoder {
     scratch: String,
     shapes: Shapes,
     spots: Vec<Spot>,
+    /// For payloads of delimited text.
+    cells: CsvCells,
 }
 
 impl Decoder {
@@ -75,7 +78,8 @@ impl Decoder {
         let kinds: Vec<Kind> = plan.columns.iter().map(|column| column.kind).collect();
         let times = TimeReader::new(plan.settings.zone);
         let slots = vec![Slot::Absent; kinds.len() + plan.objects];
-        Self { slots, kinds, times, plan, scratch: String::new(), shapes: Shapes::new(), spots: Vec::new() }
+        let cells = CsvCells::new(plan.settings.csv.dialect);
+        Self { slots, kinds, times, plan, scratch: String::new(), shapes: Shapes::new(), spots: Vec::new(), cells }
     }
 
     /// Decodes one batch.
@@ -109,13 +113,14 @@ impl Decoder {
             rejected: Vec::new(),
             tombstones: Vec::new(),
         };
+        let format = self.format_of(raw);
         for index in 0..raw.len() {
             let origin = index as u32;
             let Some(value) = raw.value(index) else {
                 decoded.tombstones.push(origin);
                 continue;
             };
-            match self.row(value, || raw.row(index)) {
+            match self.row(value, format, || raw.row(index)) {
                 Ok(time) => {
                     for (builder, slot) in builders.iter_mut().zip(&self.slots) {
                         builder.push(*slot, value, self.scratch.as_bytes());
@@ -133,14 +138,29 @@ impl Decoder {
         Ok(decoded)
     }
 
+    /// The format of a batch: a file of delimited text brings its header along, whatever is declared.
+    fn format_of(&mut self, raw: &RawRows) -> Format {
+        let declared = self.plan.csv_columns.as_ref().filter(|_| self.plan.settings.format == Format::Csv);
+        let Some(names) = raw.columns().or(declared) else { return Format::Json };
+        self.cells.lay_out(names, &self.plan.columns);
+        Format::Csv
+    }
+
     /// Reads one payload into the slots; returns its event time.
-    fn row<'r>(&mut self, value: &[u8], raw: impl FnOnce() -> RawRow<'r>) -> Result<i64, (Reason, String)> {
+    fn row<'r>(
+        &mut self,
+        value: &[u8],
+        format: Format,
+        raw: impl FnOnce() -> RawRow<'r>,
+    ) -> Result<i64, (Reason, String)> {
         let max_bytes = self.plan.settings.max_bytes;
         if value.len() > max_bytes {
             return Err((Reason::TooLarge, format!("{} bytes, the limit is {max_bytes}", value.len())));
         }
-        if !self.shapes.read(value, &mut self.slots) {
-            self.scan(value)?;
+        match format {
+            Format::Csv => self.cells.read(value, &self.plan, &mut self.slots, &mut self.scratch)?,
+            Format::Json if self.shapes.read(value, &mut self.slots) => {}
+            Format::Json => self.scan(value)?,
         }
         self.check_columns(value)?;
         let Slot::Int(time) = self.slots[self.plan.event_time] else {

@@ -1,6 +1,7 @@
 //! Bytes of one partition -> typed rows, and rejected rows as values. No state.
 
 mod builders;
+mod csv;
 mod decoder;
 mod plan;
 mod scanner;
@@ -11,4 +12,4 @@ mod typed;
 
 pub use decoder::{DecodeError, Decoded, Decoder};
 pub use plan::{DecodePlan, DecodePlanError, DecodeSettings};
-pub use settings::{Format, TimestampFormat};
+pub use settings::{CsvSettings, Format, TimestampFormat};

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use chrono_tz::Tz;
 
-use super::settings::{Format, TimestampFormat};
+use super::settings::{CsvSettings, Format, TimestampFormat};
 use crate::schema::TopicSchema;
+use crate::stages::expression::did_you_mean;
 use crate::vocab::{At, PathStep, YamlPath};
 
 /// What the pipeline file says of decoding.
@@ -17,7 +18,9 @@ pub struct DecodeSettings {
     pub source: String,
     /// Format of payloads.
     pub format: Format,
-    /// Column -> dotted path in the payload, or column of the file, where it differs from the column's name.
+    /// How records of delimited text are read.
+    pub csv: CsvSettings,
+    /// Column -> dotted path in the payload, or column of the file or of delimited text, where it differs from the column's name.
     pub paths: BTreeMap<String, String>,
     /// Zone of times without one.
     pub zone: Option<Tz>,
@@ -42,6 +45,8 @@ pub struct DecodePlan {
     /// Objects on the way to columns; their slots follow those of the columns.
     pub(super) objects: usize,
     pub(super) event_time: usize,
+    /// Names of the cells of a message, where it is delimited text.
+    pub(super) csv_columns: Option<Arc<[String]>>,
     schema: SchemaRef,
 }
 
@@ -110,6 +115,20 @@ pub enum DecodePlanError {
         /// The path.
         path: String,
     },
+    /// A column of a record of delimited text that is read is not among those declared.
+    #[error("`columns` lacks `{path}`, which schema column `{column}` is read from")]
+    NoCell {
+        /// The schema's column.
+        column: String,
+        /// The name looked for.
+        path: String,
+    },
+    /// A cell's name that stands twice.
+    #[error("`columns` names `{name}` twice")]
+    RepeatedCell {
+        /// The name.
+        name: String,
+    },
     /// The event time is not a time.
     #[error("event-time column `{column}` is not a timestamp of schema `{schema}`")]
     NotTime {
@@ -139,7 +158,12 @@ impl DecodePlan {
         let mut root = Node::default();
         let mut slots = columns.len();
         for (index, column) in columns.iter().enumerate() {
-            if !root.add(&column.path, index, &mut slots) {
+            // In delimited text a point is a letter as others are.
+            let added = match settings.format {
+                Format::Csv => root.add_flat(&column.path, index),
+                Format::Json => root.add(&column.path, index, &mut slots),
+            };
+            if !added {
                 let error = DecodePlanError::Ambiguous { path: column.path.clone() };
                 errors.push(At { path: paths.key(&column.name), error, hint: None });
             }
@@ -154,10 +178,50 @@ impl DecodePlan {
         match event_time {
             Some(event_time) if errors.is_empty() => {
                 let objects = slots - columns.len();
-                Ok(Self { settings, columns, root, objects, event_time, schema: Arc::clone(&schema.arrow) })
+                let csv_columns = settings.csv.columns.as_deref().map(Arc::from);
+                let schema = Arc::clone(&schema.arrow);
+                let plan = Self { settings, columns, root, objects, event_time, csv_columns, schema };
+                plan.check_cells(&source.key("decode").key("columns"))?;
+                Ok(plan)
             }
             _ => Err(errors),
         }
+    }
+
+    /// The declared cells of a message must be told apart and hold what is read.
+    fn check_cells(&self, at: &YamlPath) -> Result<(), Vec<At<DecodePlanError>>> {
+        let Some(cells) = &self.csv_columns else { return Ok(()) };
+        let mut errors = Vec::new();
+        for (index, name) in cells.iter().enumerate().filter(|(index, name)| cells[..*index].contains(name)) {
+            let error = DecodePlanError::RepeatedCell { name: name.clone() };
+            errors.push(At { path: at.index(index), error, hint: None });
+        }
+        for column in self.required().filter(|column| !cells.contains(&column.path)) {
+            let hint = did_you_mean(&column.path, cells.iter().map(String::as_str));
+            let error = DecodePlanError::NoCell { column: column.name.clone(), path: column.path.clone() };
+            errors.push(At { path: at.clone(), error, hint });
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Columns that rows must have: those without which no row is whole, and those that the user named.
+    fn required(&self) -> impl Iterator<Item = &Column> {
+        let required = |(index, column): &(usize, &Column)| {
+            *index == self.event_time || !column.nullable || self.settings.paths.contains_key(&column.name)
+        };
+        self.columns.iter().enumerate().filter(required).map(|(_, column)| column)
+    }
+
+    /// Names that delimited text must have in its header.
+    pub fn required_paths(&self) -> impl Iterator<Item = &str> {
+        self.required().map(|column| column.path.as_str())
+    }
+
+    /// The plan for the same rows as JSON objects.
+    #[must_use]
+    pub fn for_json(&self) -> Self {
+        let settings = DecodeSettings { format: Format::Json, ..self.settings.clone() };
+        Self { settings, ..self.clone() }
     }
 
     /// Paths in the payload that columns are read from.
@@ -194,6 +258,15 @@ fn column(field: &arrow::datatypes::Field, settings: &DecodeSettings) -> Column 
 }
 
 impl Node {
+    /// Adds a column under its whole name; `false` where something stands there.
+    fn add_flat(&mut self, name: &str, column: usize) -> bool {
+        let free = self.children.iter().all(|(known, _)| known != name);
+        if free {
+            self.children.push((name.to_owned(), Child::Column(column)));
+        }
+        free
+    }
+
     /// Adds a column under the rest of its path; `false` where something else stands there. `slots`: those given out.
     fn add(&mut self, path: &str, column: usize, slots: &mut usize) -> bool {
         let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));

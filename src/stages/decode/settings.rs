@@ -1,5 +1,6 @@
 //! How payloads and times are written, as in the pipeline file.
 
+use arterial_connectors::csv::CsvDialect;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +11,26 @@ pub enum Format {
     /// One JSON object per record.
     #[default]
     Json,
+    /// One record of delimited text (RFC 4180) per record: `columns` names its cells, in a file the header does.
+    Csv,
+}
+
+/// How records of delimited text are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CsvSettings {
+    /// Names of a record's cells, where the source does not know them.
+    pub columns: Option<Vec<String>>,
+    /// How cells are told apart.
+    pub dialect: CsvDialect,
+    /// Cells that mean null, beside empty ones.
+    pub nulls: Vec<String>,
 }
 
 /// How a time is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimestampFormat {
-    /// RFC 3339 text; without offset only where `timezone` is given.
+    /// RFC 3339 text, also without seconds; without offset only where `timezone` is given.
     #[default]
     Rfc3339,
     /// A number of seconds since 1970 UTC.

@@ -32,7 +32,7 @@ impl TimeReader {
         Self { zone, day_digits: u32::MAX, day_seconds: 0, hour: None }
     }
 
-    /// Reads RFC 3339 text; `None` where it is not, or has no offset and there is no zone for it.
+    /// Reads RFC 3339 text, also without seconds; `None` where it is not, or has no offset and there is no zone for it.
     pub(super) fn read(&mut self, text: &[u8]) -> Option<i64> {
         let date = text.get(..10)?;
         if date[4] != b'-' || date[7] != b'-' {
@@ -41,18 +41,25 @@ impl TimeReader {
         if !matches!(text.get(10)?, b'T' | b't' | b' ') {
             return None;
         }
-        let clock = text.get(11..19)?;
-        if clock[2] != b':' || clock[5] != b':' {
+        let clock = text.get(11..16)?;
+        if clock[2] != b':' {
             return None;
         }
         let year = digits(&date[..2])? * 100 + digits(&date[2..4])?;
         let day = self.day(year, digits(&date[5..7])?, digits(&date[8..10])?)?;
-        let (hour, minute, second) = (digits(&clock[..2])?, digits(&clock[3..5])?, digits(&clock[6..8])?);
+        let (hour, minute) = (digits(&clock[..2])?, digits(&clock[3..5])?);
+        // As ISO 8601 allows, tables often leave seconds out.
+        let (second, micros, rest) = match text.get(16) {
+            Some(b':') => {
+                let (micros, rest) = fraction(text.get(19..)?)?;
+                (digits(&text[17..19])?, micros, rest)
+            }
+            _ => (0, 0, &text[16..]),
+        };
         if hour > 23 || minute > 59 || second > 59 {
             return None;
         }
         let seconds = day + i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
-        let (micros, rest) = fraction(&text[19..])?;
         let offset = match rest {
             b"Z" | b"z" => 0,
             b"" => self.zone_offset(seconds)?,

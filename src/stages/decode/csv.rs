@@ -1,0 +1,136 @@
+//! A record of delimited text -> the values of the columns that are read. Empty cells are null; a cell that is not of its
+//! column's type refuses the record, as in a message of JSON.
+
+use std::sync::Arc;
+
+use arterial_connectors::csv::{CsvDialect, CsvParser, Fed};
+
+use super::decoder::QUOTED_MAX;
+use super::plan::{Column, DecodePlan, Kind};
+use super::scanner::Slot;
+use super::settings::TimestampFormat;
+use crate::stages::rows::Reason;
+
+/// Reads records whose cells have names.
+pub(super) struct CsvCells {
+    parser: CsvParser,
+    names: Arc<[String]>,
+    /// Where the value of each column stands; `None` for a column that the record does not have.
+    places: Vec<Option<usize>>,
+}
+
+impl CsvCells {
+    pub(super) fn new(dialect: CsvDialect) -> Self {
+        Self { parser: CsvParser::new(dialect), names: Arc::from([]), places: Vec::new() }
+    }
+
+    /// Cells of the records to come.
+    pub(super) fn lay_out(&mut self, names: &Arc<[String]>, columns: &[Column]) {
+        if !Arc::ptr_eq(names, &self.names) {
+            self.names = Arc::clone(names);
+            self.places = columns.iter().map(|column| names.iter().position(|name| *name == column.path)).collect();
+        }
+    }
+
+    /// Reads one record into the slots; text goes to `scratch`.
+    pub(super) fn read(
+        &mut self,
+        record: &[u8],
+        plan: &DecodePlan,
+        slots: &mut [Slot],
+        scratch: &mut String,
+    ) -> Result<(), (Reason, String)> {
+        std::str::from_utf8(record)
+            .map_err(|error| (Reason::InvalidUtf8, format!("not UTF-8 from byte {}", error.valid_up_to())))?;
+        self.split(record)?;
+        scratch.clear();
+        for ((place, column), slot) in self.places.iter().zip(&plan.columns).zip(slots) {
+            // The record is UTF-8 and delimiters and quotes are ASCII, so every cell is UTF-8.
+            let cell = place.map_or("", |place| std::str::from_utf8(self.parser.cell(place)).unwrap_or_default());
+            *slot = match place {
+                None => Slot::Absent,
+                Some(_) if cell.is_empty() || plan.settings.csv.nulls.iter().any(|null| null == cell) => Slot::Null,
+                Some(_) => value(cell, column, plan.settings.timestamp, scratch)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Finds the cells: one record, of as many as there are names.
+    fn split(&mut self, record: &[u8]) -> Result<(), (Reason, String)> {
+        self.parser.restart();
+        let (mut fed, used) = self.parser.feed(record);
+        if fed == Fed::More {
+            (fed, _) = self.parser.feed(&[]);
+        }
+        if fed != Fed::Record {
+            return Err((Reason::Malformed, "expected a record, found an empty line".to_owned()));
+        }
+        let rest = record[used..].trim_ascii();
+        if !rest.is_empty() {
+            let found: String = String::from_utf8_lossy(rest).chars().take(QUOTED_MAX).collect();
+            return Err((Reason::TrailingData, format!("expected one record, found another: `{found}`")));
+        }
+        let (found, expected) = (self.parser.cells(), self.names.len());
+        if found != expected {
+            return Err((Reason::Malformed, format!("expected {expected} cells, found {found}")));
+        }
+        Ok(())
+    }
+}
+
+/// A cell's value as its column's type.
+fn value(
+    cell: &str,
+    column: &Column,
+    timestamp: TimestampFormat,
+    scratch: &mut String,
+) -> Result<Slot, (Reason, String)> {
+    let refused = |reason: Reason, what: &str| {
+        let shown: String = cell.chars().take(QUOTED_MAX).collect();
+        Err((reason, format!("`{}`: `{}` is not {what}", column.path, shown.escape_debug())))
+    };
+    let trimmed = cell.trim_ascii();
+    match column.kind {
+        Kind::Float => match number(trimmed) {
+            Some(number) if number.is_finite() => Ok(Slot::Float(number)),
+            Some(_) if trimmed.bytes().any(|byte| byte.is_ascii_digit()) => {
+                refused(Reason::Overflow, "a number that 64 bits hold")
+            }
+            Some(_) => refused(Reason::NotFinite, "a finite number"),
+            None => refused(Reason::WrongType, column.kind.name()),
+        },
+        Kind::Int => match (trimmed.parse(), number(trimmed)) {
+            (Ok(whole), _) => Ok(Slot::Int(whole)),
+            // `5.0` is how others write a column of whole numbers with gaps; beyond 2^53 f64 no longer counts single ones.
+            (Err(_), Some(number)) if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 => {
+                Ok(Slot::Int(number as i64))
+            }
+            (Err(_), Some(number)) if number.fract() == 0.0 => {
+                refused(Reason::Overflow, "a whole number that 64 bits hold")
+            }
+            _ => refused(Reason::WrongType, column.kind.name()),
+        },
+        Kind::Bool if trimmed.eq_ignore_ascii_case("true") || trimmed == "1" => Ok(Slot::Bool(true)),
+        Kind::Bool if trimmed.eq_ignore_ascii_case("false") || trimmed == "0" => Ok(Slot::Bool(false)),
+        Kind::Bool => refused(Reason::WrongType, column.kind.name()),
+        Kind::Time if timestamp != TimestampFormat::Rfc3339 => {
+            let whole = trimmed.parse().ok().map(Slot::Int);
+            let finite = || number(trimmed).filter(|number| number.is_finite()).map(Slot::Float);
+            Ok(whole.or_else(finite).unwrap_or_else(|| text(cell, scratch)))
+        }
+        Kind::Time => Ok(text(trimmed, scratch)),
+        Kind::Text => Ok(text(cell, scratch)),
+    }
+}
+
+/// A decimal number; `nan` and `inf` count as numbers here.
+fn number(text: &str) -> Option<f64> {
+    fast_float2::parse(text).ok()
+}
+
+fn text(cell: &str, scratch: &mut String) -> Slot {
+    let from = scratch.len();
+    scratch.push_str(cell);
+    Slot::Unescaped(from, scratch.len())
+}
