@@ -6,12 +6,13 @@
 # make bench-latency   how soon forecasts are seen at 50,000 readings per second; as bench-peers
 # make bench-sensors   1,000,000 sensors beside 1,000; likewise, and 10 GB of disk
 # make accuracy    forecasts on real data beside their references; needs ARTERIAL_DATA; writes target/accuracy.json
+# make plots       alerts of the shipped pipelines beside the real data; needs ARTERIAL_DATA; writes target/plots
 # make kill-nine   all of Aarhus, exactly once, while its processes are killed; needs ARTERIAL_DATA
 # make check   lint and test: what CI runs, all of it without the network once the tools and crates are there
 # make audit   known vulnerabilities of the dependencies; needs the network, so `make check` leaves it out
 #
 # ARTERIAL_TEST_KAFKA=host:port   test and bench use that broker: neither Java nor Maven is needed, nothing is fetched
-.PHONY: demo test bench bench-peers bench-state bench-latency bench-sensors accuracy kill-nine lint check audit
+.PHONY: demo test bench bench-peers bench-state bench-latency bench-sensors accuracy plots kill-nine lint check audit
 .DEFAULT_GOAL := check
 
 DENY_VERSION := 0.20.2
@@ -61,6 +62,10 @@ bench-sensors:
 accuracy:
 	@scripts/apt.sh
 	$(CARGO) bench --locked --bench accuracy
+
+plots:
+	@scripts/apt.sh
+	$(CARGO) bench --locked --bench plots
 
 kill-nine:
 	@scripts/apt.sh

@@ -3,7 +3,7 @@
 use comfy_table::Table;
 
 use crate::figures::Figure;
-use crate::measure::{Cost, median, peak_rss_mb};
+use crate::measure::{Cost, median};
 
 /// What was measured of each depth, in order, with the raw read beside it.
 #[derive(Default)]
@@ -64,7 +64,6 @@ impl Report {
             figures.push(Figure::new(format!("kafka.{name}_cpu_ns_per_row"), middle(&Cost::cpu_ns_per_row), "ns"));
             figures.push(Figure::new(format!("kafka.{name}_to_raw"), to_raw(costs), "ratio"));
         }
-        figures.push(Figure::new("ours.rss_mb", peak_rss_mb(), "MB"));
         figures
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Variant<'a> {
     /// Part of the names of its consumer group and its topics.
     pub(crate) name: &'a str,
     pub(crate) commit_every: &'a str,
+    /// Longest time between commits while catching up; as `commit_every` unless given.
+    pub(crate) commit_every_max: Option<&'a str>,
     pub(crate) delivery: &'a str,
     /// Whether every forecast is written, too.
     pub(crate) forecasts: bool,
@@ -71,7 +73,13 @@ pub(crate) struct Variant<'a> {
 
 impl Default for Variant<'_> {
     fn default() -> Self {
-        Self { name: "city-job", commit_every: COMMIT_EVERY, delivery: EXACTLY_ONCE, forecasts: false }
+        Self {
+            name: "city-job",
+            commit_every: COMMIT_EVERY,
+            commit_every_max: None,
+            delivery: EXACTLY_ONCE,
+            forecasts: false,
+        }
     }
 }
 
@@ -90,8 +98,9 @@ impl Variant<'_> {
     }
 
     fn text(&self, shipped: &str, topic: &str) -> Result<String> {
-        let Self { name, commit_every, delivery, forecasts } = *self;
-        let runtime = format!("runtime: {{ commit_every: {commit_every}, commit_every_max: {commit_every} }}");
+        let Self { name, commit_every, commit_every_max, delivery, forecasts } = *self;
+        let most = commit_every_max.unwrap_or(commit_every);
+        let runtime = format!("runtime: {{ commit_every: {commit_every}, commit_every_max: {most} }}");
         let mut changes = vec![
             ("pipeline: city-job", format!("pipeline: {topic}-{name}")),
             (SHIPPED, runtime),

@@ -147,7 +147,7 @@ fn a_wide_table_without_times_runs_as_the_long_one_with_times_does() {
     let digest = |file: &str| {
         let (summary, letters) = run_file(file_plan(file, ", format: csv")).unwrap();
         assert!(letters.is_empty());
-        summary.partitions.values().map(|one| (one.accounting.accepted, one.digest.clone())).collect::<Vec<_>>()
+        summary.partitions.values().map(|one| (one.accounting.accepted, one.digest)).collect::<Vec<_>>()
     };
     let csv = "csv: { unpivot: { column: sensor_id, value: speed_kmh }, event_time: { start: \"2026-03-02T00:00:00Z\", step: 5m } }";
     let found = digest(&format!("path: \"{}\", {csv}", bare.display()));

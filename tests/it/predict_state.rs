@@ -110,6 +110,24 @@ proptest! {
 }
 
 #[test]
+fn a_key_that_comes_new_leaves_the_blocks_of_its_neighbours_as_they_were_written() {
+    let columns = columns(2, &[]);
+    let mut wanted = settings(&[1], city_model());
+    wanted.min_history_micros = 8 * SIZE;
+    let plan = plan(wanted, &columns);
+    let (mut predict, mut feed) = (Predict::new(plan), Feed::new(2, &columns));
+    let mut ledger = MemoryState::default();
+    for (step, values) in
+        [&[50.0, 51.0][..], &[52.0, 50.0], &[51.0, 49.0], &[50.0, 51.0], &[f64::NAN; 6]].iter().enumerate()
+    {
+        let (window, features) = feed.window(step as i64, values, &[]);
+        predict.step(&window, &features);
+        predict.snapshot(Snapshot::Changed, &mut ledger);
+        assert_eq!(differing(&ledger, &full(&mut predict)), [], "step {step}");
+    }
+}
+
+#[test]
 fn state_of_keys_without_values_is_the_same_however_it_came_about() {
     let columns = columns(2, &[]);
     let plan = plan(settings(&[1, 3], city_model()), &columns);

@@ -80,7 +80,7 @@ impl Running {
 }
 
 fn variant(delivery: &str) -> Variant<'_> {
-    Variant { name: "latency", commit_every: "100ms", delivery, forecasts: true }
+    Variant { name: "latency", commit_every: "100ms", delivery, forecasts: true, ..Variant::default() }
 }
 
 /// The child: runs until its input ends.

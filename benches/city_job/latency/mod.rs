@@ -57,7 +57,8 @@ pub(crate) fn measure() -> Result<()> {
 }
 
 fn measure_one(brokers: &str, peers: &Peers, engine: Engine, rounds: usize) -> Result<Latencies> {
-    let topic = format!("latency-{}-{}", engine.figure.replace('.', "-"), std::process::id());
+    let topic =
+        format!("latency-{}-{}", engine.figure.trim_end_matches(['.', '_']).replace('.', "-"), std::process::id());
     let config = [("message.timestamp.type".to_owned(), "LogAppendTime".to_owned())].into();
     let create = CreateTopic { partitions: PARTITIONS.unsigned_abs(), replication: None, config };
     ensure_topic(&connection(brokers), &topic, Some(&create))?;
@@ -118,7 +119,7 @@ fn figures(all: &[Latencies]) -> Vec<Figure> {
             .into_iter()
             .flat_map(move |(closing, sorted)| {
                 [50, 99].map(|percent| {
-                    let figure = format!("{name}.latency_{closing}_p{percent}_ms");
+                    let figure = format!("{name}latency_{closing}_p{percent}_ms");
                     Figure::new(figure, percentile(sorted, percent) as f64, "ms")
                 })
             })

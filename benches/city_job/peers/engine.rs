@@ -28,30 +28,30 @@ pub(crate) enum How {
 
 /// What the table compares. Two engines at their fastest, each with both promises.
 const ENGINES: [Engine; 6] = [
-    Engine { name: "arterial, exactly once", figure: "ours", how: How::Ours { delivery: "exactly_once" } },
+    Engine { name: "arterial, exactly once", figure: "ours.", how: How::Ours { delivery: "exactly_once" } },
     Engine {
         name: "arterial, at least once",
-        figure: "ours.at_least_once",
+        figure: "ours.at_least_once_",
         how: How::Ours { delivery: "at_least_once" },
     },
     Engine {
         name: "flink, exactly once",
-        figure: "peers.flink_chained",
+        figure: "peers.flink_chained_",
         how: How::Peer { engine: "flink", settings: &[("PARALLELISM", "1"), ("CHAIN", "1"), ("GUARANTEE", "eos")] },
     },
     Engine {
         name: "flink, at least once",
-        figure: "peers.flink_chained_at_least_once",
+        figure: "peers.flink_chained_at_least_once_",
         how: How::Peer { engine: "flink", settings: &[("PARALLELISM", "1"), ("CHAIN", "1"), ("GUARANTEE", "alo")] },
     },
     Engine {
         name: "kafka streams, exactly once",
-        figure: "peers.kafka_streams",
+        figure: "peers.kafka_streams_",
         how: How::Peer { engine: "kstreams", settings: &[("STORE", "mem"), ("GUARANTEE", "eos")] },
     },
     Engine {
         name: "kafka streams, at least once",
-        figure: "peers.kafka_streams_at_least_once",
+        figure: "peers.kafka_streams_at_least_once_",
         how: How::Peer { engine: "kstreams", settings: &[("STORE", "mem"), ("GUARANTEE", "alo")] },
     },
 ];

@@ -12,6 +12,8 @@ use crate::whole::{self, Outputs};
 pub(crate) const CHILD: &str = "ARTERIAL_BENCH_CHILD";
 /// In the environment of the child: how often it ran before.
 const REPEAT: &str = "ARTERIAL_BENCH_CHILD_REPEAT";
+/// In the environment of the child: its `commit_every_max`, where that is another than `commit_every`.
+pub(crate) const COMMIT_EVERY_MAX: &str = "ARTERIAL_BENCH_CHILD_COMMIT_EVERY_MAX";
 
 /// A fresh name is a fresh consumer group, fresh state and fresh output topics.
 pub(super) fn name(delivery: &str, repeat: usize) -> String {
@@ -30,7 +32,9 @@ pub(crate) fn run(delivery: &str) -> Result<()> {
     let variable = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set"));
     let (brokers, topic, repeat) = (variable("BROKER")?, variable("TOPIC")?, variable(REPEAT)?.parse()?);
     let name = name(delivery, repeat);
-    let plan = Variant { name: &name, delivery, ..Variant::default() }.plan(&brokers, &topic)?;
+    let most = variable(COMMIT_EVERY_MAX).ok();
+    let variant = Variant { name: &name, delivery, commit_every_max: most.as_deref(), ..Variant::default() };
+    let plan = variant.plan(&brokers, &topic)?;
     let (meter, summary) = whole::run(&plan, Outputs::Committed)?;
     let rows = summary.accounting();
     ensure!(rows.balanced(), "the accounting identity does not hold: {rows:?}");

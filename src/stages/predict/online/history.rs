@@ -145,9 +145,15 @@ impl History {
             let end = (width * (first_pair + self.pairs_per_block)).min(pairs.len());
             pairs.get(width * first_pair..end).unwrap_or_default().to_vec()
         };
-        let pairs = self.pairs.iter().zip(&self.pair_widths);
-        let pairs = pairs.map(|(horizon, &width)| horizon[keys.clone()].iter().map(|key| part(key, width)).collect());
-        HistoryBlock { first_key: keys.start as u32, pairs: pairs.collect() }
+        // Up to the last key that has some: a key that comes new changes nothing in the block of its neighbours.
+        let filled = |pairs: &[Vec<f64>]| pairs.iter().rposition(|key| !key.is_empty()).map_or(0, |last| last + 1);
+        let of_horizon = |(horizon, &width): (&Vec<Vec<f64>>, &usize)| {
+            let mut parts: Vec<Vec<f64>> = horizon[keys.clone()].iter().map(|key| part(key, width)).collect();
+            parts.truncate(filled(&parts));
+            parts
+        };
+        let pairs = self.pairs.iter().zip(&self.pair_widths).map(of_horizon).collect();
+        HistoryBlock { first_key: keys.start as u32, pairs }
     }
 
     fn filled_blocks(&self) -> Vec<u32> {

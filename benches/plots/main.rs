@@ -1,0 +1,26 @@
+//! What the shipped alert pipelines say of real data, drawn beside the data: a month of air in Beijing, a day of a freeway.
+//! `make plots` writes `target/plots/*.svg`.
+#![allow(clippy::print_stdout, reason = "it says what it wrote")]
+
+mod air;
+mod alerts;
+#[path = "../support/data.rs"]
+mod data;
+mod freeway;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+fn main() -> Result<()> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/plots");
+    std::fs::create_dir_all(&folder)?;
+    for (name, draw) in
+        [("air-quality", air::draw as fn(&std::path::Path) -> Result<()>), ("freeway-day", freeway::draw)]
+    {
+        let path = folder.join(format!("{name}.svg"));
+        draw(&path)?;
+        println!("written to {}", path.display());
+    }
+    Ok(())
+}
