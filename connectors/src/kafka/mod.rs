@@ -9,6 +9,7 @@
 //! | `source` | [`KafkaSource`]: a member of a consumer group; `group` its rebalances, `start` where it reads from |
 //! | `reader` | one partition of it; `native` its queue |
 //! | `ledger` | [`KafkaLedger`]: outputs, positions and state, durable together |
+//! | `ending` | a commit from its last record to its outcome, while the worker goes on |
 //! | `transaction` | how a transaction ends; `producer` the producer under it |
 //! | `takeover` | whose slots and partitions are; `slots` which workers live, and how dead ones are shut out |
 //! | `changelog` | the records of the state topic; `restore` how they are read back |

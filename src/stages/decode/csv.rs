@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arterial_connectors::csv::{CsvDialect, CsvParser, Fed};
 
-use super::decoder::QUOTED_MAX;
+use super::decoder::quoted;
 use super::plan::{Column, DecodePlan, Kind};
 use super::scanner::Slot;
 use super::settings::TimestampFormat;
@@ -68,7 +68,7 @@ impl CsvCells {
         }
         let rest = record[used..].trim_ascii();
         if !rest.is_empty() {
-            let found: String = String::from_utf8_lossy(rest).chars().take(QUOTED_MAX).collect();
+            let found = quoted(&String::from_utf8_lossy(rest));
             return Err((Reason::TrailingData, format!("expected one record, found another: `{found}`")));
         }
         let (found, expected) = (self.parser.cells(), self.names.len());
@@ -87,8 +87,7 @@ fn value(
     scratch: &mut String,
 ) -> Result<Slot, (Reason, String)> {
     let refused = |reason: Reason, what: &str| {
-        let shown: String = cell.chars().take(QUOTED_MAX).collect();
-        Err((reason, format!("`{}`: `{}` is not {what}", column.path, shown.escape_debug())))
+        Err((reason, format!("`{}`: `{}` is not {what}", column.path, quoted(cell))))
     };
     let trimmed = cell.trim_ascii();
     match column.kind {

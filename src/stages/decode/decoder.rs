@@ -17,7 +17,7 @@ use super::typed::decode_typed;
 use crate::stages::rows::{Reason, RejectStage, Rejected, Rows};
 
 /// Characters of a payload that a rejection quotes.
-pub(super) const QUOTED_MAX: usize = 40;
+const QUOTED_MAX: usize = 40;
 
 /// What a batch was.
 #[derive(Debug, Clone)]
@@ -252,11 +252,24 @@ fn epoch_micros(slot: Slot, format: TimestampFormat) -> Option<i64> {
 /// The place of a refusal and the text that stands there, cut short.
 fn quote(text: &str, refusal: Refusal) -> String {
     let from = (0..=refusal.at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    let found: String = text[from..].chars().take(QUOTED_MAX).collect();
+    let found = quoted(&text[from..]);
     if found.is_empty() {
         return format!("expected {} at byte {}, found the end", refusal.what, refusal.at);
     }
-    format!("expected {} at byte {}, found `{}`", refusal.what, refusal.at, found.escape_debug())
+    format!("expected {} at byte {}, found `{}`", refusal.what, refusal.at, found)
+}
+
+/// Text for people, cut short: what cannot be seen is escaped, quotes and backslashes stay as they were sent.
+pub(super) fn quoted(text: &str) -> String {
+    let mut shown = String::new();
+    for letter in text.chars().take(QUOTED_MAX) {
+        if matches!(letter, '"' | '\'' | '\\') {
+            shown.push(letter);
+        } else {
+            shown.extend(letter.escape_debug());
+        }
+    }
+    shown
 }
 
 /// The text of a slot that holds text.
@@ -271,10 +284,7 @@ fn written<'a>(slot: Slot, text: &'a [u8], scratch: &'a [u8]) -> Option<&'a [u8]
 /// A time's value for people, cut short where it is text.
 fn shown(slot: Slot, written: Option<&str>) -> String {
     match (slot, written) {
-        (_, Some(text)) => {
-            let cut: String = text.chars().take(QUOTED_MAX).collect();
-            format!("`{}`", cut.escape_debug())
-        }
+        (_, Some(text)) => format!("`{}`", quoted(text)),
         (Slot::Int(number), _) => number.to_string(),
         (Slot::Float(number), _) => number.to_string(),
         _ => "null".to_owned(),
