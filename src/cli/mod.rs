@@ -10,6 +10,7 @@ macro_rules! say {
 }
 
 mod backfill;
+mod completions;
 #[cfg(feature = "kafka")]
 mod doctor;
 mod eval;
@@ -53,6 +54,7 @@ enum Verb {
     Replay(replay::ReplayArgs),
     #[cfg(feature = "kafka")]
     Doctor(doctor::DoctorArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 /// Carries out the verb.
@@ -74,5 +76,6 @@ pub fn execute(cli: &Cli) -> anyhow::Result<()> {
         Verb::Replay(args) => replay::replay(args),
         #[cfg(feature = "kafka")]
         Verb::Doctor(args) => doctor::doctor(args),
+        Verb::Completions(args) => completions::completions(args),
     }
 }

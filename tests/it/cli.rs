@@ -110,3 +110,49 @@ fn verdicts_are_data_with_format_json() {
         );
     }
 }
+
+/// A command line without a file.
+fn plain(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_arterial")).args(arguments).output().expect("it runs")
+}
+
+/// Names of the verbs, as `--help` lists them.
+fn verbs() -> Vec<String> {
+    let help = String::from_utf8(plain(&["--help"]).stdout).expect("text");
+    let listed = help.split("Commands:\n").nth(1).expect("commands").lines();
+    // A description that is wrapped goes on further to the right.
+    let first = listed.take_while(|line| line.starts_with("  ")).filter(|line| !line.starts_with("   "));
+    let names = first.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_help_of_every_verb_has_examples_that_begin_with_it() {
+    let verbs = verbs();
+    assert!(verbs.len() >= 10, "{verbs:?}");
+    for verb in verbs {
+        let help = String::from_utf8(plain(&[&verb, "--help"]).stdout).expect("text");
+        let examples = help.split("Examples:\n").nth(1).unwrap_or_else(|| panic!("no examples of `{verb}`: {help}"));
+        assert!(examples.contains(&format!("arterial {verb} ")), "{examples}");
+    }
+}
+
+#[test]
+fn completions_know_every_verb_and_are_scripts_of_their_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = plain(&["completions", shell]);
+        assert!(output.status.success());
+        let script = String::from_utf8(output.stdout).expect("text");
+        for verb in verbs() {
+            assert!(script.contains(&verb), "{shell} does not know `{verb}`");
+        }
+        if shell == "bash" {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("arterial");
+            std::fs::write(&path, script).expect("a file");
+            let checked = Command::new("bash").arg("-n").arg(&path).status().expect("bash runs");
+            assert!(checked.success());
+        }
+    }
+    assert_eq!(plain(&["completions", "basch"]).status.code(), Some(2));
+}

@@ -86,9 +86,8 @@ fn value(
     timestamp: TimestampFormat,
     scratch: &mut String,
 ) -> Result<Slot, (Reason, String)> {
-    let refused = |reason: Reason, what: &str| {
-        Err((reason, format!("`{}`: `{}` is not {what}", column.path, quoted(cell))))
-    };
+    let refused =
+        |reason: Reason, what: &str| Err((reason, format!("`{}`: `{}` is not {what}", column.path, quoted(cell))));
     let trimmed = cell.trim_ascii();
     match column.kind {
         Kind::Float => match number(trimmed) {
