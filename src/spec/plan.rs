@@ -285,15 +285,18 @@ impl PipelinePlan {
     /// The name that typed rows have for the column that says which partition a row belongs to.
     #[must_use]
     pub fn partition_column(&self) -> &str {
-        let column = &self.source.partitioned_by;
-        self.source.decode.paths.get(column).unwrap_or(column)
+        self.path_of(&self.source.partitioned_by)
     }
 
     /// Where a payload has the event time.
     #[must_use]
     pub fn event_time_path(&self) -> &str {
-        let column = &self.source.event_time.column;
-        self.source.decode.paths.get(column).unwrap_or(column)
+        self.path_of(&self.source.event_time.column)
+    }
+
+    /// Where a payload has a column.
+    fn path_of<'a>(&'a self, column: &'a str) -> &'a str {
+        self.source.decode.paths.get(column).map_or(column, String::as_str)
     }
 
     /// The number of a topic of the source by its name; `None` where the plan does not read it.

@@ -399,10 +399,12 @@ impl Ledger for KafkaLedger {
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
         let begun = self.end(&commit, true);
         let mut ending = self.conclude(begun)?;
-        while ending.is_none() {
-            ending = self.outcome(FLUSH_TIMEOUT)?;
+        loop {
+            match ending {
+                Some(outcome) => return Ok(outcome),
+                None => ending = self.outcome(FLUSH_TIMEOUT)?,
+            }
         }
-        Ok(ending.unwrap_or(CommitOutcome::Unknown))
     }
 
     fn commit_soon(&mut self, commit: Commit<'_>) -> Result<Option<CommitOutcome>, LedgerError> {

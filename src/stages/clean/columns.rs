@@ -23,12 +23,14 @@ struct Columns {
     /// SQL text and field of each.
     columns: Vec<(String, FieldRef)>,
     step: &'static str,
+    /// Whether a row can leave because it does not fit.
+    fails: bool,
 }
 
 impl Columns {
     fn of(schema: &Schema, step: &'static str) -> Self {
         let column = |field: &FieldRef| (quoted(field.name()), Arc::clone(field));
-        Self { columns: schema.fields().iter().map(column).collect(), step }
+        Self { columns: schema.fields().iter().map(column).collect(), step, fails: false }
     }
 
     /// Computes a column anew, under its name or another.
@@ -48,7 +50,7 @@ impl Columns {
             filter.map(|sql| Expression::compile(sql, scope.schema, Wanted::Boolean, scope.sandbox)).transpose();
         match (compiled, filter) {
             (Ok(columns), Ok(filter)) => {
-                let removes_rows = filter.is_some() || self.step == "cast";
+                let removes_rows = filter.is_some() || self.fails;
                 let sql = Sql { filter, columns, schema: Arc::clone(&schema), step: self.step, removes_rows };
                 Stepped::Known(Step::Sql(sql), schema)
             }
@@ -65,11 +67,7 @@ pub(super) fn plan_rename(scope: &mut Scope<'_>, path: &YamlPath, names: &BTreeM
     let mut columns = Columns::of(scope.schema, "rename");
     for (old, new) in names {
         let place = path.key(old);
-        let index = scope.column(&place, old);
-        if scope.is_fixed(&place, old, FIXED_HINT) {
-            continue;
-        }
-        let Some(index) = index else { continue };
+        let Some(index) = changeable(scope, &place, old) else { continue };
         let stays = scope.schema.fields().iter().any(|field| field.name() == new && !names.contains_key(new));
         if stays || names.values().filter(|other| *other == new).count() > 1 {
             scope.refuse(&place, CleanPlanError::ColumnExists { name: new.clone() });
@@ -88,14 +86,10 @@ pub(super) fn plan_filter(scope: &mut Scope<'_>, path: &YamlPath, condition: &st
 
 /// Column -> type. A value that does not fit sends its row to the dead letters.
 pub(super) fn plan_cast(scope: &mut Scope<'_>, path: &YamlPath, types: &BTreeMap<String, CastType>) -> Stepped {
-    let mut columns = Columns::of(scope.schema, "cast");
+    let mut columns = Columns { fails: true, ..Columns::of(scope.schema, "cast") };
     for (name, to) in types {
         let place = path.key(name);
-        let index = scope.column(&place, name);
-        if scope.is_fixed(&place, name, FIXED_HINT) {
-            continue;
-        }
-        let Some(index) = index else { continue };
+        let Some(index) = changeable(scope, &place, name) else { continue };
         let (sql, kind) = to.types();
         let field = scope.schema.field(index).clone().with_data_type(kind).with_nullable(true);
         columns.set(index, format!("CAST({} AS {sql})", quoted(name)), field);
@@ -108,11 +102,7 @@ pub(super) fn plan_unit(scope: &mut Scope<'_>, path: &YamlPath, changes: &BTreeM
     let mut columns = Columns::of(scope.schema, "unit");
     for (name, change) in changes {
         let place = path.key(name);
-        let index = scope.column(&place, name);
-        if scope.is_fixed(&place, name, FIXED_HINT) {
-            continue;
-        }
-        let Some(index) = index else { continue };
+        let Some(index) = changeable(scope, &place, name) else { continue };
         let field = scope.schema.field(index);
         if !field.data_type().is_numeric() {
             let found = field.data_type().to_string();
@@ -141,6 +131,12 @@ pub(super) fn plan_unit(scope: &mut Scope<'_>, path: &YamlPath, changes: &BTreeM
         columns.set(index, sql, Field::new(new, DataType::Float64, true).with_metadata(changed));
     }
     columns.compile(scope, path, None)
+}
+
+/// Index of a column that a step may alter, or a problem noted.
+fn changeable(scope: &mut Scope<'_>, path: &YamlPath, name: &str) -> Option<usize> {
+    let index = scope.column(path, name);
+    index.filter(|_| !scope.is_fixed(path, name, FIXED_HINT))
 }
 
 fn quoted(name: &str) -> String {
