@@ -239,6 +239,16 @@ pub enum SourceError {
     /// The brokers do not let us in, or not do what we ask.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// A file lacks a column.
+    #[error("`{path}`: has no column `{name}`, only: {}", .others.join(", "))]
+    NoColumn {
+        /// The file.
+        path: String,
+        /// The column that was asked for.
+        name: String,
+        /// The columns that it has.
+        others: Vec<String>,
+    },
     /// A file could not be read.
     #[error("`{path}`: {reason}")]
     File {
@@ -270,6 +280,10 @@ impl SourceError {
                 "check that `brokers` names the right address and that a broker answers there; its log says more"
             }
             Self::Access(error) => error.hint(),
+            Self::NoColumn { .. } => {
+                "correct the name where the pipeline names the file's columns, as under `paths:`; where several columns \
+                 are read as one, correct `delimiter:`"
+            }
             Self::File { .. } => "check that the path exists, is readable and is a complete file of its format",
         }
     }

@@ -1,4 +1,5 @@
-//! A run's events -> lines for people: what becomes of existing state, the first alert as soon as it is durable, then
+//! A run's events -> lines for people: what becomes of existing state, the first alert and the first dead letter of
+//! each reason as soon as they are durable, then
 //! how the run gets on.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +35,7 @@ pub(super) fn listener(until: Until, format: Format) -> Listener {
         RunEvent::Changed(decisions) => shown.lock().unwrap_or_else(PoisonError::into_inner).show(decisions),
         RunEvent::FirstAlert(alert) if format == Format::Text => say!("first alert: {alert}"),
         RunEvent::FirstAlert(alert) => tracing::info!("first alert: {alert}"),
+        RunEvent::FirstDeadLetter(letter) => tracing::warn!("first dead letter of its kind: {letter}"),
         RunEvent::Read { .. } => {}
         RunEvent::Committed { rows } => {
             progress.lock().unwrap_or_else(PoisonError::into_inner).add(*rows, Instant::now());

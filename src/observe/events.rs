@@ -15,6 +15,8 @@ pub enum RunEvent {
     Changed(Vec<StepDecision>),
     /// The first alert that this run opened and knows to be durable: its commit has succeeded.
     FirstAlert(AlertNotice),
+    /// The first dead letter of its stage and reason that this run knows to be durable: its commit has succeeded.
+    FirstDeadLetter(DeadLetterNotice),
     /// A worker has dealt with rows that are not durable yet. After a rewind they come again.
     Read {
         /// Rows.
@@ -25,6 +27,26 @@ pub enum RunEvent {
         /// Rows that it made durable.
         rows: u64,
     },
+}
+
+/// A dead letter in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetterNotice {
+    /// Topic, partition and offset it was read from, or file of text and line.
+    pub place: String,
+    /// The stage that stopped it.
+    pub stage: &'static str,
+    /// Stable code of the reason.
+    pub reason: &'static str,
+    /// The value and the place.
+    pub detail: String,
+}
+
+impl fmt::Display for DeadLetterNotice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, stage, reason, detail } = self;
+        write!(formatter, "{stage}, {reason}: {detail} ({place})")
+    }
 }
 
 /// An alert in one line.

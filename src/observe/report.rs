@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::AlertNotice;
+use super::{AlertNotice, DeadLetterNotice};
 use crate::stages::predict::ScoreRow;
 
 /// Counts of one batch.
@@ -20,4 +20,6 @@ pub struct BatchReport {
     pub scores: Vec<ScoreRow>,
     /// Dead letters by (stage, reason code).
     pub rejected: BTreeMap<(&'static str, &'static str), u64>,
+    /// The first dead letter of each stage and reason.
+    pub first_rejected: Vec<DeadLetterNotice>,
 }

@@ -11,7 +11,7 @@ use arterial_connectors::position::Partition;
 use arterial_connectors::source::SourceBatch;
 
 use super::control::ControlRecord;
-use crate::observe::BatchReport;
+use crate::observe::{BatchReport, DeadLetterNotice};
 use crate::spec::PipelinePlan;
 use crate::spec::model::Output;
 use crate::stages::alert::{AlertChange, AlertRule, RuleInput};
@@ -51,7 +51,11 @@ impl Outputs {
     ) {
         let sink = self.plan.sinks.sink(Output::DeadLetter);
         for rejected in rejected {
-            *report.rejected.entry((rejected.stage.name(), rejected.reason.code())).or_default() += 1;
+            let count = report.rejected.entry((rejected.stage.name(), rejected.reason.code())).or_default();
+            *count += 1;
+            if *count == 1 {
+                report.first_rejected.push(self.notice(batch, rejected));
+            }
             let Some(sink) = sink else { continue };
             let row = rejected.origin as usize;
             // In a file of text a line is what somebody can look up; offsets are counted by partition.
@@ -66,6 +70,21 @@ impl Outputs {
             original(&self.plan, batch, rejected.origin, |key, value, headers| {
                 records.push(sink, key, value, dead_letter_headers(headers, &origin, rejected));
             });
+        }
+    }
+
+    fn notice(&self, batch: &SourceBatch, rejected: &Rejected) -> DeadLetterNotice {
+        let row = rejected.origin as usize;
+        let place = batch.payload.place(row).map(|(file, line)| format!("`{file}`, line {line}"));
+        let in_topic = || {
+            let offset = batch.payload.offset(row);
+            format!("`{}`, partition {}, offset {offset}", self.topic(), self.partition.number)
+        };
+        DeadLetterNotice {
+            place: place.unwrap_or_else(in_topic),
+            stage: rejected.stage.name(),
+            reason: rejected.reason.code(),
+            detail: rejected.detail.clone(),
         }
     }
 

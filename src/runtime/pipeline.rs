@@ -89,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) stop: AtomicBool,
     /// Whether a worker has told of the run's first alert.
     pub(crate) alert_told: AtomicBool,
+    /// Stages and reasons of the dead letters that a worker has told of.
+    pub(crate) dead_letters_told: Mutex<BTreeSet<(&'static str, &'static str)>>,
     /// Partitions in which what the user asked to reset has been reset, durably: not again when the partition comes
     /// back or moves to another worker.
     reset_done: Mutex<BTreeSet<Partition>>,
@@ -217,7 +219,7 @@ impl Running {
                     // Told to stop before both ends were open: there is nothing to sum up.
                     Some((_, Err(PipelineError::Stopped))) => {}
                     Some((slot, Err(error))) => {
-                        tracing::error!(slot, %error, hint = error.hint(), "worker failed");
+                        tracing::error!(slot, %error, "worker failed");
                         shared.stop.store(true, Ordering::Relaxed);
                         failure.get_or_insert(error);
                     }

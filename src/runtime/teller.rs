@@ -1,11 +1,12 @@
 //! What a worker has to tell -> a run's listener, once it is durable.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::changes::Changes;
 use super::pipeline::Shared;
-use crate::observe::{AlertNotice, BatchReport, Listener, RunEvent};
+use crate::observe::{AlertNotice, BatchReport, DeadLetterNotice, Listener, RunEvent};
 
 /// Holds back what is not durable yet.
 pub(super) struct Teller {
@@ -20,6 +21,8 @@ pub(super) struct Teller {
 #[derive(Default)]
 struct Notes {
     alert: Option<AlertNotice>,
+    /// By stage and reason.
+    dead_letters: BTreeMap<(&'static str, &'static str), DeadLetterNotice>,
     rows: u64,
 }
 
@@ -34,6 +37,9 @@ impl Teller {
         (self.listener)(&RunEvent::Read { rows: report.rows });
         if self.new.alert.is_none() {
             self.new.alert = report.first_alert.take();
+        }
+        for notice in report.first_rejected.drain(..) {
+            self.new.dead_letters.entry((notice.stage, notice.reason)).or_insert(notice);
         }
     }
 
@@ -56,11 +62,16 @@ impl Teller {
 
     /// The commit has succeeded.
     pub(super) fn committed(&mut self) {
-        let Notes { alert, rows } = std::mem::take(&mut self.sealed);
+        let Notes { alert, dead_letters, rows } = std::mem::take(&mut self.sealed);
         if let Some(alert) = alert
             && !self.shared.alert_told.swap(true, Ordering::Relaxed)
         {
             (self.listener)(&RunEvent::FirstAlert(alert));
+        }
+        for (of, notice) in dead_letters {
+            if self.shared.dead_letters_told.lock().unwrap_or_else(PoisonError::into_inner).insert(of) {
+                (self.listener)(&RunEvent::FirstDeadLetter(notice));
+            }
         }
         (self.listener)(&RunEvent::Committed { rows });
     }

@@ -165,13 +165,16 @@ fn tables_that_lack_what_readings_need_are_refused_by_name_and_remedy() {
     };
     let refused = |path: &Path, csv: &str| {
         let plan = file_plan(&format!("path: \"{}\"{csv}", path.display()), ", format: csv");
-        run_file(plan).map(drop).expect_err("it is refused").to_string()
+        run_file(plan).map(drop).expect_err("it is refused")
     };
     let missing = refused(&at("other.csv", "sensor_id,observed,speed_kmh\n"), "");
+    assert!(missing.hint().contains("as under `paths:`") && missing.hint().contains("`delimiter:`"), "{missing:?}");
+    let missing = missing.to_string();
     assert!(
         missing.contains("other.csv`: has no column `observed_at`, only: sensor_id, observed, speed_kmh"),
         "{missing}"
     );
+    let refused = |path: &Path, csv: &str| refused(path, csv).to_string();
     let ragged = at("ragged.csv", "observed_at,L1,L2\n2026-03-02T08:00:00Z,1,2\n2026-03-02T08:05:00Z,1\n");
     let wide = ", csv: { unpivot: { column: sensor_id, value: speed_kmh } }";
     let ragged = refused(&ragged, wide);

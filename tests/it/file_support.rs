@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arterial::observe::RunEvent;
 use arterial::runtime::{Connect, Pipeline, PipelineError, RunOptions, RunSummary, Wiring};
 use arterial::spec::PipelinePlan;
 use arterial_connectors::file::{FileSource, FileSourceConfig};
@@ -113,11 +114,19 @@ impl Connect for FileEnds {
 
 /// Runs a plan with the one sink `dead_letter` to its files' end: the summary and the dead letters.
 pub fn run_file(plan: PipelinePlan) -> Result<(RunSummary, Vec<MemoryRecord>), PipelineError> {
+    run_file_observed(plan, |_| {})
+}
+
+/// Likewise; `look` sees every event as it is told.
+pub fn run_file_observed(
+    plan: PipelinePlan,
+    look: impl Fn(&RunEvent) + Send + Sync + 'static,
+) -> Result<(RunSummary, Vec<MemoryRecord>), PipelineError> {
     let plan = Arc::new(plan);
     let broker = MemoryBroker::new();
     SINKS.iter().for_each(|sink| broker.create_topic(sink, 1).unwrap());
     let ends = FileEnds { wiring: Wiring::new(&plan).unwrap(), broker: broker.clone() };
-    let options = RunOptions { until: Until::Latest, ..RunOptions::default() };
+    let options = RunOptions { until: Until::Latest, listener: Arc::new(look), ..RunOptions::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let summary = runtime.block_on(Pipeline::new(plan, Arc::new(ends), options).run(std::future::pending()))?;
     Ok((summary, broker.committed_records("dead_letter").unwrap()))

@@ -11,6 +11,7 @@ use arterial_connectors::memory::{CommitFault, Faults};
 use arterial_connectors::payload::RawRows;
 use serde_json::Value;
 
+use crate::file_support::{file_plan, run_file_observed};
 use crate::run_support::{Ends, PIPELINE, plan, run, run_observed};
 
 fn first_alerts(events: &[RunEvent]) -> Vec<&AlertNotice> {
@@ -61,6 +62,29 @@ fn first_alert_is_told_only_after_its_commit_has_succeeded() {
         assert_eq!(summary.accounting(), undisturbed.accounting(), "the run ended before its end");
         assert_eq!(summary.digest(), undisturbed.digest());
     }
+}
+
+#[test]
+fn first_dead_letter_of_each_reason_is_told_once_with_value_and_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("loops.csv");
+    let text = "sensor_id,observed_at,speed_kmh\nL1,yesterday,50\nL1,2026-03-02T08:00:00Z,fast\nL1,tomorrow,50\n";
+    std::fs::write(&path, text).unwrap();
+    let letters: Arc<Mutex<Vec<String>>> = Arc::default();
+    let told = Arc::clone(&letters);
+    let plan = file_plan(&format!("path: \"{}\"", path.display()), ", format: csv");
+    run_file_observed(plan, move |event| {
+        if let RunEvent::FirstDeadLetter(letter) = event {
+            told.lock().unwrap().push(letter.to_string());
+        }
+    })
+    .unwrap();
+    let place = |line: u32| format!("(`{}`, line {line})", path.display());
+    let expected = [
+        format!("decode, bad_timestamp: `observed_at`: `yesterday` is not an RFC 3339 time {}", place(2)),
+        format!("decode, wrong_type: `speed_kmh`: `fast` is not a number {}", place(3)),
+    ];
+    assert_eq!(*letters.lock().unwrap(), expected);
 }
 
 #[test]

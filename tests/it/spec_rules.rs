@@ -261,6 +261,26 @@ fn tests_have_their_own_names_expect_something_and_use_declared_tables() {
 }
 
 #[test]
+fn settings_of_csv_files_are_refused_for_files_that_are_none() {
+    let hint = "ends in `.csv`, `.csv.gz` or `.csv.zst`";
+    let text = |path: &str, csv: &str| {
+        format!(
+            "version: 1\npipeline: a\nsources:\n  loops:\n    file: {{ path: {path}, {csv}: {{ add: {{ road: A1 }} }} }}\n    \
+             decode: {{ format: csv, schema: traffic-observation.v1 }}\n    partitioned_by: sensor_id\n    event_time: {{ \
+             column: observed_at, max_delay: 1m }}\nwindow: {{ size: 1m, key: [sensor_id], columns: {{ n: count(*) }} \
+             }}\n"
+        )
+    };
+    for path in ["loops.ndjson", "loops.parquet", "loops.json.gz", "loops"] {
+        let message = format!("`csv` says nothing of `{path}`, which is no CSV file by its name");
+        only_problem(&text(path, "«csv"), &message, hint);
+    }
+    for path in ["loops.csv", "loops.CSV.gz", "days/*.csv.zst", "\"days/*\""] {
+        assert_eq!(problems(&text(path, "csv")), []);
+    }
+}
+
+#[test]
 fn delimited_text_needs_names_for_its_cells_and_characters_between_them() {
     let decode = "decode: { schema: traffic-observation.v1, timezone: Europe/Copenhagen }";
     let csv = |rest: &str| format!("decode: {{ format: {rest}, schema: traffic-observation.v1 }}");

@@ -292,8 +292,8 @@ fn renamed(path: &Path, schema: &Schema, renames: &BTreeMap<String, String>) -> 
 }
 
 pub(super) fn no_column<'a>(path: &Path, name: &str, others: impl Iterator<Item = &'a str>) -> SourceError {
-    let others: Vec<&str> = others.collect();
-    unreadable(path, format!("has no column `{name}`, only: {}", others.join(", ")))
+    let others = others.map(str::to_owned).collect();
+    SourceError::NoColumn { path: path.display().to_string(), name: name.to_owned(), others }
 }
 
 pub(super) fn unreadable(path: &Path, reason: impl Into<String>) -> SourceError {

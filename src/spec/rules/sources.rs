@@ -1,5 +1,8 @@
 //! `sources:` and `tables:`: one source of one kind, event time that can be kept, tables with one origin.
 
+use std::path::Path;
+
+use arterial_connectors::file::FileFormat;
 use chrono::DateTime;
 
 use super::{Check, security};
@@ -65,9 +68,17 @@ fn check_event_time(check: &mut Check<'_>, event_time: &Part<'_>) {
     }
 }
 
-/// Tables of CSV: times that count rows are times.
+/// Tables of CSV: the file is one, and times that count rows are times.
 fn check_tables(check: &mut Check<'_>, source: &Part<'_>) {
-    let clock = source.get("file").get("csv").get("event_time");
+    let file = source.get("file");
+    let csv = file.get("csv");
+    // What a pattern ends in may be any format: the files that it finds say which.
+    let path = file.get("path").text().filter(|path| !path.ends_with('*'));
+    if let Some(path) = path.filter(|path| csv.given() && FileFormat::of(Path::new(path)) != FileFormat::Csv) {
+        let hint = "remove it, or name a file that ends in `.csv`, `.csv.gz` or `.csv.zst`";
+        check.push(csv.key_problem(format!("`csv` says nothing of `{path}`, which is no CSV file by its name"), hint));
+    }
+    let clock = csv.get("event_time");
     if !clock.given() {
         return;
     }
