@@ -8,14 +8,16 @@
 # make accuracy    forecasts on real data beside their references; needs ARTERIAL_DATA; writes target/accuracy.json
 # make plots       alerts of the shipped pipelines beside the real data; needs ARTERIAL_DATA; writes target/plots
 # make kill-nine   all of Aarhus, exactly once, while its processes are killed; needs ARTERIAL_DATA
+# make docs    the documentation as a site, in target/book
 # make check   lint and test: what CI runs, all of it without the network once the tools and crates are there
 # make audit   known vulnerabilities of the dependencies; needs the network, so `make check` leaves it out
 #
 # ARTERIAL_TEST_KAFKA=host:port   test and bench use that broker: neither Java nor Maven is needed, nothing is fetched
-.PHONY: demo test bench bench-peers bench-state bench-latency bench-sensors accuracy plots kill-nine lint check audit
+.PHONY: demo test bench bench-peers bench-state bench-latency bench-sensors accuracy plots kill-nine docs lint check audit
 .DEFAULT_GOAL := check
 
 DENY_VERSION := 0.20.2
+MDBOOK_VERSION := 0.5.4
 CARGO := cargo
 BROKER_JARS := @scripts/kafka.sh jars >/dev/null
 ifdef ARTERIAL_TEST_KAFKA
@@ -71,6 +73,11 @@ kill-nine:
 	@scripts/apt.sh
 	$(BROKER_JARS)
 	$(CARGO) bench --locked --bench kill_nine
+
+docs:
+	@mdbook --version 2>/dev/null | grep -q "$(MDBOOK_VERSION)" || $(CARGO) install --quiet --locked --no-default-features --features search mdbook@$(MDBOOK_VERSION)
+	@mdbook build docs
+	@echo "the documentation is in target/book/index.html"
 
 lint:
 	@scripts/apt.sh

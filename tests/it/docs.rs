@@ -297,3 +297,58 @@ fn rust_of_the_guides_is_that_of_the_examples() {
     }
     assert!(compared >= 10, "{compared} snippets");
 }
+
+/// Targets of the links of a Markdown text, those in code left out.
+fn links(text: &str) -> Vec<String> {
+    let prose = text.split("```").step_by(2).collect::<String>();
+    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+    targets.map(|(target, _)| target.to_owned()).collect()
+}
+
+/// The names under which the headings of a page are reached: lower case, words joined by hyphens, the rest left out.
+fn anchors(text: &str) -> Vec<String> {
+    let name = |heading: &str| {
+        let kept = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        kept.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+    };
+    text.lines().filter(|line| line.starts_with('#')).map(name).collect()
+}
+
+/// Pages of `docs/` link to one another only: a site has no more than them.
+#[test]
+fn every_link_leads_to_a_page_and_a_heading() {
+    let mut seen = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).expect("a document");
+        for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
+            let (path, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let folder = document.parent().expect("a folder");
+            let page = if path.is_empty() { document.clone() } else { folder.join(path) };
+            let found = page.canonicalize().unwrap_or_else(|_| panic!("{}: {link} leads nowhere", document.display()));
+            assert!(
+                document == root().join("README.md") || found.starts_with(root().join("docs")),
+                "{}: {link} leads out of the book",
+                document.display()
+            );
+            let known = anchors(&fs::read_to_string(found).expect("a page"));
+            assert!(
+                anchor.is_empty() || known.iter().any(|name| name == anchor),
+                "{}: {link} names no heading of {known:?}",
+                document.display()
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "{seen} links");
+}
+
+#[test]
+fn every_page_stands_once_in_the_summary() {
+    let docs = root().join("docs");
+    let summary = links(&fs::read_to_string(docs.join("SUMMARY.md")).expect("a summary"));
+    for page in documents().iter().filter_map(|page| page.strip_prefix(&docs).ok()) {
+        let times = summary.iter().filter(|link| Path::new(link) == page).count();
+        let expected = usize::from(page != Path::new("SUMMARY.md"));
+        assert_eq!(times, expected, "{} stands {times} times in docs/SUMMARY.md", page.display());
+    }
+}
