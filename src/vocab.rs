@@ -163,11 +163,18 @@ pub struct StateError {
     pub reason: String,
 }
 
+/// Room to write a block into: most hold some tens of kB.
+const BLOCK_ROOM: usize = 64 * 1024;
+
 /// A value as a block's bytes (postcard: little-endian, floats bit for bit, the same on every machine).
 #[must_use]
 pub fn to_block<T: Serialize>(value: &T) -> Vec<u8> {
+    // A block written into a vector that grows from nothing touches twice its memory; this one is given back at once.
+    let room = Vec::with_capacity(BLOCK_ROOM);
     // Postcard fails only for types that cannot say their length; no state has one.
-    postcard::to_stdvec(value).unwrap_or_default()
+    let mut bytes = postcard::to_extend(value, room).unwrap_or_default();
+    bytes.shrink_to_fit();
+    bytes
 }
 
 /// A block's bytes as a value.

@@ -139,9 +139,13 @@ impl Ledger for MeteredLedger {
 
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
         let length = |record: &StateRecord| record.key.len() + record.value.as_ref().map_or(0, Vec::len);
-        let (records, bytes) = (commit.state.len(), commit.state.iter().map(length).sum());
+        let (mut records, mut bytes) = (0, 0);
         let since = Instant::now();
-        let outcome = self.inner.commit(commit)?;
+        let mut state = commit.state.inspect(|record| {
+            records += 1;
+            bytes += length(record);
+        });
+        let outcome = self.inner.commit(Commit { state: &mut state, ..commit })?;
         let took = since.elapsed();
         with(&self.meter, |meter| meter.committed(CommitCost { records, bytes, took }));
         Ok(outcome)

@@ -48,12 +48,12 @@ pub enum CommitOutcome {
 }
 
 /// What a commit makes durable beside the appended records.
-#[derive(Debug)]
 pub struct Commit<'a> {
     /// Next offset of every partition that moved.
     pub positions: &'a [Position],
-    /// State changes since the last commit.
-    pub state: &'a [StateRecord],
+    /// State changes since the last commit, made as they are taken: all of them at once may be more than fits the memory twice.
+    /// What a ledger leaves is made and dropped behind it.
+    pub state: &'a mut dyn Iterator<Item = StateRecord>,
     /// Group membership of the reader the positions belong to, where it has one.
     pub group: Option<&'a GroupMetadata>,
 }

@@ -57,16 +57,16 @@ impl Worker {
             return self.recover_from(error);
         }
         let started = Instant::now();
-        let mut positions: Vec<Position> = Vec::new();
-        let mut state = Vec::new();
-        for shard in self.shards.values_mut().filter(|shard| shard.changed()) {
-            positions.extend(shard.position());
-            shard.save(&mut state);
-        }
-        let state_bytes = state.iter().map(|record| record.value.as_ref().map_or(0, Vec::len)).sum();
+        let changed = |shard: &&mut Shard| shard.changed();
+        let positions: Vec<Position> = self.shards.values_mut().filter(changed).filter_map(|s| s.position()).collect();
+        let mut state_bytes = 0;
+        let saved = self.shards.values_mut().filter(changed).flat_map(Shard::save);
+        let mut state = saved.inspect(|record| state_bytes += record.value.as_ref().map_or(0, Vec::len));
         let group = self.source.group_metadata();
-        let commit = Commit { positions: &positions, state: &state, group: group.as_ref() };
-        if let Err(error) = self.transaction.commit(commit) {
+        let commit = Commit { positions: &positions, state: &mut state, group: group.as_ref() };
+        let begun = self.transaction.commit(commit);
+        state.for_each(drop);
+        if let Err(error) = begun {
             return self.recover_from(error);
         }
         self.teller.seal();

@@ -233,15 +233,17 @@ impl Shard {
         self.changed
     }
 
-    /// Appends the state that changed since the last call. Where its commit does not succeed, the shard is thrown away.
-    pub(super) fn save(&mut self, records: &mut Vec<StateRecord>) {
+    /// The state that changed since the last call. Where its commit does not succeed, the shard is thrown away.
+    pub(super) fn save(&mut self) -> Vec<StateRecord> {
         self.changed = false;
-        let mut writer = BlockRecords::new(self.partition, records);
+        let mut records = Vec::new();
+        let mut writer = BlockRecords::new(self.partition, &mut records);
         for (step, block) in self.reset.drain(..) {
             writer.delete(&step, block);
         }
         let partition = self.partition.number;
         guarded(|| format!("partition {partition}"), || self.write_state(Snapshot::Changed, &mut writer));
+        records
     }
 
     pub(super) fn position(&self) -> Option<Position> {

@@ -48,7 +48,7 @@ impl Worker {
     fn commit_starts(&mut self, positions: &[Position], state: &[StateRecord]) -> Result<CommitOutcome, LedgerError> {
         self.transaction.begin()?;
         let group = self.source.group_metadata();
-        self.transaction.commit_now(Commit { positions, state, group: group.as_ref() })
+        self.transaction.commit_now(Commit { positions, state: &mut state.iter().cloned(), group: group.as_ref() })
     }
 
     fn start_patiently(&mut self, partition: Partition) -> Result<Option<i64>, PipelineError> {

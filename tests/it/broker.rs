@@ -290,7 +290,7 @@ pub(crate) fn commit(
         .iter()
         .map(|(number, next_offset)| Position { partition: part(*number), next_offset: *next_offset })
         .collect();
-    ledger.commit(Commit { positions: &positions, state, group })
+    ledger.commit(Commit { positions: &positions, state: &mut state.iter().cloned(), group })
 }
 
 /// How many rows of a topic of 4 partitions a group has committed.

@@ -193,7 +193,7 @@ impl Worker {
         let positions: Vec<Position> = moved.map(position).collect();
         let state: Vec<StateRecord> = self.owned.iter().flat_map(|(owned, state)| state.changes(*owned)).collect();
         let group = self.source.group_metadata();
-        let commit = Commit { positions: &positions, state: &state, group: group.as_ref() };
+        let commit = Commit { positions: &positions, state: &mut state.iter().cloned(), group: group.as_ref() };
         match (self.ledger.commit(commit).unwrap(), self.on_unknown) {
             (CommitOutcome::Committed, _) => self.settle(),
             (CommitOutcome::Fenced, _) => return Err(Left),

@@ -70,7 +70,7 @@ impl MemoryTopic {
             match round % 3 {
                 0 => writer.abort().unwrap(),
                 _ => {
-                    let commit = Commit { positions: &[], state: &[], group: None };
+                    let commit = Commit { positions: &[], state: &mut std::iter::empty(), group: None };
                     assert_eq!(writer.commit(commit).unwrap(), CommitOutcome::Committed);
                 }
             }
@@ -325,7 +325,7 @@ fn discarding_ledger_conforms_as_far_as_it_can_and_restores_nothing_after_a_comm
     let mut ledger = DiscardLedger;
     let positions = [Position { partition: numbered(1)[0], next_offset: 5 }];
     ledger.begin().unwrap();
-    let commit = Commit { positions: &positions, state: &[], group: None };
+    let commit = Commit { positions: &positions, state: &mut std::iter::empty(), group: None };
     assert_eq!(ledger.commit(commit).unwrap(), CommitOutcome::Committed);
     assert_eq!(ledger.restore(&numbered(1)).unwrap()[0].next_offset, None, "its rows are read again, and learned anew");
 }

@@ -196,10 +196,10 @@ impl Ledger for FlawedLedger {
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
         let kept: Vec<_> = match self.flaw {
             LedgerFlaw::ForgetsState => Vec::new(),
-            LedgerFlaw::LosesDeletions => commit.state.iter().filter(|one| one.value.is_some()).cloned().collect(),
-            _ => commit.state.to_vec(),
+            LedgerFlaw::LosesDeletions => commit.state.filter(|one| one.value.is_some()).collect(),
+            _ => commit.state.collect(),
         };
-        let outcome = self.inner.commit(Commit { state: &kept, ..commit })?;
+        let outcome = self.inner.commit(Commit { state: &mut kept.into_iter(), ..commit })?;
         Ok(if self.flaw == LedgerFlaw::SaysCommittedWhenFenced { CommitOutcome::Committed } else { outcome })
     }
 
@@ -218,7 +218,7 @@ impl Ledger for FlawedLedger {
     fn abort(&mut self) -> Result<(), LedgerError> {
         match self.flaw {
             LedgerFlaw::CommitsWhatWasAborted => {
-                self.inner.commit(Commit { positions: &[], state: &[], group: None }).map(|_| ())
+                self.inner.commit(Commit { positions: &[], state: &mut std::iter::empty(), group: None }).map(|_| ())
             }
             _ => self.inner.abort(),
         }

@@ -100,7 +100,7 @@ fn commit_epoch(ledger: &mut FolderLedger, round: i64, value: &str) {
     let key = format!("key{round}").into_bytes();
     let state = [StateRecord { partition: partition(0), key, value: Some(vec![7; 100]) }];
     let positions = [Position { partition: partition(0), next_offset: round }];
-    let commit = Commit { positions: &positions, state: &state, group: None };
+    let commit = Commit { positions: &positions, state: &mut state.iter().cloned(), group: None };
     assert_eq!(ledger.commit(commit).unwrap(), CommitOutcome::Committed);
 }
 
@@ -115,7 +115,7 @@ fn line_holds_json_as_it_is_and_other_bytes_without_losing_any() {
         records.push(0, Some(&[0xfe]), Some(value), vec![("h".to_owned(), Some(vec![0xfd]))]);
         ledger.append(&records).unwrap();
         let positions = [Position { partition: partition(0), next_offset: round }];
-        ledger.commit(Commit { positions: &positions, state: &[], group: None }).unwrap();
+        ledger.commit(Commit { positions: &positions, state: &mut std::iter::empty(), group: None }).unwrap();
     }
     let head = r#"{"key_base64":"/g==","#;
     let tail = r#","headers":[{"name":"h","value_base64":"/Q=="}]}"#;
@@ -235,7 +235,9 @@ fn workers_of_one_process_add_their_epochs_in_turn_and_none_loses_the_others_sta
             let value = Some(round.to_string().into_bytes());
             let state = [StateRecord { partition: partition(number), key: b"k".to_vec(), value }];
             let positions = [Position { partition: partition(number), next_offset: round }];
-            let outcome = worker.commit(Commit { positions: &positions, state: &state, group: None }).unwrap();
+            let outcome = worker
+                .commit(Commit { positions: &positions, state: &mut state.iter().cloned(), group: None })
+                .unwrap();
             assert_eq!(outcome, CommitOutcome::Committed);
         }
     }

@@ -81,7 +81,7 @@ impl KafkaTopic {
             if round % 3 == 0 {
                 writer.abort().unwrap();
             } else {
-                let commit = Commit { positions: &[], state: &[], group: None };
+                let commit = Commit { positions: &[], state: &mut std::iter::empty(), group: None };
                 assert_eq!(writer.commit(commit).unwrap(), CommitOutcome::Committed);
             }
         }

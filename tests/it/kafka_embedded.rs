@@ -152,7 +152,7 @@ fn commit_without_an_answer_is_unknown_and_the_next_one_works() {
     let end = |ledger: &mut KafkaLedger| {
         ledger.begin().unwrap();
         ledger.append(&records(&[("a", "x")])).unwrap();
-        ledger.commit(Commit { positions: &[], state: &[], group: None }).unwrap()
+        ledger.commit(Commit { positions: &[], state: &mut std::iter::empty(), group: None }).unwrap()
     };
     assert_eq!(end(&mut ledger), CommitOutcome::Committed);
     // The coordinator answers the end of the transaction with nonsense: the client gives up on it.

@@ -79,7 +79,7 @@ fn an_evaluation_keeps_neither_outputs_nor_state() {
     records.push(0, Some(b"key"), Some(b"value"), Vec::new());
     ledger.append(&records).unwrap();
     let positions = [Position { partition, next_offset: 1 }];
-    let commit = Commit { positions: &positions, state: &[], group: None };
+    let commit = Commit { positions: &positions, state: &mut std::iter::empty(), group: None };
     assert_eq!(ledger.commit(commit).unwrap(), CommitOutcome::Committed);
     assert_eq!(ledger.restore(&[partition]).unwrap()[0].next_offset, None);
 }

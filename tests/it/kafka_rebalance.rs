@@ -101,7 +101,7 @@ impl Copier {
             })
             .collect();
         let group = self.source.group_metadata();
-        let commit = Commit { positions: &positions, state: &state, group: group.as_ref() };
+        let commit = Commit { positions: &positions, state: &mut state.iter().cloned(), group: group.as_ref() };
         match self.ledger.commit(commit).unwrap() {
             CommitOutcome::Committed => {
                 self.ledger.begin().unwrap();

@@ -48,7 +48,7 @@ fn set(number: i32, key: &str, value: Option<&str>) -> StateRecord {
 }
 
 fn commit(ledger: &mut MemoryLedger, positions: &[Position], state: &[StateRecord]) -> CommitOutcome {
-    ledger.commit(Commit { positions, state, group: None }).unwrap()
+    ledger.commit(Commit { positions, state: &mut state.iter().cloned(), group: None }).unwrap()
 }
 
 fn values(broker: &MemoryBroker) -> Vec<String> {
@@ -274,7 +274,9 @@ fn partition_moves_only_after_its_owner_has_released_it() {
     worker.restore(&[partition(1)]).unwrap();
     worker.begin().unwrap();
     let group = a.group_metadata();
-    let outcome = worker.commit(Commit { positions: &[at(1, 1)], state: &[], group: group.as_ref() }).unwrap();
+    let outcome = worker
+        .commit(Commit { positions: &[at(1, 1)], state: &mut std::iter::empty(), group: group.as_ref() })
+        .unwrap();
     assert_eq!(outcome, CommitOutcome::Committed);
     a.release(&[partition(1)]).unwrap();
     assert!(matches!(b.poll(NOW).unwrap(), Some(SourceEvent::Assigned(one)) if one == [partition(1)]));
@@ -300,7 +302,9 @@ fn lost_partition_cannot_be_committed_even_before_the_member_has_heard_of_it() {
     broker.lose("g", "a", &[partition(0)]);
     broker.assign("g", "a", &[partition(0)]);
     let group = a.group_metadata();
-    let outcome = worker.commit(Commit { positions: &[at(0, 1)], state: &[], group: group.as_ref() }).unwrap();
+    let outcome = worker
+        .commit(Commit { positions: &[at(0, 1)], state: &mut std::iter::empty(), group: group.as_ref() })
+        .unwrap();
     assert_eq!(outcome, CommitOutcome::Aborted);
     assert!(matches!(a.poll(NOW).unwrap(), Some(SourceEvent::Lost(one)) if one == [partition(0)]));
     assert!(matches!(a.poll(NOW).unwrap(), Some(SourceEvent::Assigned(one)) if one == [partition(0)]));

@@ -167,7 +167,7 @@ fn state_that_nobody_can_read_is_refused_and_forgotten_when_all_is_reset() {
     let garbage = StateRecord { partition, key: b"partition\0\0\0\0\0".to_vec(), value: Some(b"garbage".to_vec()) };
     let next_offset = ends.broker.committed_offset("corridor", partition).unwrap();
     let positions = [Position { partition, next_offset }];
-    let commit = Commit { positions: &positions, state: &[garbage], group: None };
+    let commit = Commit { positions: &positions, state: &mut std::iter::once(garbage), group: None };
     assert_eq!(ledger.commit(commit).unwrap(), CommitOutcome::Committed);
     drop(ledger);
 

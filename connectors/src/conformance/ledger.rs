@@ -106,7 +106,7 @@ fn commit(
     state: &[StateRecord],
 ) -> Result<CommitOutcome, String> {
     let group = harness.group_metadata();
-    let commit = Commit { positions, state, group: group.as_ref() };
+    let commit = Commit { positions, state: &mut state.iter().cloned(), group: group.as_ref() };
     ledger.commit(commit).map_err(|error| format!("commit: {error}"))
 }
 
@@ -229,7 +229,7 @@ fn in_flight(harness: &mut dyn LedgerHarness) -> Result<Done, String> {
         begin_and_append(ledger.as_mut(), &[(0, "a", &value)])?;
         let group = harness.group_metadata();
         let (positions, state) = ([at(partition, round + 1)], [put(partition, "k", Some(&value))]);
-        let commit = Commit { positions: &positions, state: &state, group: group.as_ref() };
+        let commit = Commit { positions: &positions, state: &mut state.iter().cloned(), group: group.as_ref() };
         let mut ended = ledger.commit_soon(commit).map_err(|error| format!("commit_soon: {error}"))?;
         if ended.is_none() && ledger.overlaps() {
             begin_and_append(ledger.as_mut(), &[(1, "b", &value)])?;
@@ -325,7 +325,7 @@ fn fencing(harness: &mut dyn LedgerHarness) -> Result<Done, String> {
     committed(commit(harness, new.as_mut(), &[at(partition, 1)], &[])?)?;
     let group = harness.group_metadata();
     let positions = [at(partition, 7)];
-    match old.commit(Commit { positions: &positions, state: &[], group: group.as_ref() }) {
+    match old.commit(Commit { positions: &positions, state: &mut std::iter::empty(), group: group.as_ref() }) {
         Ok(CommitOutcome::Fenced) | Err(LedgerError::Fenced { .. }) => {}
         other => return Err(format!("the older ledger's commit ended as {other:?}")),
     }

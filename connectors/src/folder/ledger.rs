@@ -93,7 +93,7 @@ impl FolderLedger {
         inner: &mut Inner,
         directory: &Path,
         records: BTreeMap<String, u64>,
-        commit: &Commit<'_>,
+        commit: Commit<'_>,
     ) -> Result<CommitOutcome, FolderError> {
         let path = self.folder.path();
         let last = self.newest(inner)?;
@@ -179,7 +179,7 @@ impl Ledger for FolderLedger {
             file.finish()?;
             records.insert(self.config.sinks[usize::from(sink)].clone(), written);
         }
-        Ok(self.publish(&mut folder.inner(), &open.directory, records, &commit)?)
+        Ok(self.publish(&mut folder.inner(), &open.directory, records, commit)?)
     }
 
     fn abort(&mut self) -> Result<(), LedgerError> {

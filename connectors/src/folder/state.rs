@@ -47,11 +47,11 @@ pub(super) fn read(epoch: &Path, digest: &str, partitions: &[Partition]) -> Resu
 pub(super) fn merge(
     before: Option<(&Path, &str)>,
     after: &Path,
-    changes: &[StateRecord],
+    changes: &mut dyn Iterator<Item = StateRecord>,
 ) -> Result<String, FolderError> {
     // Of several changes to a key the last one counts.
-    let newest: BTreeMap<Place, Option<&[u8]>> =
-        changes.iter().map(|change| ((change.partition, change.key.clone()), change.value.as_deref())).collect();
+    let newest: BTreeMap<Place, Option<Vec<u8>>> =
+        changes.map(|change| ((change.partition, change.key), change.value)).collect();
     let mut changes = newest.into_iter().peekable();
     let mut writer = Writer::create(after)?;
     if let Some((before, digest)) = before {
@@ -59,7 +59,7 @@ pub(super) fn merge(
         while let Some((place, value)) = reader.next()? {
             write_until(&mut changes, Some(&place), &mut writer)?;
             match changes.next_if(|(changed, _)| *changed == place) {
-                Some((_, Some(value))) => writer.put(&place, value)?,
+                Some((_, Some(value))) => writer.put(&place, &value)?,
                 Some((_, None)) => {}
                 None => writer.put(&place, &value)?,
             }
@@ -71,14 +71,14 @@ pub(super) fn merge(
 }
 
 /// Writes the changes that come before a place.
-fn write_until<'a>(
-    changes: &mut Peekable<impl Iterator<Item = (Place, Option<&'a [u8]>)>>,
+fn write_until(
+    changes: &mut Peekable<impl Iterator<Item = (Place, Option<Vec<u8>>)>>,
     end: Option<&Place>,
     writer: &mut Writer,
 ) -> Result<(), FolderError> {
     while let Some((place, value)) = changes.next_if(|(place, _)| end.is_none_or(|end| place < end)) {
         if let Some(value) = value {
-            writer.put(&place, value)?;
+            writer.put(&place, &value)?;
         }
     }
     Ok(())

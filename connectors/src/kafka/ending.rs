@@ -27,7 +27,7 @@ pub(super) struct Ending {
 
 impl KafkaLedger {
     /// Sends state and positions and begins to end the transaction; an outcome where that has failed already.
-    pub(super) fn end(&mut self, commit: &Commit<'_>, waits: bool) -> Result<Option<CommitOutcome>, LedgerError> {
+    pub(super) fn end(&mut self, commit: &mut Commit<'_>, waits: bool) -> Result<Option<CommitOutcome>, LedgerError> {
         self.queue_state(commit)?;
         if self.broken.is_some() {
             return self.give_up().map(Some);

@@ -287,7 +287,7 @@ impl KafkaLedger {
         }
     }
 
-    pub(super) fn queue_state(&mut self, commit: &Commit<'_>) -> Result<(), LedgerError> {
+    pub(super) fn queue_state(&mut self, commit: &mut Commit<'_>) -> Result<(), LedgerError> {
         let topic = self.config.state.topic.clone();
         let headers = std::mem::take(&mut self.slot_headers);
         let mut queued = Ok(());
@@ -299,7 +299,7 @@ impl KafkaLedger {
                     .and_then(|()| self.queue(&state_record(&topic, position.partition.number, &key, None, &headers)));
             }
         }
-        for record in commit.state {
+        for record in &mut *commit.state {
             let (source, _) = self.topic_of(record.partition)?;
             let key = changelog::state_key(&source, record.partition, &record.key);
             queued = queued.and_then(|()| {
@@ -396,8 +396,8 @@ impl Ledger for KafkaLedger {
         Ok(())
     }
 
-    fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
-        let begun = self.end(&commit, true);
+    fn commit(&mut self, mut commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
+        let begun = self.end(&mut commit, true);
         let mut ending = self.conclude(begun)?;
         loop {
             match ending {
@@ -407,8 +407,8 @@ impl Ledger for KafkaLedger {
         }
     }
 
-    fn commit_soon(&mut self, commit: Commit<'_>) -> Result<Option<CommitOutcome>, LedgerError> {
-        let begun = self.end(&commit, false);
+    fn commit_soon(&mut self, mut commit: Commit<'_>) -> Result<Option<CommitOutcome>, LedgerError> {
+        let begun = self.end(&mut commit, false);
         self.conclude(begun)
     }
 

@@ -139,12 +139,12 @@ impl MemoryLedger {
     }
 
     /// Makes everything of the transaction visible in one step.
-    fn apply(&self, inner: &mut Inner, txn: u64, commit: &Commit<'_>) {
+    fn apply(&self, inner: &mut Inner, txn: u64, commit: Commit<'_>) {
         let group = inner.group(&self.config.group);
         for record in commit.state {
             let records = &mut group.state.entry(record.partition).or_default().records;
-            match &record.value {
-                Some(value) => records.insert(record.key.clone(), value.clone()),
+            match record.value {
+                Some(value) => records.insert(record.key, value),
                 None => records.remove(&record.key),
             };
         }
@@ -264,12 +264,12 @@ impl Ledger for MemoryLedger {
         }
         match fault {
             None => {
-                self.apply(&mut inner, txn, &commit);
+                self.apply(&mut inner, txn, commit);
                 self.phase = Phase::Ready;
                 Ok(CommitOutcome::Committed)
             }
             Some(CommitFault::UnknownApplied) => {
-                self.apply(&mut inner, txn, &commit);
+                self.apply(&mut inner, txn, commit);
                 Ok(CommitOutcome::Unknown)
             }
             // The transaction stays open: the restore that has to follow aborts it.

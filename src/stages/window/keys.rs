@@ -2,16 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
+use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::array::Array;
+use compact_str::CompactString;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
 
+use super::key_columns::{KeyColumns, SEPARATOR};
 use crate::vocab::{KEY_BYTES_MAX, KeyId};
 
-/// Joins the values of several key columns; a value that holds it is refused, so that no two keys look alike.
-const SEPARATOR: char = '\u{1f}';
+/// Stands for the id of a key that has to be looked up by itself; no key has it, since ids count keys.
+pub(super) const UNKNOWN: KeyId = KeyId::MAX;
+
+/// A key's values, joined; up to 24 bytes of them lie where the name lies, so that reading it is one access to memory.
+pub(super) type Name = CompactString;
 
 /// Life of one key, in windows by their index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +43,10 @@ pub struct Keys {
     /// Number of key columns.
     columns: usize,
     /// Values of the key columns, joined, by id; `None` for an id that is free.
-    names: Vec<Option<Box<str>>>,
+    names: Vec<Option<Name>>,
     lives: Vec<Life>,
+    /// No key has a later first window: rows of later windows need not look at their key's life.
+    first_window_max: i64,
     free: BTreeSet<KeyId>,
     ids: HashTable<KeyId>,
     hasher: DefaultHashBuilder,
@@ -60,58 +67,9 @@ pub(super) enum Interned {
     Full,
 }
 
-/// The key columns of a batch, ready to be read row by row.
-pub(super) struct KeyColumns<'a> {
-    columns: Vec<KeyColumn<'a>>,
-}
-
-enum KeyColumn<'a> {
-    Text(&'a arrow::array::StringArray),
-    Number(&'a arrow::array::Int64Array),
-}
-
-impl<'a> KeyColumns<'a> {
-    /// Views of the columns, whose types the plan has checked: text or whole numbers.
-    pub(super) fn new(columns: impl Iterator<Item = &'a ArrayRef>) -> Self {
-        let view = |column: &'a ArrayRef| match column.data_type() {
-            DataType::Int64 => KeyColumn::Number(column.as_primitive::<Int64Type>()),
-            _ => KeyColumn::Text(column.as_string::<i32>()),
-        };
-        Self { columns: columns.map(view).collect() }
-    }
-
-    /// The text of a row's key: borrowed where one column holds it, else in `scratch`. `None` where it cannot be one.
-    fn text<'s>(&self, row: usize, scratch: &'s mut String) -> Option<&'s str>
-    where
-        'a: 's,
-    {
-        if let [KeyColumn::Text(values)] = self.columns.as_slice() {
-            return values.is_valid(row).then(|| values.value(row));
-        }
-        scratch.clear();
-        for (position, column) in self.columns.iter().enumerate() {
-            if position > 0 {
-                scratch.push(SEPARATOR);
-            }
-            match column {
-                KeyColumn::Text(values) if values.is_valid(row) && !values.value(row).contains(SEPARATOR) => {
-                    scratch.push_str(values.value(row));
-                }
-                KeyColumn::Number(values) if values.is_valid(row) => {
-                    use std::fmt::Write as _;
-                    // Writing to a string cannot fail.
-                    let _ = write!(scratch, "{}", values.value(row));
-                }
-                _ => return None,
-            }
-        }
-        Some(scratch.as_str())
-    }
-}
-
 impl Keys {
     pub(super) fn new(columns: usize) -> Self {
-        Self { columns, ..Self::default() }
+        Self { columns, first_window_max: i64::MIN, ..Self::default() }
     }
 
     /// Number of ids given out, free ones included.
@@ -139,7 +97,7 @@ impl Keys {
         name.into_iter().flat_map(|name| name.splitn(self.columns, SEPARATOR))
     }
 
-    pub(super) fn names(&self) -> &[Option<Box<str>>] {
+    pub(super) fn names(&self) -> &[Option<Name>] {
         &self.names
     }
 
@@ -147,8 +105,45 @@ impl Keys {
         &self.lives
     }
 
-    pub(super) fn life_mut(&mut self, key: KeyId) -> &mut Life {
-        &mut self.lives[key as usize]
+    /// Whether a window comes before the first one of a key.
+    pub(super) fn before_first(&self, key: KeyId, window: i64) -> bool {
+        window < self.first_window_max && window < self.lives[key as usize].first_window
+    }
+
+    /// Gives a key, known or new, another first window.
+    pub(super) fn begin(&mut self, key: KeyId, window: i64) {
+        self.lives[key as usize] = Life::since(window);
+        self.first_window_max = self.first_window_max.max(window);
+    }
+
+    /// Notes a closed window with rows of the key.
+    pub(super) fn seen(&mut self, key: KeyId, window: i64) {
+        self.lives[key as usize].last_window = window;
+    }
+
+    /// The ids of rows, [`UNKNOWN`] where [`Keys::intern`] has to look. In two passes of few instructions a row, so that the
+    /// processor waits for the memory of many rows at a time: with a hundred thousand keys nothing of it is in a cache.
+    pub(super) fn find_many(&self, columns: &KeyColumns<'_>, rows: Range<usize>, found: &mut Vec<KeyId>) {
+        found.clear();
+        let Some(texts) = columns.lone_text().filter(|texts| texts.null_count() == 0) else {
+            found.resize(rows.len(), UNKNOWN);
+            return;
+        };
+        found.extend(rows.clone().map(|row| {
+            let mut first = UNKNOWN;
+            // The first whose hash looks alike; one in twenty is another key.
+            self.ids.find(self.hasher.hash_one(texts.value(row)), |id| {
+                first = *id;
+                true
+            });
+            first
+        }));
+        for (row, id) in rows.zip(found) {
+            let name = self.names.get(*id as usize).and_then(Option::as_deref);
+            if name != Some(texts.value(row)) {
+                *id = UNKNOWN;
+            }
+        }
     }
 
     /// The id of a row's key, a new one where it is not known: its first row stands in `window`.
@@ -178,7 +173,7 @@ impl Keys {
             (self.names.len() - 1) as KeyId
         });
         self.names[id as usize] = Some(name.into());
-        self.lives[id as usize] = Life::since(window);
+        self.begin(id, window);
         self.index(id, hash);
         Interned::New(id)
     }
@@ -199,12 +194,14 @@ impl Keys {
     }
 
     /// Keys as they were saved, by id; `None` where the two do not fit each other.
-    pub(super) fn of(columns: usize, names: Vec<Option<Box<str>>>, lives: Vec<Life>) -> Option<Self> {
+    pub(super) fn of(columns: usize, names: Vec<Option<Name>>, lives: Vec<Life>) -> Option<Self> {
         if names.len() != lives.len() {
             return None;
         }
         let free = (0..names.len()).filter(|id| names[*id].is_none()).map(|id| id as KeyId).collect();
-        let mut keys = Self { columns, names, lives, free, ..Self::default() };
+        let begun = lives.iter().map(|life| life.first_window).filter(|first| *first != Life::FREE.first_window);
+        let first_window_max = begun.max().unwrap_or(i64::MIN);
+        let mut keys = Self { names, lives, free, first_window_max, ..Self::new(columns) };
         for id in 0..keys.names.len() {
             if let Some(name) = &keys.names[id] {
                 let hash = keys.hasher.hash_one(&**name);

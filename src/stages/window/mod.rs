@@ -2,6 +2,7 @@
 
 mod accumulator;
 mod closed;
+mod key_columns;
 mod keys;
 mod open;
 mod plan;

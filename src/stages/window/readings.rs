@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
-use super::keys::KeyColumns;
+use super::key_columns::KeyColumns;
 use super::total::MAGNITUDE_MAX;
 use super::{Aggregate, WindowPlan};
 use crate::stages::rows::Rows;

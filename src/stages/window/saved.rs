@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::keys::{Keys, Life};
+use super::keys::{Keys, Life, Name};
 use super::open::{OpenBlock, OpenWindow};
 use super::windows::Windows;
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
@@ -113,7 +113,7 @@ impl Windows {
     pub fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
         let Some((block, bytes)) = reader.blocks(META).next() else { return Ok(()) };
         let meta: Meta = from_block(META, block, bytes)?;
-        let names = read_blocks::<Option<Box<str>>>(reader, NAMES)?;
+        let names = read_blocks::<Option<Name>>(reader, NAMES)?;
         let lives = read_blocks::<Life>(reader, LIVES)?;
         let columns = self.plan.key_columns().len();
         self.closed = meta.closed;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::accumulator::Run;
-use super::keys::{Interned, Keys, Life};
+use super::keys::{Interned, Keys, Life, UNKNOWN};
 use super::open::OpenWindow;
 use super::readings::Readings;
 use super::{ClosedWindow, Crossing, WindowPlan};
@@ -28,6 +28,8 @@ pub struct Windows {
     pub(super) any_live: bool,
     pub(super) dirty: super::saved::Dirty,
     runs: Runs,
+    /// Ids of the rows of a stretch; the memory is kept between stretches.
+    found: Vec<KeyId>,
 }
 
 /// Rows of one stretch of a batch, by window. The memory is kept between stretches.
@@ -73,6 +75,7 @@ impl Windows {
             any_live: false,
             dirty: super::saved::Dirty::default(),
             runs: Runs::default(),
+            found: Vec::new(),
         }
     }
 
@@ -124,7 +127,7 @@ impl Windows {
         if let Some(open) = &open {
             self.dirty.closed_window(index, open);
             for (key, _) in open.rows.iter().enumerate().filter(|(_, rows)| **rows > 0) {
-                self.keys.life_mut(key as KeyId).last_window = index;
+                self.keys.seen(key as KeyId, index);
                 self.dirty.life(key as KeyId);
             }
         }
@@ -143,7 +146,7 @@ impl Windows {
     fn expire(&mut self, key: KeyId) {
         self.dirty.life(key);
         match self.open.iter().find(|(_, window)| window.rows_of(key) > 0) {
-            Some((index, _)) => *self.keys.life_mut(key) = Life::since(*index),
+            Some((index, _)) => self.keys.begin(key, *index),
             None => {
                 self.keys.expire(key);
                 self.dirty.name(key);
@@ -175,9 +178,11 @@ impl Windows {
     fn take(&mut self, readings: &Readings<'_>, range: Range<usize>, refused: &mut Vec<Rejected>) {
         let (size, shift) = (self.plan.size(), self.plan.stamp_shift());
         let mut runs = std::mem::take(&mut self.runs);
+        let mut found = std::mem::take(&mut self.found);
+        self.keys.find_many(&readings.keys, range.clone(), &mut found);
         // The window of the row before, by its bounds: neighbouring rows mostly share it.
         let (mut index, mut start, mut end, mut place) = (0, 0, 0, 0);
-        for row in range {
+        for (row, key) in range.zip(&found) {
             let time = readings.rows.times[row].saturating_sub(shift);
             if time < start || time >= end {
                 index = time.div_euclid(size);
@@ -185,7 +190,7 @@ impl Windows {
                 end = start.saturating_add(size);
                 place = runs.of(index);
             }
-            match self.admit(readings, row, index) {
+            match self.admit(readings, row, *key, index) {
                 Ok(key) => {
                     runs.runs[place].1.keys.push(key);
                     runs.runs[place].1.rows.push(row as u32);
@@ -202,20 +207,31 @@ impl Windows {
         }
         runs.clear();
         self.runs = runs;
+        self.found = found;
     }
 
-    /// The key of a row that may enter window `index`, or why it may not.
-    fn admit(&mut self, readings: &Readings<'_>, row: usize, index: i64) -> Result<KeyId, (Reason, String)> {
+    /// The key of a row that may enter window `index`, or why it may not; `found` is its id, if it was found already.
+    fn admit(
+        &mut self,
+        readings: &Readings<'_>,
+        row: usize,
+        found: KeyId,
+        index: i64,
+    ) -> Result<KeyId, (Reason, String)> {
         if let Some((aggregate, value)) = readings.too_large(row, &self.plan) {
             let detail = format!("`{}` cannot add up {value:e}: it is beyond 2^62", aggregate.name);
             return Err((Reason::Unrepresentable, detail));
         }
         let keys_max = self.plan.settings().keys_max;
-        match self.keys.intern(&readings.keys, row, index, keys_max) {
+        let interned = match found {
+            UNKNOWN => self.keys.intern(&readings.keys, row, index, keys_max),
+            key => Interned::Known(key),
+        };
+        match interned {
             Interned::Known(key) => {
                 // The first row to come need not be the first in event time.
-                if index < self.keys.lives()[key as usize].first_window {
-                    *self.keys.life_mut(key) = Life::since(index);
+                if self.keys.before_first(key, index) {
+                    self.keys.begin(key, index);
                     self.dirty.life(key);
                 }
                 Ok(key)
