@@ -12,6 +12,8 @@ macro_rules! say {
 mod backfill;
 mod completions;
 #[cfg(feature = "kafka")]
+mod dlq;
+#[cfg(feature = "kafka")]
 mod doctor;
 mod eval;
 mod explain;
@@ -53,6 +55,8 @@ enum Verb {
     #[cfg(feature = "kafka")]
     Replay(replay::ReplayArgs),
     #[cfg(feature = "kafka")]
+    Dlq(dlq::DlqArgs),
+    #[cfg(feature = "kafka")]
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -74,6 +78,8 @@ pub fn execute(cli: &Cli) -> anyhow::Result<()> {
         Verb::Test(args) => test::test(args),
         #[cfg(feature = "kafka")]
         Verb::Replay(args) => replay::replay(args),
+        #[cfg(feature = "kafka")]
+        Verb::Dlq(args) => dlq::dlq(args),
         #[cfg(feature = "kafka")]
         Verb::Doctor(args) => doctor::doctor(args),
         Verb::Completions(args) => completions::completions(args),

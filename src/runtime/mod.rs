@@ -5,6 +5,8 @@ mod changes;
 mod clock;
 mod commit;
 mod control;
+#[cfg(feature = "kafka")]
+mod dead_letters;
 mod drift;
 mod dry_run;
 mod embed;
@@ -27,6 +29,8 @@ mod worker;
 
 pub use clock::SystemClock;
 pub use control::{ControlLog, ControlRecord, FlushReason};
+#[cfg(feature = "kafka")]
+pub use dead_letters::{Letter, LetterFilter, ReplayRequest, ReplaySummary};
 pub use dry_run::{DryRow, DryRun, dry_run};
 pub use embed::{BuildError, Embedded, Input, Output, PipelineBuilder, SendError};
 pub use error::PipelineError;

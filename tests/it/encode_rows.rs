@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use arterial::runtime::dry_run;
 use arterial::spec::load_plan;
-use arterial::stages::encode::{DeadLetterOrigin, ForecastRow, dead_letter_headers, encode_forecast, encode_scores};
+use arterial::stages::encode::{
+    DeadLetter, DeadLetterOrigin, ForecastRow, dead_letter_headers, encode_forecast, encode_scores,
+};
 use arterial::stages::predict::ScoreRow;
 use arterial::stages::rows::{Reason, RejectStage, Rejected};
 use arterial_connectors::payload::{Header, RawRows};
@@ -131,6 +133,17 @@ fn dead_letter_keeps_its_own_headers_first_and_says_why_twice() {
         Rejected { origin: 0, stage: RejectStage::Decode, reason: Reason::WrongType, detail: detail.clone() };
     let written = dead_letter_headers(&original, &origin, &rejected);
     assert_eq!(written[..3], original);
+    let read = DeadLetter::read(&written).expect("a dead letter");
+    assert_eq!(read.original, &written[..3], "its own headers");
+    assert_eq!((read.topic, read.partition, read.offset, read.replays), ("obs", 3, i64::MAX, 0));
+    assert_eq!((read.pipeline, read.version), ("ring-road", "ab12"));
+    assert_eq!((read.stage, read.detail), (rejected.stage.name(), rejected.detail.as_str()));
+    let back = read.headers_to_replay();
+    assert_eq!(back[..3], written[..3]);
+    let died_again = dead_letter_headers(&back, &origin, &rejected);
+    assert_eq!(DeadLetter::read(&died_again).expect("a dead letter").replays, 1);
+    assert_eq!(DeadLetter::read(&written[..written.len() - 1]), None);
+    assert_eq!(DeadLetter::read(&[]), None);
     let record = dead_letter_record(&written[3..]);
     conforms("dead-letter.v1", &record);
     let wanted = json!({

@@ -51,6 +51,7 @@ mod kafka_bad_days;
 #[cfg(feature = "kafka")]
 mod kafka_conformance;
 #[cfg(feature = "kafka")]
+mod kafka_dlq;
 mod kafka_doctor;
 #[cfg(feature = "kafka")]
 mod kafka_embedded;

@@ -1,7 +1,6 @@
 //! The Kafka half of the wiring.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, Instant};
 
 use arterial_connectors::kafka::{
     Brokers, CreateTopic, EmbeddedBroker, Finding, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource,
@@ -9,18 +8,19 @@ use arterial_connectors::kafka::{
 };
 use arterial_connectors::ledger::{Ledger, LedgerError};
 use arterial_connectors::payload::Payload;
-use arterial_connectors::source::{OnGap, SeekTo, Source, SourceError, SourceEvent, StartAt, Until};
+use arterial_connectors::source::{OnGap, Source, SourceBatch, SourceError, StartAt, Until};
 use chrono::DateTime;
 
+use super::read::{Visit, read_to_end};
 use super::{Wiring, security};
+use crate::runtime::PipelineError;
 use crate::runtime::control::{ControlLog, ControlRecord};
+use crate::runtime::dead_letters::{Letter, Look, Replay, ReplayRequest, ReplaySummary};
 use crate::spec::PipelinePlan;
 use crate::spec::model::{CreateSpec, Delivery, KafkaSourceSpec, Output, Span};
 
-/// Longest wait for one event of the control topic, after which it is asked again.
-const CONTROL_WAIT: Duration = Duration::from_secs(1);
-/// How long the control topic may stay silent before its end: a group forms in seconds, a broker restarts in less.
-const CONTROL_PATIENCE: Duration = Duration::from_secs(60);
+/// Slot of a replay of dead letters: there is one at a time of each name.
+const REPLAY_SLOT: &str = "replay";
 
 /// How far records may be ahead of this machine's clock where the file does not say.
 const AHEAD_MAX: Span = Span::seconds(60);
@@ -43,50 +43,88 @@ impl Wiring {
     pub fn control_log(&self) -> Result<ControlLog, SourceError> {
         let Some(kafka) = &self.plan.source.kafka else { return Ok(ControlLog::default()) };
         let topic = self.plan.control_topic();
-        let config = KafkaSourceConfig {
+        let config = self.whole_topic(kafka, &topic, self.evaluation_group("control"))?;
+        let mut source = KafkaSource::open(config)?;
+        match source.partition_counts() {
+            Err(SourceError::TopicMissing { .. }) => return Ok(ControlLog::default()),
+            counts => counts?,
+        };
+        let mut records = Vec::new();
+        read_to_end(&mut source, "reading the control log", &mut Decisions { topic: &topic, records: &mut records })?;
+        Ok(ControlLog::new(&self.plan, records))
+    }
+
+    /// Hands every record of the dead-letter topic to `take`, up to its present end, until that answers `false`. Nothing is
+    /// committed.
+    ///
+    /// # Errors
+    /// As the source's; [`SourceError::Config`] where the pipeline has no dead-letter topic.
+    pub fn dead_letters(&self, take: &mut dyn FnMut(Letter<'_>) -> bool) -> Result<(), SourceError> {
+        let topic = self.dead_letter_topic()?;
+        let config = self.whole_topic(self.kafka()?, topic, self.evaluation_group("dlq"))?;
+        read_to_end(&mut KafkaSource::open(config)?, "reading dead letters", &mut Look(take))
+    }
+
+    /// Sends dead letters back to the topic that they came from, or to another one, as they were before they died.
+    /// `progress` is told after every transaction.
+    ///
+    /// # Errors
+    /// As [`Wiring::dead_letters`], and the ledger's. What was sent stays sent; the same request goes on from there.
+    pub fn replay_dead_letters(
+        &self,
+        request: &ReplayRequest,
+        progress: &mut dyn FnMut(&ReplaySummary),
+    ) -> Result<ReplaySummary, PipelineError> {
+        let (kafka, topic) = (self.kafka()?, self.dead_letter_topic()?);
+        let group = format!("{}.dlq-{}", self.plan.group(), request.name());
+        let topics = request.to.clone().map_or_else(|| kafka.topics.clone(), |to| vec![to]);
+        let config =
+            KafkaSourceConfig { slot: Some(REPLAY_SLOT.to_owned()), ..self.whole_topic(kafka, topic, group.clone())? };
+        let ledger = KafkaLedger::open(KafkaLedgerConfig {
             connection: self.connection(kafka)?,
-            topics: vec![topic.clone()],
-            group: self.evaluation_group("control"),
+            topics: vec![topic.to_owned()],
+            state: StateTopic { topic: format!("{group}.state"), replication: self.plan.runtime.state_replication },
+            group,
+            slot: REPLAY_SLOT.to_owned(),
+            sinks: topics.iter().map(|topic| SinkTopic { topic: topic.clone(), create: None }).collect(),
+            transactional: true,
+            transaction_timeout: TRANSACTION_TIMEOUT,
+            forget_remade: true,
+        })?;
+        let replay = Replay { request, ledger, topics: &topics, summary: ReplaySummary::default(), progress };
+        replay.run(&mut KafkaSource::open(config)?)
+    }
+
+    fn dead_letter_topic(&self) -> Result<&str, SourceError> {
+        let sinks = self.plan.sinks.declared().iter().map(|(_, sink)| sink);
+        let mut letters = sinks.filter(|sink| sink.from == Output::DeadLetter).filter_map(|sink| sink.kafka.as_ref());
+        let none = || SourceError::Config {
+            what: "sinks".to_owned(),
+            reason:
+                "has no dead-letter topic: `dead_letter: { from: dead_letter, kafka: { topic: ... } }`; what goes to a \
+                     folder is in its `epoch-*/SINK.ndjson`, a letter a line"
+                    .to_owned(),
+        };
+        letters.next().map(|kafka| kafka.topic.as_str()).ok_or_else(none)
+    }
+
+    /// A topic from its oldest record to its present end.
+    fn whole_topic(
+        &self,
+        kafka: &KafkaSourceSpec,
+        topic: &str,
+        group: String,
+    ) -> Result<KafkaSourceConfig, SourceError> {
+        Ok(KafkaSourceConfig {
+            connection: self.connection(kafka)?,
+            topics: vec![topic.to_owned()],
+            group,
             slot: None,
             instance_id: None,
             start_at: StartAt::Earliest,
             on_gap: OnGap::Skip,
             until: Until::Latest,
-        };
-        let mut source = KafkaSource::open(config)?;
-        let mut deadline = Instant::now() + CONTROL_PATIENCE;
-        match source.partition_counts() {
-            Err(SourceError::TopicMissing { .. }) => return Ok(ControlLog::default()),
-            counts => counts?,
-        };
-        let (mut records, mut left) = (Vec::new(), None);
-        while left != Some(0) {
-            let event = match source.poll(CONTROL_WAIT) {
-                Ok(event) => event,
-                Err(error) if error.transient() => None,
-                Err(error) => return Err(error),
-            };
-            if event.is_some() {
-                deadline = Instant::now() + CONTROL_PATIENCE;
-            } else if Instant::now() >= deadline {
-                let why = source.connected().err().unwrap_or_else(|| "the group gave no partitions".to_owned());
-                let reason = format!("nothing came for {} s: {why}", CONTROL_PATIENCE.as_secs());
-                return Err(SourceError::Client { operation: "reading the control log", reason, transient: true });
-            }
-            match event {
-                Some(SourceEvent::Assigned(partitions)) => {
-                    left = Some(partitions.len());
-                    for partition in partitions {
-                        source.seek(partition, SeekTo::Start)?;
-                    }
-                }
-                Some(SourceEvent::Batch(batch)) => decisions(&topic, &batch.payload, &mut records)?,
-                Some(SourceEvent::End(_)) => left = left.map(|left| left.saturating_sub(1)),
-                Some(SourceEvent::Revoked(partitions)) => source.release(&partitions)?,
-                Some(SourceEvent::Lost(_)) | None => {}
-            }
-        }
-        Ok(ControlLog::new(&self.plan, records))
+        })
     }
 
     fn evaluation_group(&self, of: &str) -> String {
@@ -209,16 +247,24 @@ pub(super) fn token() -> String {
     format!("{}-{:016x}", std::process::id(), RandomState::new().hash_one(std::process::id()))
 }
 
-fn decisions(topic: &str, payload: &Payload, records: &mut Vec<ControlRecord>) -> Result<(), SourceError> {
-    let Payload::Raw(rows) = payload else { return Ok(()) };
-    for index in 0..rows.len() {
-        let record = serde_json::from_slice(rows.value(index).unwrap_or_default());
-        records.push(record.map_err(|error| SourceError::Config {
-            what: format!("topic `{topic}`"),
-            reason: format!("the record at offset {} is no decision: {error}", payload.offset(index)),
-        })?);
+/// Gathers the decisions of a control topic.
+struct Decisions<'a> {
+    topic: &'a str,
+    records: &'a mut Vec<ControlRecord>,
+}
+
+impl Visit<SourceError> for Decisions<'_> {
+    fn batch(&mut self, _: &dyn Source, batch: &SourceBatch) -> Result<bool, SourceError> {
+        let Payload::Raw(rows) = &batch.payload else { return Ok(true) };
+        for index in 0..rows.len() {
+            let record = serde_json::from_slice(rows.value(index).unwrap_or_default());
+            self.records.push(record.map_err(|error| SourceError::Config {
+                what: format!("topic `{}`", self.topic),
+                reason: format!("the record at offset {} is no decision: {error}", batch.payload.offset(index)),
+            })?);
+        }
+        Ok(true)
     }
-    Ok(())
 }
 
 fn start_at(text: &str) -> StartAt {

@@ -4,6 +4,8 @@
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]
+mod read;
+#[cfg(feature = "kafka")]
 mod security;
 mod share;
 
@@ -17,6 +19,8 @@ use arterial_connectors::simulate::{SimulateConfig, SimulateSource};
 use arterial_connectors::source::{Source, SourceError, Until};
 use chrono::DateTime;
 
+#[cfg(feature = "kafka")]
+pub(super) use self::read::{Visit, read_to_end};
 use self::share::Share;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::pipeline::Connect;

@@ -12,7 +12,7 @@ use chrono::{DateTime, SecondsFormat};
 use crate::vocab::{EventTime, RFC3339_MICROS};
 
 pub use alert::{AlertContext, Encoded, ForecastRead, encode_alert};
-pub use dead_letter::{DeadLetterOrigin, dead_letter_headers};
+pub use dead_letter::{DeadLetter, DeadLetterOrigin, dead_letter_headers};
 pub use rows::{ForecastRow, day_text, encode_forecast, encode_scores, json_lines};
 pub use settings::EncodeFormat;
 
