@@ -18,6 +18,7 @@ mod doctor;
 mod eval;
 mod explain;
 mod graph;
+mod init;
 mod load;
 mod progress;
 #[cfg(feature = "kafka")]
@@ -44,6 +45,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::InitArgs),
     Validate(validate::ValidateArgs),
     Explain(explain::ExplainArgs),
     Graph(graph::GraphArgs),
@@ -68,6 +70,7 @@ enum Verb {
 /// means arguments that nothing can be done with: exit code 2.
 pub fn execute(cli: &Cli) -> anyhow::Result<()> {
     match &cli.verb {
+        Verb::Init(args) => init::init(args),
         Verb::Validate(args) => validate::validate(args),
         Verb::Explain(args) => explain::explain(args),
         Verb::Graph(args) => graph::graph(args),

@@ -18,6 +18,15 @@ pub enum UsageError {
         /// Which may have been meant.
         hint: String,
     },
+    /// `init` without anything to look at.
+    #[error("give --from FILES or --topic TOPIC")]
+    NothingToSample,
+    /// `init` would replace a file.
+    #[error("`{path}` is there already; give --force to replace it, or --output another name")]
+    Exists {
+        /// The file.
+        path: String,
+    },
     /// Sending by the file's time without saying where it stands.
     #[error("--speed and --stamp-event need --time COLUMN")]
     TimeMissing,

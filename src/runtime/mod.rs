@@ -38,3 +38,5 @@ pub use handover::{HandoverError, History};
 pub use pipeline::{Connect, Pipeline, RunOptions, Running};
 pub use summary::{PartitionSummary, RunSummary};
 pub use wiring::Wiring;
+#[cfg(feature = "kafka")]
+pub use wiring::first_values;

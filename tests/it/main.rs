@@ -45,6 +45,7 @@ mod folder_run;
 mod folder_support;
 mod graph;
 #[cfg(feature = "kafka")]
+mod init;
 mod kafka_backfill;
 #[cfg(feature = "kafka")]
 mod kafka_bad_days;
@@ -59,6 +60,7 @@ mod kafka_embedded;
 mod kafka_eval;
 #[cfg(feature = "kafka")]
 mod kafka_handover;
+mod kafka_init;
 #[cfg(feature = "kafka")]
 mod kafka_ledger;
 #[cfg(feature = "kafka")]

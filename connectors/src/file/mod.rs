@@ -31,8 +31,27 @@ pub mod table;
 mod text;
 mod text_cursor;
 
+use std::path::Path;
+
+use crate::source::SourceError;
+
 pub use format::FileFormat;
 pub use partitions::{key_texts, split_rows};
 pub use rows::{FileRows, FileRowsConfig, rows_total};
 pub use source::{FileSource, FileSourceConfig};
 pub use table::{TableClock, TableLayout, Unpivot};
+
+/// The first lines of the first file that a path or a pattern names: what is looked at to learn how it is written. Bytes that
+/// are no UTF-8 are replaced.
+///
+/// # Errors
+/// [`SourceError::File`] where there is no such file, or it cannot be read so far.
+pub fn first_lines(pattern: &Path, count: usize) -> Result<Vec<String>, SourceError> {
+    let (mut lines, mut line) = (Vec::new(), Vec::new());
+    let Some(path) = paths::paths_of(pattern)?.into_iter().next() else { return Ok(lines) };
+    let mut file = text::TextFile::open(&path)?;
+    while lines.len() < count && file.next_line(&mut line)?.is_some() {
+        lines.push(String::from_utf8_lossy(&line).into_owned());
+    }
+    Ok(lines)
+}

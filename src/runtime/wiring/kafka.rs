@@ -19,6 +19,9 @@ use crate::runtime::dead_letters::{Letter, Look, Replay, ReplayRequest, ReplaySu
 use crate::spec::PipelinePlan;
 use crate::spec::model::{CreateSpec, Delivery, KafkaSourceSpec, Output, Span};
 
+/// Rows of one batch that a sample takes.
+const SAMPLE_BATCH_ROWS: usize = 2000;
+
 /// Slot of a replay of dead letters: there is one at a time of each name.
 const REPLAY_SLOT: &str = "replay";
 
@@ -43,7 +46,7 @@ impl Wiring {
     pub fn control_log(&self) -> Result<ControlLog, SourceError> {
         let Some(kafka) = &self.plan.source.kafka else { return Ok(ControlLog::default()) };
         let topic = self.plan.control_topic();
-        let config = self.whole_topic(kafka, &topic, self.evaluation_group("control"))?;
+        let config = whole_topic(self.connection(kafka)?, &topic, self.evaluation_group("control"));
         let mut source = KafkaSource::open(config)?;
         match source.partition_counts() {
             Err(SourceError::TopicMissing { .. }) => return Ok(ControlLog::default()),
@@ -61,7 +64,7 @@ impl Wiring {
     /// As the source's; [`SourceError::Config`] where the pipeline has no dead-letter topic.
     pub fn dead_letters(&self, take: &mut dyn FnMut(Letter<'_>) -> bool) -> Result<(), SourceError> {
         let topic = self.dead_letter_topic()?;
-        let config = self.whole_topic(self.kafka()?, topic, self.evaluation_group("dlq"))?;
+        let config = whole_topic(self.connection(self.kafka()?)?, topic, self.evaluation_group("dlq"));
         read_to_end(&mut KafkaSource::open(config)?, "reading dead letters", &mut Look(take))
     }
 
@@ -78,8 +81,10 @@ impl Wiring {
         let (kafka, topic) = (self.kafka()?, self.dead_letter_topic()?);
         let group = format!("{}.dlq-{}", self.plan.group(), request.name());
         let topics = request.to.clone().map_or_else(|| kafka.topics.clone(), |to| vec![to]);
-        let config =
-            KafkaSourceConfig { slot: Some(REPLAY_SLOT.to_owned()), ..self.whole_topic(kafka, topic, group.clone())? };
+        let config = KafkaSourceConfig {
+            slot: Some(REPLAY_SLOT.to_owned()),
+            ..whole_topic(self.connection(kafka)?, topic, group.clone())
+        };
         let ledger = KafkaLedger::open(KafkaLedgerConfig {
             connection: self.connection(kafka)?,
             topics: vec![topic.to_owned()],
@@ -106,25 +111,6 @@ impl Wiring {
                     .to_owned(),
         };
         letters.next().map(|kafka| kafka.topic.as_str()).ok_or_else(none)
-    }
-
-    /// A topic from its oldest record to its present end.
-    fn whole_topic(
-        &self,
-        kafka: &KafkaSourceSpec,
-        topic: &str,
-        group: String,
-    ) -> Result<KafkaSourceConfig, SourceError> {
-        Ok(KafkaSourceConfig {
-            connection: self.connection(kafka)?,
-            topics: vec![topic.to_owned()],
-            group,
-            slot: None,
-            instance_id: None,
-            start_at: StartAt::Earliest,
-            on_gap: OnGap::Skip,
-            until: Until::Latest,
-        })
     }
 
     fn evaluation_group(&self, of: &str) -> String {
@@ -227,6 +213,51 @@ impl Wiring {
         };
         let client_id = format!("arterial.{}", self.plan.name);
         Ok(KafkaConnection { brokers, client_id, properties })
+    }
+}
+
+/// The values of the first records of a topic, as many as there are up to its present end. Nothing is committed.
+///
+/// # Errors
+/// As the source's.
+pub fn first_values(brokers: &str, topic: &str, count: usize) -> Result<Vec<Vec<u8>>, SourceError> {
+    let client_id = "arterial.init".to_owned();
+    let connection =
+        KafkaConnection { brokers: Brokers::List(brokers.to_owned()), client_id, properties: Properties::default() };
+    let config = whole_topic(connection, topic, format!("arterial.init-{}", token()));
+    let mut values = Values { values: Vec::new(), count };
+    read_to_end(&mut KafkaSource::open(config)?, "reading a topic", &mut values)?;
+    Ok(values.values)
+}
+
+/// Gathers the values of a topic's first records.
+struct Values {
+    values: Vec<Vec<u8>>,
+    count: usize,
+}
+
+impl Visit<SourceError> for Values {
+    fn batch(&mut self, _: &dyn Source, batch: &SourceBatch) -> Result<bool, SourceError> {
+        if let Payload::Raw(rows) = &batch.payload {
+            // Of each batch a part, so that one partition does not make up the whole.
+            let left = (self.count - self.values.len()).min(SAMPLE_BATCH_ROWS);
+            self.values.extend((0..rows.len()).filter_map(|row| rows.value(row)).take(left).map(<[u8]>::to_vec));
+        }
+        Ok(self.values.len() < self.count)
+    }
+}
+
+/// A topic from its oldest record to its present end.
+fn whole_topic(connection: KafkaConnection, topic: &str, group: String) -> KafkaSourceConfig {
+    KafkaSourceConfig {
+        connection,
+        topics: vec![topic.to_owned()],
+        group,
+        slot: None,
+        instance_id: None,
+        start_at: StartAt::Earliest,
+        on_gap: OnGap::Skip,
+        until: Until::Latest,
     }
 }
 

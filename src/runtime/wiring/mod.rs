@@ -20,6 +20,8 @@ use arterial_connectors::source::{Source, SourceError, Until};
 use chrono::DateTime;
 
 #[cfg(feature = "kafka")]
+pub use self::kafka::first_values;
+#[cfg(feature = "kafka")]
 pub(super) use self::read::{Visit, read_to_end};
 use self::share::Share;
 use crate::runtime::clock::SystemClock;

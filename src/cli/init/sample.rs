@@ -1,0 +1,176 @@
+//! A file or a topic -> its first rows, as cells by column. Which column is what is not known here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use arterial_connectors::file::{FileFormat, FileRows, FileRowsConfig, first_lines};
+use serde_json::Value;
+
+use crate::stages::encode::json_lines;
+
+/// Characters that may stand between cells.
+const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
+
+/// Words that stand for no value, in any case.
+const NULLS: [&str; 8] = ["na", "n/a", "nan", "null", "none", "-", "--", "?"];
+
+/// One cell.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cell {
+    Null,
+    Bool,
+    /// And how it is written, which is what counts where it is a name.
+    Number(f64, String),
+    Text(String),
+}
+
+/// How the rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    Csv { delimiter: char },
+    Json,
+    Parquet,
+}
+
+/// The first rows of something.
+#[derive(Debug)]
+pub(super) struct Sample {
+    pub(super) written: Written,
+    /// Names of columns in the order in which they came.
+    pub(super) columns: Vec<String>,
+    /// Rows of as many cells as there are columns.
+    pub(super) rows: Vec<Vec<Cell>>,
+    /// Words that stood for no value.
+    pub(super) nulls: Vec<String>,
+}
+
+impl Sample {
+    pub(super) fn of_file(pattern: &Path, rows: usize) -> Result<Self> {
+        match FileFormat::of(pattern) {
+            FileFormat::Parquet => Self::of_parquet(pattern, rows),
+            FileFormat::Csv => Self::of_csv(&first_lines(pattern, rows + 1)?)
+                .with_context(|| format!("reading `{}` as CSV", pattern.display())),
+            FileFormat::Json => {
+                let lines = first_lines(pattern, rows)?;
+                Self::of_json(Written::Json, lines.iter().map(String::as_bytes))
+                    .with_context(|| format!("reading `{}` as lines of JSON", pattern.display()))
+            }
+        }
+    }
+
+    #[cfg(feature = "kafka")]
+    pub(super) fn of_topic(brokers: &str, topic: &str, rows: usize) -> Result<Self> {
+        let values = crate::runtime::first_values(brokers, topic, rows)?;
+        Self::of_json(Written::Json, values.iter().map(Vec::as_slice))
+            .with_context(|| format!("reading topic `{topic}` as JSON"))
+    }
+
+    #[cfg(not(feature = "kafka"))]
+    pub(super) fn of_topic(_: &str, topic: &str, _: usize) -> Result<Self> {
+        bail!("cannot read topic `{topic}`: this program was built without the feature `kafka`")
+    }
+
+    fn of_parquet(pattern: &Path, rows: usize) -> Result<Self> {
+        let mut lines = Vec::new();
+        let mut read = 0;
+        for batch in FileRows::open(&FileRowsConfig::new(pattern))? {
+            let batch = batch?;
+            let batch = batch.slice(0, batch.num_rows().min(rows - read));
+            read += batch.num_rows();
+            lines.extend(json_lines(&batch)?);
+            if read == rows {
+                break;
+            }
+        }
+        Self::of_json(Written::Parquet, lines.split(|byte| *byte == b'\n'))
+            .with_context(|| format!("reading `{}`", pattern.display()))
+    }
+
+    fn of_csv(lines: &[String]) -> Result<Self> {
+        let Some(header) = lines.first() else { bail!("it is empty: its first line has to name the columns") };
+        let cells = |delimiter: &char| header.matches(*delimiter).count();
+        let delimiter = DELIMITERS.into_iter().rev().max_by_key(cells).unwrap_or(',');
+        let text = lines.join("\n");
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter as u8)
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .from_reader(text.as_bytes());
+        let columns: Vec<String> = reader.headers()?.iter().map(str::to_owned).collect();
+        let mut sample = Self { written: Written::Csv { delimiter }, columns, rows: Vec::new(), nulls: Vec::new() };
+        for record in reader.records() {
+            let record = record?;
+            for null in record.iter().filter(|cell| is_null_word(cell)) {
+                if !sample.nulls.iter().any(|known| known == null) {
+                    sample.nulls.push(null.to_owned());
+                }
+            }
+            let row = (0..sample.columns.len()).map(|column| cell(record.get(column).unwrap_or_default()));
+            sample.rows.push(row.collect());
+        }
+        sample.checked()
+    }
+
+    /// Rows that are no objects are left out, as a pipeline would: they are what dead letters are for.
+    fn of_json<'a>(written: Written, values: impl Iterator<Item = &'a [u8]>) -> Result<Self> {
+        let mut columns: Vec<String> = Vec::new();
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        let mut rows: Vec<Vec<Cell>> = Vec::new();
+        for value in values {
+            let Ok(Value::Object(object)) = serde_json::from_slice(value) else { continue };
+            let mut row = vec![Cell::Null; columns.len()];
+            flatten("", &Value::Object(object), &mut |path, cell| {
+                let place = *places.entry(path.to_owned()).or_insert_with(|| {
+                    columns.push(path.to_owned());
+                    columns.len() - 1
+                });
+                row.resize(columns.len(), Cell::Null);
+                row[place] = cell;
+            });
+            rows.push(row);
+        }
+        rows.iter_mut().for_each(|row| row.resize(columns.len(), Cell::Null));
+        Self { written, columns, rows, nulls: Vec::new() }.checked()
+    }
+
+    fn checked(self) -> Result<Self> {
+        if self.rows.is_empty() {
+            bail!("no row could be read");
+        }
+        Ok(self)
+    }
+}
+
+/// A cell of delimited text is what it looks like. Zeros in front make a name of what looks like a number.
+fn cell(text: &str) -> Cell {
+    let named = text.len() > 1 && text.starts_with('0') && !text.starts_with("0.");
+    match text.parse::<f64>() {
+        _ if text.is_empty() || is_null_word(text) => Cell::Null,
+        Ok(number) if number.is_finite() && !named => Cell::Number(number, text.to_owned()),
+        _ => Cell::Text(text.to_owned()),
+    }
+}
+
+fn is_null_word(text: &str) -> bool {
+    NULLS.contains(&text.to_ascii_lowercase().as_str())
+}
+
+/// The values of an object and of the objects in it, by their path. Lists, and names that a path cannot hold, are left out.
+fn flatten(path: &str, value: &Value, take: &mut dyn FnMut(&str, Cell)) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields.iter().filter(|(name, _)| !name.is_empty() && !name.contains('.')) {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                flatten(&path, value, take);
+            }
+        }
+        Value::Array(_) => {}
+        Value::Null => take(path, Cell::Null),
+        Value::Bool(_) => take(path, Cell::Bool),
+        Value::Number(number) => {
+            take(path, number.as_f64().map_or(Cell::Null, |value| Cell::Number(value, number.to_string())))
+        }
+        Value::String(text) => take(path, Cell::Text(text.clone())),
+    }
+}

@@ -1,0 +1,398 @@
+//! What was found -> the text of a pipeline file and of the schema of its rows.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Result;
+use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
+use serde_json::{Map, Value, json};
+
+use super::InitArgs;
+use super::guess::{Column, Findings, KeyOf, Kind, TimeOf, TimeText, micros};
+use super::sample::{Cell, Sample, Written};
+use crate::spec::model::Span;
+use crate::vocab::MICROS_PER_SECOND;
+
+/// What the time and the sensor are called where the sample has no name for them.
+const TIME: &str = "observed_at";
+const KEY: &str = "sensor_id";
+
+/// Numbers that loggers write where they have none.
+const SENTINELS: [f64; 6] = [-1.0, -9.0, -99.0, -200.0, -999.0, -9999.0];
+
+/// Windows are no shorter than this.
+const WINDOW_MIN: i64 = 60 * MICROS_PER_SECOND;
+
+/// Where rows come from and outputs go.
+pub(super) enum Place {
+    /// A path, as the pipeline file names it.
+    File(String),
+    Topic {
+        brokers: String,
+        topic: String,
+    },
+}
+
+impl Place {
+    pub(super) fn of(args: &InitArgs, output: &Path) -> Result<Self> {
+        if let Some(topic) = &args.topic {
+            return Ok(Self::Topic { brokers: args.brokers.clone(), topic: topic.clone() });
+        }
+        let from = args.from.clone().unwrap_or_default();
+        // Paths in a pipeline file start where it stands.
+        let beside = output.parent().is_none_or(|folder| folder.as_os_str().is_empty());
+        let path = if beside { from } else { std::path::absolute(from)? };
+        Ok(Self::File(path.display().to_string()))
+    }
+}
+
+/// A name that a pipeline may have.
+pub(super) fn pipeline_name(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = text.chars().map(plain).collect();
+    let name = name.trim_matches('-').chars().take(60).collect::<String>();
+    if name.is_empty() { "pipeline".to_owned() } else { name }
+}
+
+/// The columns of the rows with the names that they get, the time first, then the sensor.
+struct Fields<'a> {
+    findings: &'a Findings,
+    time: String,
+    key: String,
+    values: Vec<String>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(findings: &'a Findings) -> Self {
+        let mut taken = BTreeSet::from([TIME.to_owned()]);
+        let key = match &findings.key {
+            KeyOf::Column(name, _) => field_name(name, KEY, &mut taken),
+            KeyOf::Header | KeyOf::File => field_name(KEY, KEY, &mut taken),
+        };
+        let values = findings.columns.iter().map(|column| field_name(&column.name, "value", &mut taken)).collect();
+        Self { findings, time: TIME.to_owned(), key, values }
+    }
+
+    fn target(&self) -> (&str, &Column) {
+        (&self.values[self.findings.target], &self.findings.columns[self.findings.target])
+    }
+
+    /// Names that differ from the sample's, with those there.
+    fn paths(&self) -> Vec<(&str, &str)> {
+        let mut paths = Vec::new();
+        if let TimeOf::Column(name, _) = &self.findings.time {
+            paths.push((self.time.as_str(), name.as_str()));
+        }
+        if let KeyOf::Column(name, _) = &self.findings.key {
+            paths.push((self.key.as_str(), name.as_str()));
+        }
+        let wide = self.findings.key == KeyOf::Header;
+        let values = self.values.iter().zip(&self.findings.columns).filter(|_| !wide);
+        paths.extend(values.map(|(field, column)| (field.as_str(), column.name.as_str())));
+        paths.retain(|(field, name)| field != name);
+        paths
+    }
+}
+
+/// A name that SQL takes without quotes and that no other column has.
+fn field_name(name: &str, instead: &str, taken: &mut BTreeSet<String>) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    let mut field: String = name.chars().map(plain).collect::<String>().trim_matches('_').chars().take(60).collect();
+    if field.is_empty() {
+        instead.clone_into(&mut field);
+    }
+    let keyword = ALL_KEYWORDS.binary_search(&field.to_uppercase().as_str()).is_ok();
+    if keyword || !field.starts_with(|c: char| c.is_ascii_lowercase()) {
+        field = format!("{instead}_{field}");
+    }
+    let free =
+        (1..).map(|n| if n == 1 { field.clone() } else { format!("{field}_{n}") }).find(|one| !taken.contains(one));
+    let free = free.unwrap_or(field);
+    taken.insert(free.clone());
+    free
+}
+
+/// The schema of the rows, as Avro.
+pub(super) fn schema(name: &str, sample: &Sample, findings: &Findings) -> String {
+    // Delimited text has no numbers, only names that look like some.
+    let csv = matches!(sample.written, Written::Csv { .. });
+    let fields = Fields::of(findings);
+    let nullable = |kind: Kind| {
+        let kind = match kind {
+            Kind::Number => "double",
+            Kind::Whole => "long",
+            Kind::Text => "string",
+            Kind::Bool => "boolean",
+            Kind::Mixed => "string",
+        };
+        json!(["null", kind])
+    };
+    let key = if matches!(findings.key, KeyOf::Column(_, Kind::Whole)) && !csv { "long" } else { "string" };
+    let time = json!({ "type": "long", "logicalType": "timestamp-micros" });
+    let mut all = vec![
+        avro_field(&fields.key, &json!(key), "What made the reading."),
+        avro_field(&fields.time, &time, "When it was made."),
+    ];
+    for (field, column) in fields.values.iter().zip(&findings.columns) {
+        let doc = format!("`{}`.", column.name);
+        // A column of whole numbers may be one of numbers further down.
+        let kind = if column.kind == Kind::Whole { Kind::Number } else { column.kind };
+        all.push(avro_field(field, &nullable(kind), &doc));
+    }
+    format!(
+        "{{\n  \"type\": \"record\",\n  \"name\": \"Reading\",\n  \"namespace\": {},\n  \"fields\": [\n    {}\n  ]\n}}\n",
+        json!(name.replace('-', "_")),
+        all.join(",\n    ")
+    )
+}
+
+/// A line of a schema: its keys in the order in which people read them.
+fn avro_field(name: &str, kind: &Value, doc: &str) -> String {
+    let default = if kind.is_array() { ", \"default\": null" } else { "" };
+    format!("{{ \"name\": {}, \"type\": {kind}{default}, \"doc\": {} }}", json!(name), json!(doc))
+}
+
+/// The pipeline file.
+pub(super) fn pipeline(name: &str, schema: &str, place: &Place, sample: &Sample, findings: &Findings) -> String {
+    let fields = Fields::of(findings);
+    let mut text = format!(
+        "# Made by `arterial init` from {} rows of {} sensors. What it guessed has its reason beside it: look it through.\n\
+         # `arterial schema pipeline > pipeline.schema.json` gives editors what they need to complete keys here.\n\
+         # yaml-language-server: $schema=pipeline.schema.json\n\
+         version: 1\npipeline: {name}\n\n",
+        findings.rows, findings.keys
+    );
+    source(&mut text, schema, place, sample, &fields);
+    stages(&mut text, &fields);
+    sinks(&mut text, name, place);
+    test(&mut text, sample, &fields);
+    text
+}
+
+/// A value as YAML: a JSON string is one. `$` would begin a variable.
+fn quoted(text: &str) -> String {
+    let plain =
+        |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    let json = Value::from(text.replace('$', "$$")).to_string();
+    json.chars().map(|c| if plain(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) }).collect()
+}
+
+fn source(text: &mut String, schema: &str, place: &Place, sample: &Sample, fields: &Fields<'_>) {
+    let findings = fields.findings;
+    // Writing to a string cannot fail, here and below.
+    let _ = match place {
+        Place::File(path) => write!(text, "sources:\n  readings:\n    file:\n      path: {}\n", quoted(path)),
+        Place::Topic { brokers, topic } => write!(
+            text,
+            "sources:\n  readings:\n    kafka: {{ brokers: {}, topics: [{}] }}\n",
+            quoted(brokers),
+            quoted(topic)
+        ),
+    };
+    let mut csv = Vec::new();
+    if findings.key == KeyOf::Header {
+        csv.push(format!("unpivot: {{ column: {}, value: {} }}", fields.key, fields.values[0]));
+    }
+    if findings.key == KeyOf::File {
+        csv.push(format!("add: {{ {}: \"1\" }}", fields.key));
+    }
+    if findings.time == TimeOf::Row {
+        let step = Span { micros: findings.interval.0 };
+        text.push_str("      # The table has no times. When was its first row, and how long is it from row to row?\n");
+        csv.push(format!("event_time: {{ start: \"FILL IN: 2026-01-01T00:00:00Z\", step: {step} }}"));
+    }
+    if !csv.is_empty() {
+        let _ = writeln!(text, "      csv: {{ {} }}", csv.join(", "));
+    }
+    text.push_str("    decode:\n");
+    if let Written::Csv { delimiter } = sample.written {
+        text.push_str("      format: csv\n");
+        if delimiter != ',' {
+            let _ = writeln!(text, "      delimiter: {}", quoted(&delimiter.to_string()));
+        }
+        if !sample.nulls.is_empty() {
+            let nulls: Vec<String> = sample.nulls.iter().map(|null| quoted(null)).collect();
+            let _ = writeln!(text, "      nulls: [{}]", nulls.join(", "));
+        }
+    }
+    let _ = writeln!(text, "      schema: {}", quoted(schema));
+    let paths: Vec<String> = fields.paths().iter().map(|(field, name)| format!("{field}: {}", quoted(name))).collect();
+    if !paths.is_empty() {
+        let _ = writeln!(text, "      paths: {{ {} }}", paths.join(", "));
+    }
+    time(text, fields);
+}
+
+fn time(text: &mut String, fields: &Fields<'_>) {
+    let findings = fields.findings;
+    match &findings.time {
+        TimeOf::Column(name, TimeText::Local) => {
+            let _ = writeln!(
+                text,
+                "      # Times of {} have no zone: put in where the sensors are, as Europe/Copenhagen.",
+                quoted(name)
+            );
+            text.push_str("      timezone: UTC\n");
+        }
+        TimeOf::Column(_, TimeText::EpochS) => text.push_str("      timestamp: epoch_s\n"),
+        TimeOf::Column(_, TimeText::EpochMs) => text.push_str("      timestamp: epoch_ms\n"),
+        TimeOf::Column(_, TimeText::EpochUs) => text.push_str("      timestamp: epoch_us\n"),
+        TimeOf::Column(_, TimeText::Rfc3339) | TimeOf::Row => {}
+    }
+    let (gap, seen) = findings.interval;
+    let late = Span { micros: gap.max(findings.disorder) };
+    let why = match (findings.disorder > gap, seen) {
+        (true, _) => "as far as one does in the sample; a table that is sorted by sensor is better sorted by time",
+        (false, true) => "the usual time between two readings of a sensor",
+        (false, false) => "a guess: the sample does not say",
+    };
+    let _ = write!(
+        text,
+        "    partitioned_by: {}\n    # How far behind the newest reading one may come: {late}, {why}.\n    \
+         event_time: {{ column: {}, max_delay: {late} }}\n\n",
+        fields.key, fields.time
+    );
+}
+
+fn stages(text: &mut String, fields: &Fields<'_>) {
+    let findings = fields.findings;
+    let (target, column) = fields.target();
+    let size = Span { micros: findings.interval.0.max(WINDOW_MIN) };
+    let ahead = Span { micros: 3 * size.micros };
+    let share = |share: f64| rounded(column.quantile(share));
+    let (worst, better, sign, back) =
+        if findings.low_is_bad() { (0.05, 0.25, '<', '>') } else { (0.95, 0.75, '>', '<') };
+    let spread = (column.quantile(0.95) - column.quantile(0.05)).abs();
+    let scale = if spread > 0.0 { rounded(spread) } else { 1.0 };
+    let _ = write!(
+        text,
+        "# {} goes from {} to {} in the sample, {} of {} are null. Where some of it cannot be, let it become null:\n{}\n\
+         window:\n  size: {size}\n  key: [{}]\n  columns: {{ {target}: avg({target}), rows: count(*) }}\n\n\
+         features:\n  - lags: {{ column: {target}, count: 6, fill: last }}\n  - time_of_day: {{}}\n\n\
+         predict:\n  forecast:\n    target: {target}\n    horizons: [{size}, {ahead}]\n    \
+         model: {{ online_linear: {{ forgetting: 0.999, scale: {scale} }} }}\n\n\
+         alerts:\n  unusual:\n    # 5 in 100 of the sample's values are beyond it: a place to start from.\n    \
+         measure: {target}\n    when: \"{sign} {}\"\n    clear: \"{back} {}\"\n    \
+         summary: \"{{{}}}: {target} is {{measure}}\"\n\n",
+        quoted(&column.name),
+        share(0.0),
+        share(1.0),
+        column.nulls,
+        findings.rows,
+        null_if(target, column),
+        fields.key,
+        share(worst),
+        clear_of(share(worst), share(better), sign),
+        fields.key,
+    );
+}
+
+/// The step that blanks what stands for no value; commented out where nothing in the sample does.
+fn null_if(target: &str, column: &Column) -> String {
+    let off = if SENTINELS.contains(&column.quantile(0.0)) { "" } else { "# " };
+    format!("{off}clean:\n{off}  - null_if: {{ {target}: \"{target} < 0\" }}\n")
+}
+
+/// A limit at which an alert ends, beyond the one at which it opens also where both quantiles are the same value.
+fn clear_of(opens: f64, clears: f64, sign: char) -> f64 {
+    let apart = if sign == '<' { clears > opens } else { clears < opens };
+    let step = if sign == '<' { 1.0 } else { -1.0 };
+    if apart { clears } else { opens + step }
+}
+
+/// Three significant digits are enough for a guess.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
+}
+
+fn sinks(text: &mut String, name: &str, place: &Place) {
+    text.push_str("sinks:\n");
+    for output in ["alerts", "late", "dead_letter"] {
+        let _ = match place {
+            Place::File(_) => writeln!(text, "  {output}: {{ from: {output}, folder: {{ path: {name}-out }} }}"),
+            Place::Topic { .. } => {
+                let topic = format!("{name}.{}.v1", output.replace('_', "-"));
+                writeln!(
+                    text,
+                    "  {output}: {{ from: {output}, kafka: {{ topic: {topic}, create: {{ partitions: 4 }} }} }}"
+                )
+            }
+        };
+    }
+    text.push_str("  # Every forecast, where somebody wants them:\n");
+    let _ = match place {
+        Place::File(_) => writeln!(text, "  # forecasts: {{ from: forecasts, folder: {{ path: {name}-out }} }}"),
+        Place::Topic { .. } => {
+            writeln!(
+                text,
+                "  # forecasts: {{ from: forecasts, kafka: {{ topic: {name}.forecasts.v1, create: {{ partitions: 4 }} }} }}"
+            )
+        }
+    };
+    text.push_str("delivery: exactly_once\n\n");
+}
+
+/// A reading of the sample, which has to come through cleaning as it was.
+fn test(text: &mut String, sample: &Sample, fields: &Fields<'_>) {
+    let findings = fields.findings;
+    let (target, column) = fields.target();
+    let (mut key, mut at) = (quoted("1"), quoted("2026-01-01T00:00:00Z"));
+    // Rows of a test have the names that those of the source have.
+    let (mut key_name, mut time_name) = (fields.key.as_str(), fields.time.as_str());
+    if let KeyOf::Column(name, kind) = &findings.key {
+        let number = *kind == Kind::Whole && !matches!(sample.written, Written::Csv { .. });
+        (key, key_name) = (first(sample, name, |cell| as_yaml(cell, number)), name);
+    }
+    if let TimeOf::Column(name, time) = &findings.time {
+        (at, time_name) = (first(sample, name, |cell| micros(cell, *time).and(as_yaml(cell, true))), name);
+    }
+    let target_name = if findings.key == KeyOf::Header { target } else { column.name.as_str() };
+    let value = rounded(column.quantile(0.5));
+    let given = [(key_name, key.as_str()), (time_name, &at), (target_name, &value.to_string())];
+    let given = if sample.written == Written::Json && given.iter().any(|(name, _)| name.contains('.')) {
+        format!("payloads:\n        - {}", quoted(&payload(&given)))
+    } else {
+        let cells = given.map(|(name, value)| format!("{}: {value}", quoted(name)));
+        format!("rows:\n        - {{ {} }}", cells.join(", "))
+    };
+    let key_field = &fields.key;
+    let _ = write!(
+        text,
+        "tests:\n  - name: a usual reading comes through as it is\n    given:\n      {given}\n    expect:\n      clean:\n        \
+         - {{ {key_field}: {key}, {target}: {value} }}\n"
+    );
+}
+
+/// The first cell of a column that can be written.
+fn first(sample: &Sample, name: &str, written: impl Fn(&Cell) -> Option<String>) -> String {
+    let place = sample.columns.iter().position(|one| one == name);
+    let cells = place.into_iter().flat_map(|index| sample.rows.iter().map(move |row| &row[index]));
+    cells.filter_map(written).next().unwrap_or_else(|| quoted("1"))
+}
+
+fn as_yaml(cell: &Cell, numbers: bool) -> Option<String> {
+    match cell {
+        Cell::Text(text) => Some(quoted(text)),
+        Cell::Number(number, _) if numbers => Some(number.to_string()),
+        Cell::Number(_, text) => Some(quoted(text)),
+        Cell::Null | Cell::Bool => None,
+    }
+}
+
+/// A message with values at the ends of paths.
+fn payload(values: &[(&str, &str)]) -> String {
+    let mut message = Value::Object(Map::new());
+    for (path, value) in values {
+        let mut place = &mut message;
+        for name in path.split('.') {
+            if !place.is_object() {
+                *place = Value::Object(Map::new());
+            }
+            place = &mut place[name];
+        }
+        // What is written as YAML here is JSON, with each `$` doubled.
+        *place = serde_json::from_str(&value.replace("$$", "$")).unwrap_or_default();
+    }
+    message.to_string()
+}

@@ -1,0 +1,149 @@
+//! `arterial init`: what it writes is valid, passes its own test and reads the rows that it was made from.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::file_support::write;
+
+fn arterial(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_arterial"));
+    command.current_dir(folder).env("ARTERIAL_LOG", "warn").args(arguments).output().expect("the binary runs")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn init(folder: &Path, file: &str) -> String {
+    let made = arterial(folder, &["init", "--from", file, "--name", "made"]);
+    assert!(made.status.success(), "{}", said(&made));
+    std::fs::read_to_string(folder.join("made.yaml")).expect("a pipeline")
+}
+
+/// Makes a pipeline of a file, tests and runs it; its text and the counts of rows.
+fn walk(file: &str, text: impl AsRef<[u8]>) -> (String, Value) {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&folder.path().join(file), text);
+    let pipeline = init(folder.path(), file);
+    for verb in ["validate", "test"] {
+        let done = arterial(folder.path(), &[verb, "made.yaml"]);
+        assert!(done.status.success(), "{verb}: {}\n{pipeline}", said(&done));
+    }
+    let ran = arterial(folder.path(), &["run", "--until", "latest", "--format", "json", "made.yaml"]);
+    assert!(ran.status.success(), "{}\n{pipeline}", said(&ran));
+    let summary: Value = serde_json::from_slice(&ran.stdout).expect("a summary");
+    (pipeline, summary["rows"].clone())
+}
+
+/// Readings of three stations each five minutes, as `line(time, station, value)` writes one.
+fn readings(line: impl Fn(String, usize, f64) -> String) -> String {
+    let time = |step: usize| format!("2026-03-02 {:02}:{:02}", 7 + step / 12, 5 * (step % 12));
+    let all = (0..40).flat_map(|step| (0..3).map(move |station| (step, station)));
+    all.map(|(step, station)| line(time(step), station, 40.0 + step as f64 / 2.0) + "\n").collect()
+}
+
+#[test]
+fn table_with_semicolons_and_local_times_becomes_a_pipeline_that_reads_it() {
+    let table =
+        readings(|time, station, mph| format!("N{station};{time};{};{mph}", if station == 0 { "-" } else { "1" }));
+    let (pipeline, rows) = walk("loops.csv", format!("station;time;lane;mph\n{table}"));
+    assert_eq!((&rows["in"], &rows["accepted"]), (&120.into(), &120.into()), "{rows}");
+    for line in [
+        "    partitioned_by: station\n",
+        "      delimiter: \";\"\n",
+        "      nulls: [\"-\"]\n",
+        "      # Times of \"time\" have no zone: put in where the sensors are, as Europe/Copenhagen.\n",
+        "max_delay: 5m }\n",
+        "    target: mph\n",
+        "    measure: mph\n    when: \"< ",
+    ] {
+        assert!(pipeline.contains(line), "no {line:?} in\n{pipeline}");
+    }
+}
+
+#[test]
+fn lines_of_json_with_values_in_depth_and_epoch_times_are_read() {
+    let lines = readings(|time, station, value| {
+        let at = chrono::NaiveDateTime::parse_from_str(&time, "%Y-%m-%d %H:%M").unwrap().and_utc().timestamp_millis();
+        format!(r#"{{"device":{{"id":{station}}},"ts":{at},"data":{{"pm25":{value},"ok":true}},"note":[1]}}"#)
+    });
+    let (pipeline, rows) = walk("air.ndjson.gz", lines);
+    assert_eq!(rows["accepted"], 120, "{rows}");
+    assert!(pipeline.contains("timestamp: epoch_ms") && pipeline.contains("\"device.id\""), "{pipeline}");
+    assert!(pipeline.contains("when: \"> "), "much of it is bad: {pipeline}");
+}
+
+#[test]
+fn wide_table_without_times_asks_when_it_begins_and_is_read_once_that_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let names: Vec<String> = (0..12).map(|sensor| format!("77{sensor:02}")).collect();
+    let rows: String = (0..30).map(|row| vec![(50 + row).to_string(); 12].join(",") + "\n").collect();
+    write(&folder.path().join("speeds.csv"), format!("{}\n{rows}", names.join(",")));
+    let pipeline = init(folder.path(), "speeds.csv");
+    let refused = arterial(folder.path(), &["validate", "made.yaml"]);
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(said(&refused).contains("`FILL IN: 2026-01-01T00:00:00Z` is no time"), "{}", said(&refused));
+    std::fs::write(folder.path().join("made.yaml"), pipeline.replace("FILL IN: ", "")).expect("written");
+    let ran = arterial(folder.path(), &["run", "--until", "latest", "--format", "json", "made.yaml"]);
+    let summary: Value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{}", said(&ran)));
+    assert_eq!(summary["rows"]["accepted"], 360);
+}
+
+#[test]
+fn table_that_is_sorted_by_sensor_waits_as_long_as_its_rows_are_late() {
+    let mut rows: Vec<String> =
+        readings(|time, station, mph| format!("N{station},{time},{mph}")).lines().map(str::to_owned).collect();
+    rows.sort();
+    let (pipeline, rows) = walk("sorted.csv", format!("sensor,when,mph\n{}\n", rows.join("\n")));
+    assert_eq!(rows["accepted"], 120, "{rows}");
+    assert!(pipeline.contains("max_delay: 195m }") && pipeline.contains("better sorted by time"), "{pipeline}");
+}
+
+#[test]
+fn files_that_are_there_and_files_that_no_pipeline_can_be_made_of_are_told_with_a_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = readings(|time, station, mph| format!("N{station},{time},{mph}"));
+    write(&folder.path().join("loops.csv"), format!("sensor,time,mph\n{table}"));
+    init(folder.path(), "loops.csv");
+    let again = arterial(folder.path(), &["init", "--from", "loops.csv", "--name", "made"]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(said(&again).contains("is there already; give --force"), "{}", said(&again));
+    for (file, text, expected) in [
+        ("empty.csv", "", "its first line has to name the columns"),
+        ("head.csv", "sensor,time,mph\n", "no row could be read"),
+        ("text.ndjson", "sensor offline\n", "no row could be read"),
+        ("untimed.csv", "sensor,day,mph\nN1,Monday,3\nN2,Monday,4\n", "no column holds times that can be read"),
+        ("words.csv", "sensor,time,state\nN1,2026-03-02T07:00:00Z,on\n", "no column of numbers is left"),
+        ("nobody.ndjson", "{\"time\":\"2026-03-02T07:00:00Z\",\"mph\":3}\n", "no column seems to name the sensor"),
+        ("table.parquet", "PAR1", "is not a complete Parquet file"),
+    ] {
+        write(&folder.path().join(file), text);
+        let refused = arterial(folder.path(), &["init", "--from", file, "--name", "other"]);
+        assert_eq!(refused.status.code(), Some(1), "{file}: {}", said(&refused));
+        assert!(said(&refused).contains(expected), "{file}: {}", said(&refused));
+        assert!(!folder.path().join("other.yaml").exists());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Headers may hold anything; what is made of them is a pipeline that passes its test, or a refusal that is no defect.
+    #[test]
+    fn whatever_columns_are_called_the_file_is_sound(names in proptest::collection::vec("[^\"\\r\\n,;|\\t]{0,12}", 3), key in "[^\"\\r\\n,]{1,8}") {
+        let [time, sensor, value] = &names[..] else { unreachable!() };
+        let header = format!("\"{time} time\",\"{sensor} id\",\"{value}\"");
+        let table = readings(|time, station, value| format!("{time},\"{key}{station}\",{value}"));
+        let folder = tempfile::tempdir().expect("a folder");
+        write(&folder.path().join("t.csv"), format!("{header}\n{table}"));
+        let made = arterial(folder.path(), &["init", "--from", "t.csv", "--name", "made"]);
+        prop_assert!(!said(&made).contains("please report it"), "{}", said(&made));
+        if made.status.success() {
+            let tested = arterial(folder.path(), &["test", "made.yaml"]);
+            prop_assert!(tested.status.success(), "{}", said(&tested));
+        }
+    }
+}
