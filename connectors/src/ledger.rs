@@ -76,6 +76,7 @@ struct Entry {
     has_key: bool,
     has_value: bool,
     headers: Vec<Header>,
+    partition: Option<i32>,
 }
 
 /// One output record, borrowed from [`Records`].
@@ -89,6 +90,8 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
     /// Headers in order.
     pub headers: &'a [Header],
+    /// The output partition, where the key does not decide it.
+    pub partition: Option<i32>,
 }
 
 impl Records {
@@ -109,7 +112,15 @@ impl Records {
             has_key: key.is_some(),
             has_value: value.is_some(),
             headers,
+            partition: None,
         });
+    }
+
+    /// Gives the record pushed last a partition, whatever its key.
+    pub fn set_partition(&mut self, partition: i32) {
+        if let Some(last) = self.entries.last_mut() {
+            last.partition = Some(partition);
+        }
     }
 
     /// Number of records.
@@ -137,6 +148,7 @@ impl Records {
             key: entry.has_key.then(|| &self.bytes[entry.start..entry.key_end]),
             value: entry.has_value.then(|| &self.bytes[entry.key_end..entry.value_end]),
             headers: &entry.headers,
+            partition: entry.partition,
         })
     }
 

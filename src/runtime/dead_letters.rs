@@ -70,6 +70,8 @@ pub struct ReplayRequest {
     pub to: Option<String>,
     /// A row that was sent back so often stays where it is.
     pub replays_max: u32,
+    /// Whether to begin at the oldest letter, wherever an earlier replay of the name ended.
+    pub from_start: bool,
 }
 
 impl ReplayRequest {
@@ -77,7 +79,7 @@ impl ReplayRequest {
     #[must_use]
     pub fn name(&self) -> String {
         let LetterFilter { reasons, stages, partitions, since_ms, until_ms } = &self.filter;
-        let text = format!("{:?}", (reasons, stages, partitions, since_ms, until_ms, &self.to, self.replays_max));
+        let text = format!("{:?}", (reasons, stages, partitions, since_ms, until_ms, &self.to));
         blake3::hash(text.as_bytes()).to_hex().chars().take(8).collect()
     }
 }
@@ -91,7 +93,7 @@ pub struct ReplaySummary {
     pub filtered: u64,
     /// Left since they have been sent back as often as they may.
     pub exhausted: u64,
-    /// Left since they are no letters, or come from no topic that the pipeline reads.
+    /// Left since they are no letters of the pipeline, or come from no topic that it reads.
     pub foreign: u64,
 }
 
@@ -113,6 +115,7 @@ fn letters(batch: &SourceBatch) -> impl Iterator<Item = Letter<'_>> {
 /// A replay under way: a transaction for each batch of letters, with the position behind it.
 pub(super) struct Replay<'a> {
     pub(super) request: &'a ReplayRequest,
+    pub(super) pipeline: &'a str,
     pub(super) ledger: KafkaLedger,
     /// Topics that letters may go back to, in the order of the ledger's sinks.
     pub(super) topics: &'a [String],
@@ -127,13 +130,13 @@ impl Replay<'_> {
         Ok(self.summary)
     }
 
-    /// Where a letter goes, with what headers; counts those that stay.
-    fn route(&mut self, letter: &Letter<'_>) -> Option<(u16, DeadLetterHeaders)> {
+    /// Where a letter goes and what it says; counts those that stay.
+    fn route<'l>(&mut self, letter: &Letter<'l>) -> Option<(u16, DeadLetter<'l>)> {
         if !self.request.filter.takes(letter) {
             self.summary.filtered += 1;
             return None;
         }
-        let sink = letter.says().and_then(|says| {
+        let sink = letter.says().filter(|says| says.pipeline == self.pipeline).and_then(|says| {
             let topic = self.request.to.as_deref().unwrap_or(says.topic);
             Some((u16::try_from(self.topics.iter().position(|known| known == topic)?).ok()?, says))
         });
@@ -146,23 +149,25 @@ impl Replay<'_> {
             return None;
         }
         self.summary.sent += 1;
-        Some((sink, says.headers_to_replay()))
+        Some((sink, says))
     }
 }
-
-type DeadLetterHeaders = Vec<(String, Option<Vec<u8>>)>;
 
 impl Visit<PipelineError> for Replay<'_> {
     fn starts(&mut self, partitions: &[Partition]) -> Result<Vec<SeekTo>, PipelineError> {
         let restored = self.ledger.restore(partitions)?;
-        Ok(restored.into_iter().map(|one| one.next_offset.map_or(SeekTo::Start, SeekTo::Offset)).collect())
+        let ended = |at: Option<i64>| at.filter(|_| !self.request.from_start).map_or(SeekTo::Start, SeekTo::Offset);
+        Ok(restored.into_iter().map(|one| ended(one.next_offset)).collect())
     }
 
     fn batch(&mut self, source: &dyn Source, batch: &SourceBatch) -> Result<bool, PipelineError> {
         let mut records = Records::default();
         for letter in letters(batch) {
-            if let Some((sink, headers)) = self.route(&letter) {
-                records.push(sink, letter.row.key, letter.row.value, headers);
+            let Some((sink, says)) = self.route(&letter) else { continue };
+            records.push(sink, letter.row.key, letter.row.value, says.headers_to_replay());
+            // Whoever wrote it may choose partitions by another hash: the row has to lie beside the others of its sensor.
+            if self.request.to.is_none() {
+                records.set_partition(says.partition);
             }
         }
         self.ledger.begin()?;

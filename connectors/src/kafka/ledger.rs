@@ -385,7 +385,7 @@ impl Ledger for KafkaLedger {
             let queued = self.queue(&Outgoing {
                 origin: Origin::Sink(record.sink),
                 topic,
-                partition: None,
+                partition: record.partition,
                 key: record.key,
                 value: record.value,
                 headers: record.headers,

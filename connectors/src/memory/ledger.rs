@@ -236,7 +236,8 @@ impl Ledger for MemoryLedger {
                 return Err(misuse("append", "there is no sink of that index"));
             };
             let partitions = inner.topic(topic).map_err(|error| topic_error(topic, &error))?.logs.len() as u32;
-            let number = record.key.map_or(0, |key| partition_of_key(key, partitions));
+            let by_key = || record.key.map_or(0, |key| partition_of_key(key, partitions));
+            let number = record.partition.unwrap_or_else(by_key);
             let copy = MemoryRecord {
                 key: record.key.map(<[u8]>::to_vec),
                 value: record.value.map(<[u8]>::to_vec),

@@ -26,13 +26,22 @@ pub(super) struct ReplayArgs {
     /// Leave rows that have been sent back so often already.
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     max_replays: u32,
+    /// Begin at the oldest letter, also where an earlier replay with these filters has gone on from there: letters that it
+    /// sent are sent again, those that it left are looked at again.
+    #[arg(long)]
+    from_start: bool,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
 pub(super) fn replay(args: &ReplayArgs) -> Result<()> {
-    let request = ReplayRequest { filter: args.letters.filter(), to: args.to.clone(), replays_max: args.max_replays };
+    let request = ReplayRequest {
+        filter: args.letters.filter(),
+        to: args.to.clone(),
+        replays_max: args.max_replays,
+        from_start: args.from_start,
+    };
     let mut progress = |done: &ReplaySummary| tracing::info!("{} dead letters sent back", done.sent);
     let summary = args.letters.wiring()?.replay_dead_letters(&request, &mut progress)?;
     let ReplaySummary { sent, filtered, exhausted, foreign } = summary;
@@ -45,7 +54,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<()> {
             for (count, why) in [
                 (filtered, "that the filters do not take"),
                 (exhausted, "that have been sent back as often as --max-replays allows"),
-                (foreign, "that came from no topic of the pipeline: --to names one"),
+                (foreign, "that are of another pipeline, or came from no topic that it reads: --to names one"),
             ] {
                 if count > 0 {
                     say!("{count} left {why}");

@@ -96,7 +96,8 @@ impl Wiring {
             transaction_timeout: TRANSACTION_TIMEOUT,
             forget_remade: true,
         })?;
-        let replay = Replay { request, ledger, topics: &topics, summary: ReplaySummary::default(), progress };
+        let pipeline = self.plan.name.as_str();
+        let replay = Replay { request, pipeline, ledger, topics: &topics, summary: ReplaySummary::default(), progress };
         replay.run(&mut KafkaSource::open(config)?)
     }
 

@@ -1,5 +1,6 @@
 //! A topic -> its batches up to the end that it has now, for whoever looks at one as a whole.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use arterial_connectors::position::Partition;
@@ -33,8 +34,8 @@ pub(in crate::runtime) fn read_to_end<E: From<SourceError>>(
 ) -> Result<(), E> {
     source.partition_counts()?;
     let mut deadline = Instant::now() + PATIENCE;
-    let mut left = None;
-    while left != Some(0) {
+    let (mut begun, mut open) = (false, BTreeSet::new());
+    while !begun || !open.is_empty() {
         let event = match source.poll(WAIT) {
             Ok(event) => event,
             Err(error) if error.transient() => None,
@@ -49,7 +50,8 @@ pub(in crate::runtime) fn read_to_end<E: From<SourceError>>(
         }
         match event {
             Some(SourceEvent::Assigned(partitions)) => {
-                left = Some(partitions.len());
+                begun = true;
+                open.extend(partitions.iter().copied());
                 for (partition, start) in partitions.iter().zip(visitor.starts(&partitions)?) {
                     source.seek(*partition, start)?;
                 }
@@ -59,9 +61,13 @@ pub(in crate::runtime) fn read_to_end<E: From<SourceError>>(
                     return Ok(());
                 }
             }
-            Some(SourceEvent::End(_)) => left = left.map(|left| left.saturating_sub(1)),
-            Some(SourceEvent::Revoked(partitions)) => source.release(&partitions)?,
-            Some(SourceEvent::Lost(_)) | None => {}
+            Some(SourceEvent::End(partition)) => drop(open.remove(&partition)),
+            Some(SourceEvent::Revoked(partitions)) => {
+                open.retain(|partition| !partitions.contains(partition));
+                source.release(&partitions)?;
+            }
+            Some(SourceEvent::Lost(partitions)) => open.retain(|partition| !partitions.contains(partition)),
+            None => {}
         }
     }
     Ok(())
