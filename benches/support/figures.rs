@@ -20,7 +20,7 @@ impl Figure {
 }
 
 /// Writes figures to `target/FILE` of the checkout, wherever builds go. Figures of other names that are there already
-/// stay: a benchmark may run in parts.
+/// stay: a benchmark may run in parts. What was not measured, NaN, is not written.
 pub(crate) fn write_figures(file: &str, figures: &[Figure]) -> Result<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(file);
     let mut all: Vec<Figure> = match std::fs::read(&path) {
@@ -29,7 +29,7 @@ pub(crate) fn write_figures(file: &str, figures: &[Figure]) -> Result<PathBuf> {
         Err(_) => Vec::new(),
     };
     all.retain(|known| figures.iter().all(|figure| figure.name != known.name));
-    all.extend_from_slice(figures);
+    all.extend(figures.iter().filter(|figure| figure.value.is_finite()).cloned());
     std::fs::create_dir_all(path.with_file_name(""))?;
     std::fs::write(&path, serde_json::to_string_pretty(&all)?)?;
     Ok(path)

@@ -64,11 +64,12 @@ pub(super) fn assemble(
     let decode = reported(file, DecodePlan::new(decode_settings(name, source), &schema))?;
     given::check(file, spec, &decode);
     let tables = tables(file, spec, folder, test_tables);
-    let (clean, cleaned) = clean(file, spec, source, &schema, &decode, &tables?);
+    let tables = tables?;
+    let (clean, cleaned) = clean(file, spec, source, &schema, &decode, &tables);
     let settings = window_settings(spec, source);
     let columns = settings.output_columns();
     let window = cleaned.and_then(|cleaned| reported(file, WindowPlan::new(settings, &cleaned)));
-    let features = features(file, spec, &columns);
+    let features = features(file, spec, &columns, &tables);
     // Whatever was refused so far, the names of the windows' columns are known.
     let predict = features.as_ref().and_then(|features| predict(file, spec, &columns, features));
     let alerts = alerts(file, spec, &columns);
@@ -271,7 +272,12 @@ fn window_settings(spec: &PipelineSpec, source: &SourceSpec) -> WindowSettings {
     }
 }
 
-fn features(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> Option<FeaturesPlan> {
+fn features(
+    file: &mut PipelineFile,
+    spec: &PipelineSpec,
+    columns: &[String],
+    tables: &BTreeMap<String, Arc<Table>>,
+) -> Option<FeaturesPlan> {
     let steps: BTreeSet<u32> = spec
         .predict
         .values()
@@ -283,12 +289,14 @@ fn features(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) ->
         window_micros: spec.window.size.micros,
         horizon_steps: steps.into_iter().collect(),
     };
-    let settings: Vec<FeatureSettings> = spec.features.iter().map(feature_settings).collect();
+    let settings: Vec<FeatureSettings> =
+        spec.features.iter().map(|feature| feature_settings(feature, tables)).collect::<Option<_>>()?;
     reported(file, FeaturesPlan::new(&settings, &input))
 }
 
-fn feature_settings(feature: &FeatureSpec) -> FeatureSettings {
-    match feature {
+/// `None` where it names a table that is not declared, which the rules have refused.
+fn feature_settings(feature: &FeatureSpec, tables: &BTreeMap<String, Arc<Table>>) -> Option<FeatureSettings> {
+    Some(match feature {
         FeatureSpec::Lags(lags) => FeatureSettings::Lags {
             column: lags.column.clone(),
             count: lags.count,
@@ -319,7 +327,20 @@ fn feature_settings(feature: &FeatureSpec) -> FeatureSettings {
             repeats: deviation.repeats,
         },
         FeatureSpec::Missing(missing) => FeatureSettings::Missing { column: missing.column.clone() },
-    }
+        FeatureSpec::Ratio(ratio) => FeatureSettings::Ratio { of: ratio.of.clone(), to: ratio.to.clone() },
+        FeatureSpec::Calendar(calendar) => FeatureSettings::Calendar {
+            table: Arc::clone(tables.get(&calendar.table)?),
+            at: calendar.at,
+            zone: zone(calendar.timezone.as_ref()),
+        },
+        FeatureSpec::Lookup(lookup) => FeatureSettings::Lookup {
+            table: Arc::clone(tables.get(&lookup.table)?),
+            columns: lookup.columns.clone(),
+            max_age: lookup.max_age.micros,
+            age: lookup.age,
+            zone: lookup.timezone.as_ref().and_then(|name| name.parse().ok()),
+        },
+    })
 }
 
 fn predict(

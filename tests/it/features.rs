@@ -24,7 +24,7 @@ pub(crate) fn plan(settings: &[FeatureSettings]) -> Arc<FeaturesPlan> {
     Arc::new(FeaturesPlan::new(settings, &input()).unwrap())
 }
 
-fn input() -> FeaturesInput {
+pub(crate) fn input() -> FeaturesInput {
     FeaturesInput {
         columns: vec!["speed".to_owned(), "flow".to_owned()],
         window_micros: HOUR,

@@ -35,6 +35,7 @@ mod encode_support;
 mod explain;
 mod features;
 mod features_properties;
+mod features_tables;
 mod file_csv;
 mod file_json;
 mod file_source;

@@ -93,13 +93,13 @@ impl FolderLedger {
         inner: &mut Inner,
         directory: &Path,
         records: BTreeMap<String, u64>,
-        commit: Commit<'_>,
+        commit: &mut Commit<'_>,
     ) -> Result<CommitOutcome, FolderError> {
         let path = self.folder.path();
         let last = self.newest(inner)?;
         let state_before = epochs::complete(path, last.epoch);
         let before = (last.epoch > 0).then_some((state_before.as_path(), last.state_digest.as_str()));
-        let state_digest = state::merge(before, directory, commit.state)?;
+        let state_digest = state::merge(before, directory, &mut *commit.state)?;
         let mut manifest = Manifest { epoch: last.epoch + 1, records, state_digest, ..last };
         manifest.advance(commit.positions);
         manifest.write(directory)?;
@@ -165,7 +165,7 @@ impl Ledger for FolderLedger {
         Ok(())
     }
 
-    fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
+    fn commit(&mut self, mut commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
         let folder = self.folder.clone();
         if self.check_term(&folder.inner()).is_err() {
             return Ok(CommitOutcome::Fenced);
@@ -179,7 +179,7 @@ impl Ledger for FolderLedger {
             file.finish()?;
             records.insert(self.config.sinks[usize::from(sink)].clone(), written);
         }
-        Ok(self.publish(&mut folder.inner(), &open.directory, records, commit)?)
+        Ok(self.publish(&mut folder.inner(), &open.directory, records, &mut commit)?)
     }
 
     fn abort(&mut self) -> Result<(), LedgerError> {

@@ -47,7 +47,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<()> {
     let ReplaySummary { sent, filtered, exhausted, foreign } = summary;
     match args.format {
         Format::Json => {
-            say!("{}", json!({ "sent": sent, "filtered": filtered, "exhausted": exhausted, "foreign": foreign }))
+            say!("{}", json!({ "sent": sent, "filtered": filtered, "exhausted": exhausted, "foreign": foreign }));
         }
         Format::Text => {
             say!("{sent} dead letters sent back");

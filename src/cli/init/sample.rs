@@ -169,7 +169,7 @@ fn flatten(path: &str, value: &Value, take: &mut dyn FnMut(&str, Cell)) {
         Value::Null => take(path, Cell::Null),
         Value::Bool(_) => take(path, Cell::Bool),
         Value::Number(number) => {
-            take(path, number.as_f64().map_or(Cell::Null, |value| Cell::Number(value, number.to_string())))
+            take(path, number.as_f64().map_or(Cell::Null, |value| Cell::Number(value, number.to_string())));
         }
         Value::String(text) => take(path, Cell::Text(text.clone())),
     }

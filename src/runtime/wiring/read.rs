@@ -56,18 +56,14 @@ pub(in crate::runtime) fn read_to_end<E: From<SourceError>>(
                     source.seek(*partition, start)?;
                 }
             }
-            Some(SourceEvent::Batch(batch)) => {
-                if !visitor.batch(source, &batch)? {
-                    return Ok(());
-                }
-            }
+            Some(SourceEvent::Batch(batch)) if !visitor.batch(source, &batch)? => return Ok(()),
             Some(SourceEvent::End(partition)) => drop(open.remove(&partition)),
             Some(SourceEvent::Revoked(partitions)) => {
                 open.retain(|partition| !partitions.contains(partition));
                 source.release(&partitions)?;
             }
             Some(SourceEvent::Lost(partitions)) => open.retain(|partition| !partitions.contains(partition)),
-            None => {}
+            Some(SourceEvent::Batch(_)) | None => {}
         }
     }
     Ok(())

@@ -77,6 +77,14 @@ pub enum FeatureSpec {
     Deviation(DeviationSpec),
     /// 1 where the column is null in the closed window, else 0.
     Missing(MissingFeatureSpec),
+    /// One window column by another: `flow_veh_h.by_capacity`; null where either is, or the second is 0.
+    Ratio(RatioSpec),
+    /// Whether the day stands in a table of days: `calendar.holidays`, 1 or 0; `calendar.holidays_eve`, whether the next day
+    /// does; `calendar.holidays_after`, whether the day before does.
+    Calendar(CalendarSpec),
+    /// The latest values of a table of values at times that are not newer than the window's end, the same for every
+    /// key: `weather.rain_mm`. What becomes known later is never seen.
+    Lookup(TimeLookupSpec),
 }
 
 /// The last values of a column.
@@ -198,6 +206,47 @@ fn default_repeats() -> bool {
 
 fn default_harmonics() -> u32 {
     2
+}
+
+/// One window column by another.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RatioSpec {
+    /// Window column.
+    pub of: String,
+    /// Window column; those of `carry` too.
+    pub to: String,
+}
+
+/// Days in a table.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CalendarSpec {
+    /// Table whose `key` is a date, as `2026-12-25`.
+    pub table: String,
+    /// Whose day.
+    #[serde(default)]
+    pub at: At,
+    /// IANA zone whose day it is; UTC unless given.
+    pub timezone: Option<String>,
+}
+
+/// Values of a table as of the window's end.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimeLookupSpec {
+    /// Table whose `key` is an RFC 3339 time.
+    pub table: String,
+    /// Its columns, of numbers.
+    #[schemars(extend("minItems" = 1))]
+    pub columns: Vec<String>,
+    /// Values older than this at the window's end are null.
+    pub max_age: Span,
+    /// Adds `<table>.age`: the age of the values, as a share of `max_age`.
+    #[serde(default)]
+    pub age: bool,
+    /// IANA zone of keys without offset. Without it such keys are refused.
+    pub timezone: Option<String>,
 }
 
 /// Missingness flag.

@@ -114,6 +114,11 @@ fn feature(feature: &FeatureSpec) -> String {
         FeatureSpec::Profile(profile) => format!("profile of {} by {}", profile.column, word(&profile.period)),
         FeatureSpec::Deviation(deviation) => format!("deviation of {} from its profile", deviation.column),
         FeatureSpec::Missing(missing) => format!("missing {}", missing.column),
+        FeatureSpec::Ratio(ratio) => format!("ratio of {} to {}", ratio.of, ratio.to),
+        FeatureSpec::Calendar(calendar) => format!("calendar of {}", calendar.table),
+        FeatureSpec::Lookup(lookup) => {
+            format!("lookup of {} in {}, at most {} old", lookup.columns.join(", "), lookup.table, lookup.max_age)
+        }
     }
 }
 

@@ -84,7 +84,7 @@ fn check_within(check: &mut Check<'_>, within: &Part<'_>) {
     }
 }
 
-fn check_table(check: &mut Check<'_>, table: &Part<'_>, tables: &[&str]) {
+pub(super) fn check_table(check: &mut Check<'_>, table: &Part<'_>, tables: &[&str]) {
     let Some(name) = table.text().filter(|name| !tables.contains(name)) else { return };
     let hint = suggest::hint(name, tables.iter().copied(), "tables");
     let hint = hint.unwrap_or_else(|| format!("declare it: `tables: {{ {name}: {{ file: {name}.csv, key: ... }} }}`"));

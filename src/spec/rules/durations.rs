@@ -18,7 +18,9 @@ pub(super) fn check(check: &mut Check<'_>) {
         parts.extend(["every", "length"].map(|key| source.get("simulate").get(key)));
     }
     parts.extend(check.file.get("clean").items().iter().map(|step| step.get("dedupe").get("within")));
-    parts.extend(check.file.get("features").items().iter().map(|step| step.get("profile").get("slot")));
+    for step in check.file.get("features").items() {
+        parts.extend([step.get("profile").get("slot"), step.get("lookup").get("max_age")]);
+    }
     parts.extend(check.file.get("predict").entries().iter().map(|(_, one)| one.get("baselines").get("slot")));
     for (_, alert) in check.file.get("alerts").entries() {
         parts.extend(["expire_after", "rate_per", "mean_over", "silent_after"].map(|key| alert.get(key)));

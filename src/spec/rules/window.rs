@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Check;
+use super::{Check, clean};
 use crate::spec::model::{DifferencesSpec, Span};
 use crate::spec::part::Part;
 use crate::spec::suggest;
@@ -94,13 +94,21 @@ fn check_expiry(check: &mut Check<'_>, window: &Part<'_>) {
 
 fn check_features(check: &mut Check<'_>) {
     let known = check.window_columns();
+    let tables = check.file.get("tables").keys();
     let mut lags: Vec<(&str, Option<u32>)> = Vec::new();
     let mut seen: BTreeSet<(&str, Option<&str>)> = BTreeSet::new();
     for step in check.file.get("features").items() {
         let Some((kind, settings)) = step.variant() else { continue };
+        if matches!(kind, "calendar" | "lookup") {
+            clean::check_table(check, &settings.get("table"), &tables);
+        }
+        for key in ["of", "to", "column"] {
+            check_window_column(check, &settings.get(key), &known);
+        }
         let column = settings.get("column");
-        check_window_column(check, &column, &known);
-        if !seen.insert((kind, column.text())) {
+        // Of these there may be several; names that are made twice the plan refuses.
+        let several = matches!(kind, "ratio" | "calendar" | "lookup");
+        if !several && !seen.insert((kind, column.text())) {
             let of = column.text().map(|name| format!(" of `{name}`")).unwrap_or_default();
             let message = format!("`{kind}`{of} stands twice: its columns would have the same names");
             check.push(settings.key_problem(message, "remove one of the two"));

@@ -85,6 +85,13 @@ pub struct Table {
     hash: String,
 }
 
+/// Tables of one name and the same keys and cells are the same.
+impl PartialEq for Table {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.hash) == (&other.name, &other.hash)
+    }
+}
+
 impl Table {
     /// Reads CSV text with a header line. A column is `Int64` where every cell is a whole number without leading
     /// zeros, else `Float64` where every cell is a finite number, else `Boolean` where every cell is `true` or

@@ -13,3 +13,4 @@ mod typed;
 pub use decoder::{DecodeError, Decoded, Decoder};
 pub use plan::{DecodePlan, DecodePlanError, DecodeSettings};
 pub use settings::{CsvSettings, Format, TimestampFormat};
+pub(in crate::stages) use timestamp::TimeReader;

@@ -19,7 +19,7 @@ pub(super) fn in_calendar(micros: &i64) -> bool {
 
 /// Reads times; remembers the last day, since neighbouring readings nearly always share it.
 #[derive(Debug, Clone)]
-pub(super) struct TimeReader {
+pub(in crate::stages) struct TimeReader {
     zone: Option<Tz>,
     day_digits: u32,
     day_seconds: i64,
@@ -28,12 +28,12 @@ pub(super) struct TimeReader {
 }
 
 impl TimeReader {
-    pub(super) fn new(zone: Option<Tz>) -> Self {
+    pub(in crate::stages) fn new(zone: Option<Tz>) -> Self {
         Self { zone, day_digits: u32::MAX, day_seconds: 0, hour: None }
     }
 
     /// Reads RFC 3339 text, also without seconds; `None` where it is not, or has no offset and there is no zone for it.
-    pub(super) fn read(&mut self, text: &[u8]) -> Option<i64> {
+    pub(in crate::stages) fn read(&mut self, text: &[u8]) -> Option<i64> {
         let date = text.get(..10)?;
         if date[4] != b'-' || date[7] != b'-' {
             return None;
@@ -76,7 +76,7 @@ impl TimeReader {
 
     /// What is wrong with a value that could not be read as a time, as a sentence without its subject. `text`: the value
     /// where it is text.
-    pub(super) fn problem(&mut self, text: Option<&str>, format: TimestampFormat) -> String {
+    pub(in crate::stages) fn problem(&mut self, text: Option<&str>, format: TimestampFormat) -> String {
         let (TimestampFormat::Rfc3339, Some(text)) = (format, text) else {
             return format!("is not {}", format.name());
         };

@@ -15,6 +15,8 @@ pub struct LocalTime {
     pub day_micros: i64,
     /// Days since Monday, 0..=6.
     pub weekday: u32,
+    /// The date, in days since 0001-01-01.
+    pub day: i32,
 }
 
 /// What the clocks of `zone` show at `time`. Times beyond the years of the calendar count as the epoch.
@@ -26,6 +28,7 @@ pub fn local_time(time: EventTime, zone: Tz) -> LocalTime {
     LocalTime {
         day_micros: second * 1_000_000 + i64::from(local.nanosecond() / 1_000 % 1_000_000),
         weekday: local.weekday().num_days_from_monday(),
+        day: local.num_days_from_ce(),
     }
 }
 

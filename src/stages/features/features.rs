@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chrono_tz::Tz;
+
 use super::FeatureMatrix;
 use super::calendar::{DAY_MICROS, harmonic, local_time};
 use super::lags::Lags;
@@ -91,9 +93,7 @@ impl Features {
                 *count,
             ),
             Part::TimeOfDay { ahead, harmonics, zone } => {
-                let position = local_time(time(*ahead), *zone).day_micros as f64;
-                let pairs = (1..=*harmonics).map(|cycles| harmonic(position, DAY_MICROS as f64, cycles));
-                let same: Vec<f64> = pairs.flat_map(|(sin, cos)| [sin, cos]).collect();
+                let same = waves(time(*ahead), *zone, *harmonics);
                 target.each_row(|_, row| row.copy_from_slice(&same), same.len())
             }
             Part::DayOfWeek { ahead, zone } => {
@@ -109,9 +109,7 @@ impl Features {
             }
             Part::Deviation { lags, profile, ahead, harmonics } => {
                 let deviation = self.deviation(*lags, *profile, window);
-                let position = local_time(time(*ahead), self.profiles[*profile].zone()).day_micros as f64;
-                let pairs = (1..=*harmonics).map(|cycles| harmonic(position, DAY_MICROS as f64, cycles));
-                let waves: Vec<f64> = pairs.flat_map(|(sin, cos)| [sin, cos]).collect();
+                let waves = waves(time(*ahead), self.profiles[*profile].zone(), *harmonics);
                 let product = |key: usize, row: &mut [f64]| {
                     row.iter_mut().zip(&waves).for_each(|(value, wave)| *value = deviation[key] * wave);
                 };
@@ -124,6 +122,22 @@ impl Features {
                     deviation[key] * repeats / (repeats + HELD_HALF)
                 };
                 target.each_row(|key, row| row[0] = held(key), 1)
+            }
+            Part::Ratio(of, to) => {
+                let ratio = |key: usize| match window.columns[*to][key] {
+                    0.0 => f64::NAN,
+                    to => window.columns[*of][key] / to,
+                };
+                target.each_row(|key, row| row[0] = ratio(key), 1)
+            }
+            Part::Calendar { days, ahead, zone } => {
+                let same = days.around(local_time(time(*ahead), *zone).day);
+                target.each_row(|_, row| row.copy_from_slice(&same), same.len())
+            }
+            Part::Lookup { timeline, count, age } => {
+                let (mut same, old) = timeline.at(window.end);
+                same.extend(age.then_some(old));
+                target.each_row(|_, row| row.copy_from_slice(&same), count + usize::from(*age))
             }
             Part::Missing(column) => {
                 let missing = |key: usize| f64::from(u8::from(window.columns[*column][key].is_nan()));
@@ -156,6 +170,13 @@ impl Features {
         self.profiles.iter_mut().try_for_each(|profile| profile.restore(reader))?;
         self.repeats.iter_mut().try_for_each(|repeats| repeats.restore(reader))
     }
+}
+
+/// Sine and cosine of the time of day, once around, twice, and so on.
+fn waves(time: EventTime, zone: Tz, harmonics: u32) -> Vec<f64> {
+    let position = local_time(time, zone).day_micros as f64;
+    let pairs = (1..=harmonics).map(|cycles| harmonic(position, DAY_MICROS as f64, cycles));
+    pairs.flat_map(|(sin, cos)| [sin, cos]).collect()
 }
 
 /// The columns of the matrix that a part fills.

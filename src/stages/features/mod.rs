@@ -10,10 +10,12 @@ mod plan;
 mod profile;
 mod repeats;
 mod settings;
+mod tables;
 
 pub use calendar::{DAY_MICROS, LocalTime, local_time};
 pub use features::Features;
 pub use matrix::{FeatureColumn, FeatureMatrix};
-pub use plan::{FeatureSettings, FeaturesInput, FeaturesPlan, FeaturesPlanError};
+pub use plan::{FeaturesInput, FeaturesPlan, FeaturesPlanError};
 pub use profile::{Profile, ProfilePlan, SlotError};
-pub use settings::{At, Fill, Period};
+pub use settings::{At, FeatureSettings, Fill, Period};
+pub use tables::TimeTableError;

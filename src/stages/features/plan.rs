@@ -6,83 +6,11 @@ use chrono_tz::Tz;
 
 use super::FeatureColumn;
 use super::profile::{ProfilePlan, SlotError};
-use super::settings::{At as When, Fill, Period};
+use super::settings::{At as When, FeatureSettings, Fill};
+use super::tables::{Days, TimeTableError, Timeline};
+use crate::stages::clean::Table;
 use crate::stages::expression::did_you_mean;
 use crate::vocab::{At, MadeWith, PathStep, YamlPath};
-
-/// One group of feature columns, as the pipeline file has it. Times in microseconds.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FeatureSettings {
-    /// The last values of a window column.
-    Lags {
-        /// Window column.
-        column: String,
-        /// How many.
-        count: u32,
-        /// What stands for a null.
-        fill: Fill,
-        /// Whether the age of the last value is a column too.
-        age: bool,
-        /// Which lags are columns, all where `None`.
-        keep: Option<Vec<u32>>,
-    },
-    /// Differences of neighbouring lags.
-    Differences {
-        /// Window column.
-        column: String,
-        /// How many.
-        count: u32,
-    },
-    /// Harmonics of the time of day.
-    TimeOfDay {
-        /// Whose time.
-        at: When,
-        /// Pairs of sine and cosine.
-        harmonics: u32,
-        /// Whose clock.
-        zone: Tz,
-    },
-    /// Sine and cosine of the day of the week, and a weekend flag.
-    DayOfWeek {
-        /// Whose day.
-        at: When,
-        /// Whose calendar.
-        zone: Tz,
-    },
-    /// The causal seasonal profile.
-    Profile {
-        /// Window column.
-        column: String,
-        /// Season.
-        period: Period,
-        /// Width of a slot; the window's size unless given.
-        slot: Option<i64>,
-        /// Whose slot.
-        at: When,
-        /// Fewest values for a slot to be believed.
-        min_values: u32,
-        /// Neighbouring slots that a value enters.
-        smooth: u32,
-        /// Largest weight of what a slot has seen.
-        memory: Option<u32>,
-        /// Whose clock and calendar.
-        zone: Tz,
-    },
-    /// How far the last value is from its profile, by time of day.
-    Deviation {
-        /// Window column; its lags and its profile stand before.
-        column: String,
-        /// Pairs of sine and cosine.
-        harmonics: u32,
-        /// Whether a column tells how long the reading has held.
-        repeats: bool,
-    },
-    /// 1 where the column is null.
-    Missing {
-        /// Window column.
-        column: String,
-    },
-}
 
 /// What features are computed from and for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +65,12 @@ pub(super) enum Part {
     HeldDeviation { lags: usize, profile: usize, repeats: usize },
     /// Whether this window column is null.
     Missing(usize),
+    /// This window column by that one.
+    Ratio(usize, usize),
+    /// Whether the day so many windows ahead is marked, and its neighbours.
+    Calendar { days: Arc<Days>, ahead: u32, zone: Tz },
+    /// What was known last at the window's end.
+    Lookup { timeline: Arc<Timeline>, count: usize, age: bool },
 }
 
 /// Why features cannot be computed.
@@ -180,6 +114,9 @@ pub enum FeaturesPlanError {
     /// Slots that cannot be.
     #[error(transparent)]
     Slot(#[from] SlotError),
+    /// A table that says nothing of times.
+    #[error(transparent)]
+    Table(#[from] TimeTableError),
     /// A column made twice.
     #[error("feature `{name}` is made twice")]
     RepeatedColumn {
@@ -247,20 +184,21 @@ impl FeaturesPlan {
     }
 }
 
-impl FeatureSettings {
-    /// The group's key in the pipeline file.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Lags { .. } => "lags",
-            Self::Differences { .. } => "differences",
-            Self::TimeOfDay { .. } => "time_of_day",
-            Self::DayOfWeek { .. } => "day_of_week",
-            Self::Profile { .. } => "profile",
-            Self::Deviation { .. } => "deviation",
-            Self::Missing { .. } => "missing",
-        }
-    }
+/// What to do about a table that cannot be looked up by time.
+fn lookup_hint(error: TimeTableError, table: &Table) -> Refused {
+    let hint = match &error {
+        TimeTableError::NoColumn { name, .. } => did_you_mean(name, table.column_names()),
+        TimeTableError::Time { .. } => Some(
+            "its `key` has to be a column of RFC 3339 times; `timezone` says where those without offset are".to_owned(),
+        ),
+        _ => None,
+    };
+    (error.into(), hint)
+}
+
+/// Names of sine and cosine pairs.
+fn pairs(of: &str, harmonics: u32) -> Vec<String> {
+    (1..=harmonics).flat_map(|cycles| ["sin", "cos"].map(|wave| format!("{of}{wave}{cycles}"))).collect()
 }
 
 struct Builder<'a> {
@@ -282,58 +220,52 @@ impl Builder<'_> {
             }
             FeatureSettings::Differences { column, count } => self.differences(column, *count),
             FeatureSettings::TimeOfDay { at, harmonics, zone } => {
-                self.each(
-                    *at,
-                    |ahead| Part::TimeOfDay { ahead, harmonics: *harmonics, zone: *zone },
-                    |columns| {
-                        for cycles in 1..=*harmonics {
-                            columns.push(format!("time_of_day.sin{cycles}"));
-                            columns.push(format!("time_of_day.cos{cycles}"));
-                        }
-                    },
-                );
+                let part = |ahead| Part::TimeOfDay { ahead, harmonics: *harmonics, zone: *zone };
+                self.each(*at, part, &pairs("time_of_day.", *harmonics));
                 Ok(())
             }
             FeatureSettings::DayOfWeek { at, zone } => {
-                self.each(
-                    *at,
-                    |ahead| Part::DayOfWeek { ahead, zone: *zone },
-                    |columns| {
-                        columns.extend(["sin", "cos", "weekend"].map(|name| format!("day_of_week.{name}")));
-                    },
-                );
+                let names = ["sin", "cos", "weekend"].map(|name| format!("day_of_week.{name}"));
+                self.each(*at, |ahead| Part::DayOfWeek { ahead, zone: *zone }, &names);
                 Ok(())
             }
             FeatureSettings::Profile { column, period, slot, at, min_values, smooth, memory, zone } => {
-                let index = self.column(column)?;
-                let slot_micros = slot.unwrap_or(self.input.window_micros);
-                let step = format!("profile.{column}.{}", self.profiles.len());
                 let plan = ProfilePlan {
-                    step,
+                    step: format!("profile.{column}.{}", self.profiles.len()),
                     period: *period,
-                    slot_micros,
+                    slot_micros: slot.unwrap_or(self.input.window_micros),
                     min_values: *min_values,
                     smooth: *smooth,
                     memory: *memory,
                     zone: *zone,
                 };
-                let hint = || Some("set `slot` to a time that a day is a multiple of, as `5m`".to_owned());
-                plan.check().map_err(|error| (error.into(), hint()))?;
-                let profile = self.profiles.len();
-                self.profiles.push((index, plan));
-                self.each(
-                    *at,
-                    |ahead| Part::Profile { profile, ahead },
-                    |columns| {
-                        columns.push(format!("{column}.profile"));
-                    },
-                );
-                Ok(())
+                self.profile(column, plan, *at)
             }
             FeatureSettings::Deviation { column, harmonics, repeats } => self.deviation(column, *harmonics, *repeats),
             FeatureSettings::Missing { column } => {
                 let index = self.column(column)?;
                 self.push(Part::Missing(index), [format!("{column}.missing")], None);
+                Ok(())
+            }
+            FeatureSettings::Ratio { of, to } => {
+                let part = Part::Ratio(self.column(of)?, self.column(to)?);
+                self.push(part, [format!("{of}.by_{to}")], None);
+                Ok(())
+            }
+            FeatureSettings::Calendar { table, at, zone } => {
+                let days = Arc::new(Days::of(table).map_err(|error| (error.into(), None))?);
+                let names = ["", "_eve", "_after"].map(|day| format!("calendar.{}{day}", table.name()));
+                let part = |ahead| Part::Calendar { days: Arc::clone(&days), ahead, zone: *zone };
+                self.each(*at, part, &names);
+                Ok(())
+            }
+            FeatureSettings::Lookup { table, columns, max_age, age, zone } => {
+                let timeline = Timeline::of(table, columns, *zone, *max_age);
+                let timeline = timeline.map_err(|error| lookup_hint(error, table))?;
+                let of_table = |name: &str| format!("{}.{name}", table.name());
+                let names = columns.iter().map(|name| of_table(name)).chain(age.then(|| of_table("age")));
+                let part = Part::Lookup { timeline: Arc::new(timeline), count: columns.len(), age: *age };
+                self.push(part, names, None);
                 Ok(())
             }
         }
@@ -371,6 +303,16 @@ impl Builder<'_> {
         Ok(())
     }
 
+    fn profile(&mut self, column: &str, plan: ProfilePlan, at: When) -> Result<(), Refused> {
+        let index = self.column(column)?;
+        let hint = || Some("set `slot` to a time that a day is a multiple of, as `5m`".to_owned());
+        plan.check().map_err(|error| (error.into(), hint()))?;
+        let profile = self.profiles.len();
+        self.profiles.push((index, plan));
+        self.each(at, |ahead| Part::Profile { profile, ahead }, &[format!("{column}.profile")]);
+        Ok(())
+    }
+
     fn deviation(&mut self, column: &str, harmonics: u32, repeats: bool) -> Result<(), Refused> {
         let index = self.column(column)?;
         let lags = self.lags.iter().position(|lags| lags.column == index);
@@ -378,16 +320,8 @@ impl Builder<'_> {
         let (Some(lags), Some(profile)) = (lags, profile) else {
             return Err((FeaturesPlanError::NoProfile { column: column.to_owned() }, None));
         };
-        self.each(
-            When::Target,
-            |ahead| Part::Deviation { lags, profile, ahead, harmonics },
-            |columns| {
-                for cycles in 1..=harmonics {
-                    columns.push(format!("{column}.deviation_sin{cycles}"));
-                    columns.push(format!("{column}.deviation_cos{cycles}"));
-                }
-            },
-        );
+        let part = |ahead| Part::Deviation { lags, profile, ahead, harmonics };
+        self.each(When::Target, part, &pairs(&format!("{column}.deviation_"), harmonics));
         if repeats {
             let repeats = self.repeats.len();
             self.repeats.push(index);
@@ -397,14 +331,13 @@ impl Builder<'_> {
     }
 
     /// Adds a part once for the present, or once per horizon.
-    fn each(&mut self, at: When, part: impl Fn(u32) -> Part, names: impl Fn(&mut Vec<String>)) {
-        let mut columns = Vec::new();
-        names(&mut columns);
+    fn each(&mut self, at: When, part: impl Fn(u32) -> Part, names: &[String]) {
+        let names = names.iter().cloned();
         match at {
-            When::Now => self.push(part(0), columns, None),
+            When::Now => self.push(part(0), names, None),
             When::Target => {
                 for steps in &self.input.horizon_steps {
-                    self.push(part(*steps), columns.clone(), Some(*steps));
+                    self.push(part(*steps), names.clone(), Some(*steps));
                 }
             }
         }
