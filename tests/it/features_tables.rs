@@ -129,7 +129,7 @@ fn features_of_tables_are_checked_in_the_file() {
     let text = with("lookup: { table: sites, columns: [a], max_age: «0s }");
     assert!(problems(&text.replace('«', "")).iter().any(|one| one.message == message), "{:?}", problems(&text));
     let text = with("ratio: { of: «sped_kmh, to: free_flow_kmh }");
-    only_problem(&text, "`sped_kmh` is no column of the window", "speed_kmh");
+    only_problem(&text, "`sped_kmh` is not a column of the window", "speed_kmh");
     let both = "ratio: { of: speed_kmh, to: free_flow_kmh }\n  - ratio: { of: readings, to: free_flow_kmh }";
     assert_eq!(problems(&with(both)), []);
 }
