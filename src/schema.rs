@@ -12,11 +12,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Schemas that come with the engine, by name.
-const SHIPPED: [(&str, &str); 10] = [
+const SHIPPED: [(&str, &str); 11] = [
     ("traffic-observation.v1", include_str!("../schemas/traffic-observation.v1.avsc")),
     ("bluetooth-observation.v1", include_str!("../schemas/bluetooth-observation.v1.avsc")),
     ("air-quality-observation.v1", include_str!("../schemas/air-quality-observation.v1.avsc")),
     ("freeway-lane-observation.v1", include_str!("../schemas/freeway-lane-observation.v1.avsc")),
+    ("noise-observation.v1", include_str!("../schemas/noise-observation.v1.avsc")),
     ("loop-speed.v1", include_str!("../schemas/loop-speed.v1.avsc")),
     ("alert.v1", include_str!("../schemas/alert.v1.avsc")),
     ("forecast.v1", include_str!("../schemas/forecast.v1.avsc")),

@@ -259,6 +259,7 @@ fn window_settings(spec: &PipelineSpec, source: &SourceSpec) -> WindowSettings {
     let (window, event_time) = (&spec.window, &source.event_time);
     WindowSettings {
         size: window.size.micros,
+        every: window.every.map(|every| every.micros),
         stamps: event_time.stamps,
         interval: event_time.interval.map_or(0, |span| span.micros),
         max_delay: event_time.max_delay.micros,
@@ -282,11 +283,11 @@ fn features(
         .predict
         .values()
         .flat_map(|predict| &predict.horizons)
-        .filter_map(|horizon| u32::try_from(horizon.micros / spec.window.size.micros.max(1)).ok())
+        .filter_map(|horizon| u32::try_from(horizon.micros / spec.window.every().micros.max(1)).ok())
         .collect();
     let input = FeaturesInput {
         columns: columns.to_vec(),
-        window_micros: spec.window.size.micros,
+        every_micros: spec.window.every().micros,
         horizon_steps: steps.into_iter().collect(),
     };
     let settings: Vec<FeatureSettings> =
@@ -354,7 +355,8 @@ fn predict(
     let input = PredictInput {
         window_columns: columns,
         measured: spec.window.columns.len(),
-        window_size_micros: spec.window.size.micros,
+        size_micros: spec.window.size.micros,
+        every_micros: spec.window.every().micros,
         min_count: spec.window.min_count,
         feature_columns: features.columns(),
     };
@@ -421,7 +423,7 @@ fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> O
         key: spec.window.key.clone(),
         columns: columns.to_vec(),
         predictors: spec.predict.iter().map(|(name, predict)| (name.clone(), horizons(predict))).collect(),
-        window_micros: spec.window.size.micros,
+        every_micros: spec.window.every().micros,
     };
     reported(file, AlertPlan::new(&settings, &input))
 }

@@ -61,7 +61,7 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
     let text = |value: serde_json::Result<String>| value.unwrap_or_default();
     MadeWith {
         step: format!("predict.{name}"),
-        meaning: text(serde_json::to_string(&(&meant, &spec.features, spec.window.size))),
+        meaning: text(serde_json::to_string(&(&meant, &spec.features, spec.window.every()))),
         settings: text(serde_json::to_string(predict)),
     }
 }

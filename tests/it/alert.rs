@@ -21,7 +21,7 @@ pub(crate) fn input() -> AlertInput {
         key: vec!["segment_id".to_owned()],
         columns: vec!["speed_kmh".to_owned(), "free_flow_kmh".to_owned()],
         predictors: vec![("speed".to_owned(), vec![15 * MINUTE, 60 * MINUTE])],
-        window_micros: MINUTE,
+        every_micros: MINUTE,
     }
 }
 

@@ -103,7 +103,7 @@ fn mean_is_over_whole_windows_and_not_too_many() {
             "alerts.congestion.mean_over: {over_micros} us is no number of windows of 60000000 us that a mean is made of"
         );
         assert_eq!(errors[0].to_string(), wanted);
-        assert_eq!(errors[0].hint.as_deref(), Some("use 2 to 1440 times the window's size"));
+        assert_eq!(errors[0].hint.as_deref(), Some("use 2 to 1440 times the time between windows"));
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn plan(settings: &[FeatureSettings]) -> Arc<FeaturesPlan> {
 pub(crate) fn input() -> FeaturesInput {
     FeaturesInput {
         columns: vec!["speed".to_owned(), "flow".to_owned()],
-        window_micros: HOUR,
+        every_micros: HOUR,
         horizon_steps: vec![1, 3],
     }
 }

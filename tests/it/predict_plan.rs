@@ -11,7 +11,8 @@ fn plan_reports_every_problem_with_its_place_and_a_hint() {
     let input = PredictInput {
         window_columns: &window_columns,
         measured: 1,
-        window_size_micros: SIZE,
+        size_micros: SIZE,
+        every_micros: SIZE,
         min_count: 1,
         feature_columns: &columns,
     };
@@ -41,7 +42,7 @@ fn plan_reports_every_problem_with_its_place_and_a_hint() {
     let expected = [
         "predict.speed.target: unknown target `sped`: the window has no such column | did you mean `speed`?",
         "predict.speed.horizons[1]: horizon 900 s does not exceed the one before it | ",
-        "predict.speed.horizons[2]: horizon 150 s is not a positive whole multiple of the window's size, 300 s | ",
+        "predict.speed.horizons[2]: horizon 150 s is not a positive whole multiple of the 300 s from window to window | ",
         "predict.speed.features[1]: `flow.*` matches no feature column | ",
         "predict.speed.features[2]: `speed.profil` matches no feature column | did you mean `speed.profile`?",
         "predict.speed.min_history: min_history of -1 windows is outside 0 to 20000 | ",

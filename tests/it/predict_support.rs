@@ -111,7 +111,8 @@ pub(crate) fn plan(settings: PredictorSettings, columns: &[FeatureColumn]) -> Ar
     let input = PredictInput {
         window_columns: &window_columns,
         measured: 1,
-        window_size_micros: SIZE,
+        size_micros: SIZE,
+        every_micros: SIZE,
         min_count: 2,
         feature_columns: columns,
     };

@@ -37,7 +37,15 @@ fn allowed_lateness_is_refused_for_now() {
 #[test]
 fn aggregates_are_functions_of_a_column() {
     let wrong = [
-        ("mean(speed_kmh)", "functions: count, sum, avg, min, max, first, last"),
+        (
+            "mean(speed_kmh)",
+            "did you mean `avg`? functions: count, sum, avg, stddev, min, max, first, last, median, quantile",
+        ),
+        ("percentile(speed_kmh, 95)", "did you mean `quantile`?"),
+        ("quantile(speed_kmh, 95)", "write `quantile(speed_kmh, 0.95)`: a level above 0, below 1"),
+        ("quantile(speed_kmh)", "write `quantile(speed_kmh, 0.95)`"),
+        ("quantile(speed_kmh, 0.12345)", "at most four digits"),
+        ("avg(speed_kmh, 0.5)", "write `function(column)`"),
         ("avgg(speed_kmh)", "did you mean `avg`?"),
         ("avg(*)", "write `function(column)`"),
         ("avg", "write `function(column)`"),

@@ -19,7 +19,8 @@ fn the_good_file_has_no_problem_and_its_defaults() {
 
 #[test]
 fn unknown_key_suggests_the_one_meant_and_lists_the_others() {
-    let hint = "did you mean `carry`? allowed keys: allowed_lateness, at_end, carry, columns, key, min_count, size";
+    let hint =
+        "did you mean `carry`? allowed keys: allowed_lateness, at_end, carry, columns, every, key, min_count, size";
     refused("  carry: [free", "  «carri: [free", "unknown key `carri`", hint);
 }
 

@@ -12,7 +12,7 @@ use super::window_support::{Closed, KeyRow, Partition, Row, SECOND, columns, row
 
 const SIZE: i64 = 10 * SECOND;
 
-/// Ten-second windows with every aggregate whose value does not depend on which of two rows came first.
+/// Ten-second windows with every aggregate.
 fn small(max_delay: i64, expire_after: i64) -> WindowSettings {
     let columns = columns(&[
         ("a", "count(*)"),
@@ -22,6 +22,9 @@ fn small(max_delay: i64, expire_after: i64) -> WindowSettings {
         ("e", "max(speed)"),
         ("f", "first(speed)"),
         ("g", "last(flow)"),
+        ("h", "median(speed)"),
+        ("i", "quantile(speed, 0.9)"),
+        ("j", "stddev(speed)"),
     ]);
     WindowSettings { size: SIZE, max_delay, expire_after, columns, ..settings() }
 }
@@ -73,24 +76,28 @@ fn push_in_batches(partition: &mut Partition, mut rows: &[Row], lengths: &[usize
     }
 }
 
-/// What windows must be, straight from their definition: `(closed windows, late rows)`.
+/// What windows must be, straight from their definition: `(closed windows, late rows)`. A window has the index of its last
+/// stretch of `every`.
 fn reference(rows: &[Row], settings: &WindowSettings) -> (Vec<Closed>, Vec<i64>) {
     let shift = if settings.stamps == Stamps::End { settings.interval } else { 0 };
-    let window_of = |time: i64| (time - shift).div_euclid(settings.size);
+    let every = settings.every.unwrap_or(settings.size);
+    let more = settings.size / every - 1;
     let (mut newest, mut late) = (i64::MIN, Vec::new());
     let mut accepted: BTreeMap<String, BTreeMap<i64, Vec<Row>>> = BTreeMap::new();
     let mut watermark = i64::MIN;
     for row in rows {
-        let index = window_of(row.time);
-        if (index + 1) * settings.size <= watermark {
+        let first = (row.time - shift).div_euclid(every);
+        let mut open = (first..=first + more).filter(|index| (index + 1) * every > watermark).peekable();
+        if open.peek().is_none() {
             late.push(row.time);
         } else if !row.removed {
-            accepted.entry(row.sensor.clone().unwrap()).or_default().entry(index).or_default().push(row.clone());
+            let windows = accepted.entry(row.sensor.clone().unwrap()).or_default();
+            open.for_each(|index| windows.entry(index).or_default().push(row.clone()));
         }
         newest = newest.max(row.time);
         watermark = newest - settings.max_delay;
     }
-    let is_closed = |index: i64| (index + 1) * settings.size <= watermark;
+    let is_closed = |index: i64| (index + 1) * every <= watermark;
     let mut closed: BTreeMap<i64, Closed> = BTreeMap::new();
     for (name, windows) in &accepted {
         let mut next = windows.keys().copied().peekable();
@@ -101,8 +108,8 @@ fn reference(rows: &[Row], settings: &WindowSettings) -> (Vec<Closed>, Vec<i64>)
                 if next.next_if(|with_rows| *with_rows == index).is_some() || index == first {
                     last = index;
                 }
-                let ends = (index - last) * settings.size >= settings.expire_after;
-                let end = (index + 1) * settings.size;
+                let ends = (index - last) * every >= settings.expire_after;
+                let end = (index + 1) * every;
                 let window = closed.entry(index).or_insert_with(|| Closed {
                     end,
                     keys: BTreeMap::new(),
@@ -120,7 +127,7 @@ fn reference(rows: &[Row], settings: &WindowSettings) -> (Vec<Closed>, Vec<i64>)
     (closed.into_values().collect(), late)
 }
 
-/// The aggregates of [`small`] over the rows of one key and window, each straight from its definition.
+/// The aggregates of [`small`], all but the last, over the rows of one key and window, each straight from its definition.
 fn aggregates(rows: &[Row]) -> KeyRow {
     let mut speeds: Vec<f64> = rows.iter().filter_map(|row| row.speed).collect();
     speeds.sort_by(f64::total_cmp);
@@ -138,8 +145,18 @@ fn aggregates(rows: &[Row]) -> KeyRow {
         speeds.last().map_or(f64::NAN, |most| most + 0.0),
         first,
         last,
+        naive_quantile(&speeds, 0.5),
+        naive_quantile(&speeds, 0.9),
     ];
     KeyRow { rows: rows.len() as u32, values: values.iter().map(|value| value.to_bits()).collect() }
+}
+
+/// The quantile of ascending values: between two of them on the line.
+fn naive_quantile(values: &[f64], level: f64) -> f64 {
+    let Some(last) = values.len().checked_sub(1) else { return f64::NAN };
+    let rank = level * last as f64;
+    let (low, high) = (values[rank as usize] + 0.0, values[(rank.ceil() as usize).min(last)] + 0.0);
+    if low == high { low } else { low + (high - low) * rank.fract() }
 }
 
 /// The sum of values, each rounded to a multiple of 2^-64, as the nearest f64: whole numbers and fractions apart, both
@@ -162,10 +179,12 @@ proptest! {
         max_delay in prop_oneof![Just(0), Just(SIZE), 0..40 * SECOND],
         expire_after in prop_oneof![Just(SIZE), Just(30 * SECOND), Just(200 * SECOND)],
         interval in prop_oneof![Just(0), Just(SIZE), Just(7 * SECOND)],
+        every in proptest::option::of(prop_oneof![Just(SIZE), Just(SIZE / 2), Just(2 * SECOND)]),
         lengths in proptest::collection::vec(1..30usize, 1..8),
     ) {
         let stamps = if interval == 0 { Stamps::Start } else { Stamps::End };
-        let settings = WindowSettings { stamps, interval, ..small(max_delay, expire_after) };
+        let mut settings = WindowSettings { stamps, interval, every, ..small(max_delay, expire_after) };
+        settings.columns.remove("j");
         let arriving = delayed(&rows, &delays);
         let (closed, late) = reference(&arriving, &settings);
         let mut partition = Partition::new(settings);
@@ -181,10 +200,12 @@ proptest! {
         delays in proptest::collection::vec(0..60 * SECOND, 120),
         one in proptest::collection::vec(1..40usize, 1..8),
         other in proptest::collection::vec(1..40usize, 1..8),
+        every in prop_oneof![Just(None), Just(Some(2 * SECOND))],
     ) {
         let arriving = delayed(&rows, &delays);
-        let mut left = Partition::new(small(30 * SECOND, 60 * SECOND));
-        let mut right = Partition::new(small(30 * SECOND, 60 * SECOND));
+        let settings = WindowSettings { every, ..small(30 * SECOND, 60 * SECOND) };
+        let mut left = Partition::new(settings.clone());
+        let mut right = Partition::new(settings);
         push_in_batches(&mut left, &arriving, &one);
         push_in_batches(&mut right, &arriving, &other);
         prop_assert_eq!(&left.closed, &right.closed);
@@ -198,9 +219,11 @@ proptest! {
         one in proptest::collection::vec(0..=30 * SECOND, 120),
         other in proptest::collection::vec(0..=30 * SECOND, 120),
         expire_after in prop_oneof![Just(SIZE), Just(40 * SECOND)],
+        every in prop_oneof![Just(None), Just(Some(2 * SECOND))],
     ) {
-        let mut left = Partition::new(small(30 * SECOND, expire_after));
-        let mut right = Partition::new(small(30 * SECOND, expire_after));
+        let settings = WindowSettings { every, ..small(30 * SECOND, expire_after) };
+        let mut left = Partition::new(settings.clone());
+        let mut right = Partition::new(settings);
         // A removed last row brings both watermarks to the same place.
         let last = Row { removed: true, ..row(rows[rows.len() - 1].time + 100 * SECOND, "s0", 0.0) };
         for (partition, delays) in [(&mut left, one), (&mut right, other)] {
@@ -219,10 +242,12 @@ proptest! {
         length in 1..25usize,
         commits in proptest::collection::vec(any::<bool>(), 120),
         flushes in proptest::collection::vec(0..12u32, 120),
+        every in prop_oneof![Just(None), Just(Some(2 * SECOND))],
     ) {
         let arriving = delayed(&rows, &delays);
-        let mut undisturbed = Partition::new(small(30 * SECOND, 60 * SECOND));
-        let mut partition = Partition::new(small(30 * SECOND, 60 * SECOND));
+        let settings = WindowSettings { every, ..small(30 * SECOND, 60 * SECOND) };
+        let mut undisturbed = Partition::new(settings.clone());
+        let mut partition = Partition::new(settings.clone());
         let mut state = MemoryState::default();
         let mut closed = Vec::new();
         for (number, batch) in arriving.chunks(length).enumerate() {
@@ -237,7 +262,7 @@ proptest! {
                 prop_assert_eq!(&state.blocks, &partition.full());
                 prop_assert_eq!(&state.blocks, &undisturbed.full());
                 closed.append(&mut partition.closed);
-                partition = Partition::new(small(30 * SECOND, 60 * SECOND));
+                partition = Partition::new(settings.clone());
                 partition.restore(&state);
             }
         }
@@ -260,6 +285,96 @@ proptest! {
             prop_assert!((sum - value).abs() <= 2f64.powi(-65));
         }
     }
+}
+
+/// Windows of every second over the same ten seconds hold the same rows by another way: ten panes put together.
+fn whole_and_in_panes(columns_of: &[(&str, &str)], rows: &[Row]) -> [Closed; 2] {
+    let last = row(1000 * SECOND, "z", 0.0);
+    [None, Some(SECOND)].map(|every| {
+        let settings =
+            WindowSettings { size: SIZE, every, max_delay: 20 * SECOND, columns: columns(columns_of), ..settings() };
+        let mut partition = Partition::new(settings);
+        partition.push(rows);
+        partition.push(std::slice::from_ref(&last));
+        partition.closed.into_iter().find(|window| window.end == SIZE).unwrap()
+    })
+}
+
+proptest! {
+    #[test]
+    fn deviation_is_that_of_the_sample_however_far_from_zero(
+        mut offsets in proptest::collection::vec(-50.0..50.0f64, 2..60),
+        far in prop_oneof![Just(0.0), Just(1e6), Just(-1e9)],
+        seed in any::<u64>(),
+    ) {
+        let made = |offsets: &[f64]| {
+            let time = |index: usize| (seed.wrapping_mul(index as u64 + 1) % SIZE as u64) as i64;
+            let rows: Vec<Row> =
+                offsets.iter().enumerate().map(|(index, offset)| row(time(index), "a", far + offset)).collect();
+            whole_and_in_panes(&[("d", "stddev(speed)")], &rows).map(|window| window.value("a", 0))
+        };
+        let [whole, panes] = made(&offsets);
+        prop_assert_eq!(whole.to_bits(), panes.to_bits());
+        // Two passes over what the values were rounded to.
+        let values: Vec<f64> = offsets.iter().map(|offset| (far + offset) - far).collect();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let naive = (squares / (values.len() - 1) as f64).sqrt();
+        prop_assert!((whole - naive).abs() <= 1e-9 * naive, "{whole} {naive}");
+        offsets.reverse();
+        prop_assert_eq!(made(&offsets)[0].to_bits(), whole.to_bits());
+    }
+
+    #[test]
+    fn quantiles_of_many_values_are_within_their_bound_in_any_order_and_any_panes(
+        values in proptest::collection::vec(prop_oneof![-1e3..1e3f64, -1e-3..1e-3f64, 0.0..1e9f64], 33..400),
+        order in any::<u64>(),
+    ) {
+        let columns = [("a", "quantile(speed, 0.05)"), ("b", "median(speed)"), ("c", "quantile(speed, 0.99)")];
+        let rows: Vec<Row> =
+            values.iter().enumerate().map(|(index, value)| row((index as i64 * 997) % SIZE, "a", *value)).collect();
+        let mut shuffled = rows.clone();
+        shuffled.sort_by_key(|row| (row.time as u64).wrapping_mul(order | 1));
+        let [whole, panes] = whole_and_in_panes(&columns, &rows);
+        prop_assert_eq!(&whole, &panes);
+        prop_assert_eq!(&whole, &whole_and_in_panes(&columns, &shuffled)[0]);
+        let mut sorted = values;
+        sorted.sort_by(f64::total_cmp);
+        for (column, level) in [0.05, 0.5, 0.99].into_iter().enumerate() {
+            let rank = level * (sorted.len() - 1) as f64;
+            let (low, high) = (sorted[rank as usize], sorted[rank.ceil() as usize]);
+            // Each of the two neighbours is off by 0.4 % at most.
+            let slack = 0.004 * low.abs().max(high.abs());
+            let value = whole.value("a", column);
+            prop_assert!((low - slack..=high + slack).contains(&value), "{value} of {low}..{high}");
+        }
+    }
+}
+
+#[test]
+fn values_of_every_magnitude_there_is_need_no_more_memory_than_joined_buckets() {
+    // 4,000 octaves' worth of eighths: more buckets than there may be, of both signs.
+    let spread =
+        |index: i64| f64::from_bits((((index as u64 % 2000) << 52) | (index as u64 * 0x9e37_79b9)) & !(1 << 63));
+    let values: Vec<f64> =
+        (1..20_000).map(|index| if index % 3 == 0 { -spread(index) } else { spread(index) }).collect();
+    let rows = |values: &[f64]| -> Vec<Row> {
+        values.iter().enumerate().map(|(index, value)| row(index as i64 * 400, "a", *value)).collect()
+    };
+    let columns_of = [("a", "median(speed)"), ("b", "quantile(speed, 0.9)")];
+    let backwards: Vec<f64> = values.iter().rev().copied().collect();
+    let [whole, panes] = whole_and_in_panes(&columns_of, &rows(&values));
+    assert_eq!(whole, panes);
+    assert_eq!(whole, whole_and_in_panes(&columns_of, &rows(&backwards))[1]);
+    let mut partition = Partition::new(WindowSettings { columns: columns(&columns_of), ..settings() });
+    partition.push(&rows(&values));
+    let bytes: usize = partition.full().values().map(Vec::len).sum();
+    assert!(bytes < 2 * 2048 * 8, "{bytes} bytes of state");
+    let mut sorted = values;
+    sorted.sort_by(f64::total_cmp);
+    // Buckets were joined until they fit: the median is near zero, the ninth decile right to a factor.
+    let ratio = whole.value("a", 1) / sorted[sorted.len() * 9 / 10];
+    assert!((0.2..5.0).contains(&ratio), "{ratio}");
 }
 
 #[test]

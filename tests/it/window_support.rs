@@ -63,6 +63,7 @@ pub(crate) fn batch(rows: &[Row]) -> Rows {
 pub(crate) fn settings() -> WindowSettings {
     WindowSettings {
         size: 5 * MINUTE,
+        every: None,
         stamps: Stamps::Start,
         interval: 0,
         max_delay: 90 * SECOND,

@@ -26,12 +26,15 @@ impl Default for KeysSpec {
     }
 }
 
-/// A tumbling event-time window: one row per live key and step, empty windows included.
+/// Event-time windows, tumbling or sliding: one row per live key and window, empty windows included.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WindowSpec {
     /// Length. Windows are aligned to 1970-01-01T00:00Z.
     pub size: Span,
+    /// Time from the end of one window to that of the next, of which `size` is a multiple: shorter than `size`, windows
+    /// slide. `size` unless given, so that each reading is in one window.
+    pub every: Option<Span>,
     /// Columns that identify a series; they must include the source's `partitioned_by`.
     #[schemars(length(min = 1))]
     pub key: Vec<String>,
@@ -46,12 +49,20 @@ pub struct WindowSpec {
     #[serde(default)]
     pub carry: Vec<String>,
     /// New column -> aggregate of a row column: `count(*)`, `count(c)`, `sum(c)`, `avg(c)`, `min(c)`, `max(c)`,
-    /// `first(c)`, `last(c)`. Nulls are left out.
+    /// `first(c)`, `last(c)`, `stddev(c)`, `median(c)`, `quantile(c, 0.95)`. Nulls are left out.
     #[schemars(extend("minProperties" = 1))]
     pub columns: BTreeMap<String, String>,
     /// Whether the end of a bounded run (`--until latest`) closes windows that are still open.
     #[serde(default)]
     pub at_end: AtEnd,
+}
+
+impl WindowSpec {
+    /// Time from the end of one window to that of the next.
+    #[must_use]
+    pub fn every(&self) -> Span {
+        self.every.unwrap_or(self.size)
+    }
 }
 
 fn one() -> u32 {

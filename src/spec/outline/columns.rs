@@ -50,7 +50,7 @@ fn window_unit(plan: &PipelinePlan, name: &str) -> Option<String> {
 pub(super) fn features(plan: &PipelinePlan) -> Vec<ColumnOutline> {
     let made = plan.features.columns().iter().map(|feature| {
         let unit = feature.in_units_of().and_then(|window_column| window_unit(plan, window_column));
-        let ahead = feature.horizon_steps.map(|steps| duration_text(i64::from(steps) * plan.window.size()));
+        let ahead = feature.horizon_steps.map(|steps| duration_text(i64::from(steps) * plan.window.every()));
         let name = ahead.map_or_else(|| feature.name.clone(), |ahead| format!("{} at +{ahead}", feature.name));
         column(&name, &NUMBER, unit)
     });

@@ -95,7 +95,8 @@ fn range_step(plan: &PipelinePlan, range: &RangeSpec) -> String {
 
 pub(super) fn window(plan: &PipelinePlan) -> Vec<String> {
     let window = &plan.spec.window;
-    let mut lines = vec![format!("{} per {}", window.size, window.key.join(", "))];
+    let every = window.every.map(|every| format!(" every {every}")).unwrap_or_default();
+    let mut lines = vec![format!("{}{every} per {}", window.size, window.key.join(", "))];
     lines.extend(window.columns.iter().map(|(name, aggregate)| format!("{name} = {aggregate}")));
     lines.extend(window.carry.iter().map(|name| format!("{name} carried along")));
     lines

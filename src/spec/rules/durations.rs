@@ -7,6 +7,7 @@ use crate::spec::part::Part;
 pub(super) fn check(check: &mut Check<'_>) {
     let mut parts = vec![
         check.file.get("window").get("size"),
+        check.file.get("window").get("every"),
         check.file.get("keys").get("expire_after"),
         check.file.get("runtime").get("commit_every"),
         check.file.get("runtime").get("commit_every_max"),

@@ -70,11 +70,26 @@ fn check_columns(check: &mut Check<'_>, window: &Part<'_>) {
     }
 }
 
+/// What aggregates are called in other engines.
+const ELSEWHERE: [(&str, &str); 7] = [
+    ("mean", "avg"),
+    ("average", "avg"),
+    ("std", "stddev"),
+    ("stddev_samp", "stddev"),
+    ("percentile", "quantile"),
+    ("approx_percentile", "quantile"),
+    ("approx_percentile_cont", "quantile"),
+];
+
 fn check_aggregate(check: &mut Check<'_>, part: &Part<'_>) {
     let Some(text) = part.text().filter(|text| aggregate(text).is_none()) else { return };
     let function = text.split('(').next().unwrap_or_default().trim();
-    let known = Function::ALL.map(|(name, _)| name);
-    let hint = match closest(function, known) {
+    let known: Vec<&str> = Function::ALL.iter().map(|(name, _)| *name).chain(["quantile"]).collect();
+    let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == function).map(|(_, ours)| *ours);
+    let hint = match elsewhere.or_else(|| closest(function, known.iter().copied())) {
+        Some("quantile") if function == "quantile" => {
+            "write `quantile(speed_kmh, 0.95)`: a level above 0, below 1, of at most four digits".to_owned()
+        }
         Some(near) if near != function => format!("did you mean `{near}`? functions: {}", known.join(", ")),
         _ => format!("write `function(column)`, as `avg(speed_kmh)` or `count(*)`; functions: {}", known.join(", ")),
     };

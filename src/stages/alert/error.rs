@@ -53,12 +53,12 @@ pub enum AlertPlanError {
         micros: i64,
     },
     /// A mean over no whole number of windows, or too many.
-    #[error("{over_micros} us is no number of windows of {window_micros} us that a mean is made of")]
+    #[error("{over_micros} us is no number of windows of {every_micros} us that a mean is made of")]
     MeanOver {
         /// What was written.
         over_micros: i64,
-        /// The window's size.
-        window_micros: i64,
+        /// Time between windows.
+        every_micros: i64,
     },
     /// An alert key other than the window's.
     #[error("alert key ({found}) differs from the window's key ({expected})")]

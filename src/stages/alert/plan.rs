@@ -56,7 +56,7 @@ pub struct AlertInput {
     /// Predictors in the plan's order: name and horizons in microseconds, in the order of their forecasts.
     pub predictors: Vec<(String, Vec<i64>)>,
     /// Length of a window, microseconds.
-    pub window_micros: i64,
+    pub every_micros: i64,
 }
 
 /// Where the value of a measure's column comes from.
@@ -219,7 +219,7 @@ impl Check {
         (names, origins): (&[String], &[Origin]),
         (schema, sandbox): (&Schema, &Sandbox),
     ) -> Option<AlertRule> {
-        let measure = self.measure(settings, (names, input.window_micros), (schema, sandbox));
+        let measure = self.measure(settings, (names, input.every_micros), (schema, sandbox));
         let conditions = self.conditions(settings);
         self.times(settings);
         self.key(settings, input);
@@ -259,7 +259,7 @@ impl Check {
     fn measure(
         &mut self,
         settings: &AlertSettings,
-        (names, window_micros): (&[String], i64),
+        (names, every_micros): (&[String], i64),
         (schema, sandbox): (&Schema, &Sandbox),
     ) -> Option<Measure> {
         let text = match &settings.measure {
@@ -286,20 +286,20 @@ impl Check {
             }
             MeasureSettings::Rate { per_micros, .. } => Some(Measure::Rate { value: value?, per_micros }),
             MeasureSettings::Mean { over_micros, .. } => {
-                let windows = self.mean_windows(over_micros, window_micros)?;
+                let windows = self.mean_windows(over_micros, every_micros)?;
                 Some(Measure::Mean { value: value?, windows })
             }
             _ => value.map(Measure::Value),
         }
     }
 
-    fn mean_windows(&mut self, over_micros: i64, window_micros: i64) -> Option<usize> {
-        let windows = over_micros / window_micros.max(1);
-        if windows * window_micros == over_micros && (2..=MEAN_WINDOWS_MAX).contains(&windows) {
+    fn mean_windows(&mut self, over_micros: i64, every_micros: i64) -> Option<usize> {
+        let windows = over_micros / every_micros.max(1);
+        if windows * every_micros == over_micros && (2..=MEAN_WINDOWS_MAX).contains(&windows) {
             return usize::try_from(windows).ok();
         }
-        let hint = format!("use 2 to {MEAN_WINDOWS_MAX} times the window's size");
-        self.refuse("mean_over", AlertPlanError::MeanOver { over_micros, window_micros }, Some(hint));
+        let hint = format!("use 2 to {MEAN_WINDOWS_MAX} times the time between windows");
+        self.refuse("mean_over", AlertPlanError::MeanOver { over_micros, every_micros }, Some(hint));
         None
     }
 

@@ -75,7 +75,7 @@ impl Features {
 
     /// Fills the columns of one part and returns how many they are.
     fn fill(&self, part: &Part, window: &ClosedWindow, mut target: Target<'_>) -> usize {
-        let time = |ahead: u32| EventTime(window.end.0 + i64::from(ahead) * self.plan.window_micros);
+        let time = |ahead: u32| EventTime(window.end.0 + i64::from(ahead) * self.plan.every_micros);
         match part {
             Part::Lags { lags, kept } => target.each_row(
                 |key, row| {

@@ -17,8 +17,8 @@ use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 pub struct FeaturesInput {
     /// Columns of a closed window.
     pub columns: Vec<String>,
-    /// Length of a window, microseconds.
-    pub window_micros: i64,
+    /// Time between windows, microseconds.
+    pub every_micros: i64,
     /// Every horizon of any predictor, in windows, ascending.
     pub horizon_steps: Vec<u32>,
 }
@@ -31,7 +31,7 @@ pub struct FeaturesPlan {
     pub(super) profiles: Vec<(usize, ProfilePlan)>,
     /// Window columns whose runs of equal readings are counted.
     pub(super) repeats: Vec<usize>,
-    pub(super) window_micros: i64,
+    pub(super) every_micros: i64,
     columns: Arc<[FeatureColumn]>,
 }
 
@@ -158,7 +158,7 @@ impl FeaturesPlan {
             return Err(errors);
         }
         let Builder { parts, lags, profiles, repeats, columns, .. } = builder;
-        Ok(Self { parts, lags, profiles, repeats, window_micros: input.window_micros, columns: columns.into() })
+        Ok(Self { parts, lags, profiles, repeats, every_micros: input.every_micros, columns: columns.into() })
     }
 
     /// The matrix' columns.
@@ -170,10 +170,10 @@ impl FeaturesPlan {
     /// What saved lags, profiles and counts of repeats were made with.
     #[must_use]
     pub fn made_with(&self) -> [MadeWith; 3] {
-        let window_micros = self.window_micros;
+        let every_micros = self.every_micros;
         let made_with = |step: &str, meaning: String| MadeWith {
             step: step.to_owned(),
-            meaning: format!("{meaning} {window_micros}"),
+            meaning: format!("{meaning} {every_micros}"),
             settings: String::new(),
         };
         [
@@ -233,7 +233,7 @@ impl Builder<'_> {
                 let plan = ProfilePlan {
                     step: format!("profile.{column}.{}", self.profiles.len()),
                     period: *period,
-                    slot_micros: slot.unwrap_or(self.input.window_micros),
+                    slot_micros: slot.unwrap_or(self.input.every_micros),
                     min_values: *min_values,
                     smooth: *smooth,
                     memory: *memory,

@@ -30,11 +30,19 @@ pub enum PredictError {
     #[error("no horizons")]
     NoHorizons,
     /// Not a whole number of windows ahead.
-    #[error("horizon {horizon_s} s is not a positive whole multiple of the window's size, {size_s} s")]
+    #[error("horizon {horizon_s} s is not a positive whole multiple of the {every_s} s from window to window")]
     HorizonMultiple {
         /// Horizon, seconds.
         horizon_s: f64,
-        /// Size of the window, seconds.
+        /// Time between windows, seconds.
+        every_s: f64,
+    },
+    /// A window that overlaps with the one it is forecast from.
+    #[error("horizon {horizon_s} s is shorter than the window, {size_s} s: part of what it forecasts is known already")]
+    HorizonShort {
+        /// Horizon, seconds.
+        horizon_s: f64,
+        /// Length of a window, seconds.
         size_s: f64,
     },
     /// Not above the one before.

@@ -27,7 +27,9 @@ pub struct PredictInput<'a> {
     /// How many of them, from the first, are measured; the rest are carried along.
     pub measured: usize,
     /// Length of a window, microseconds.
-    pub window_size_micros: i64,
+    pub size_micros: i64,
+    /// Time between windows, microseconds.
+    pub every_micros: i64,
     /// Fewest rows for a window to give a label.
     pub min_count: u32,
     /// Columns of the feature matrices, in order.
@@ -38,7 +40,7 @@ pub struct PredictInput<'a> {
 #[derive(Debug, Clone)]
 pub struct PredictPlan {
     pub(super) predictors: Vec<PredictorPlan>,
-    pub(super) window_size_micros: i64,
+    pub(super) every_micros: i64,
     pub(super) min_count: u32,
 }
 
@@ -104,8 +106,8 @@ impl PredictPlan {
             }
             predictors.extend(plan_predictor(predictor, input, &mut problems));
         }
-        let (window_size_micros, min_count) = (input.window_size_micros, input.min_count);
-        if problems.is_empty() { Ok(Self { predictors, window_size_micros, min_count }) } else { Err(problems) }
+        let (every_micros, min_count) = (input.every_micros, input.min_count);
+        if problems.is_empty() { Ok(Self { predictors, every_micros, min_count }) } else { Err(problems) }
     }
 
     /// The plan with scores that count from another time on.
@@ -256,7 +258,7 @@ fn plan_target(settings: &PredictorSettings, input: &PredictInput<'_>, problems:
 
 fn plan_horizons(settings: &PredictorSettings, input: &PredictInput<'_>, problems: &mut Vec<Problem>) -> Vec<Horizon> {
     let path = settings.path.key("horizons");
-    let size = input.window_size_micros;
+    let every = input.every_micros;
     let mut horizons: Vec<Horizon> = Vec::new();
     if settings.horizons_micros.is_empty() {
         problems.push(At { path: path.clone(), error: PredictError::NoHorizons, hint: None });
@@ -264,9 +266,11 @@ fn plan_horizons(settings: &PredictorSettings, input: &PredictInput<'_>, problem
     for (index, &micros) in settings.horizons_micros.iter().enumerate() {
         let horizon_s = seconds(micros);
         let mut report = |error| problems.push(At { path: path.index(index), error, hint: None });
-        let steps = micros / size;
-        if micros <= 0 || micros % size != 0 {
-            report(PredictError::HorizonMultiple { horizon_s, size_s: seconds(size) });
+        let steps = micros / every;
+        if micros <= 0 || micros % every != 0 {
+            report(PredictError::HorizonMultiple { horizon_s, every_s: seconds(every) });
+        } else if micros < input.size_micros {
+            report(PredictError::HorizonShort { horizon_s, size_s: seconds(input.size_micros) });
         } else if steps > i64::from(HORIZON_STEPS_MAX) {
             report(PredictError::HorizonTooFar { steps, max: HORIZON_STEPS_MAX });
         } else if horizons.last().is_some_and(|last| last.micros >= micros) {
@@ -305,9 +309,8 @@ fn select_features(settings: &PredictorSettings, input: &PredictInput<'_>, probl
 }
 
 fn plan_history(settings: &PredictorSettings, input: &PredictInput<'_>, problems: &mut Vec<Problem>) -> usize {
-    let size = input.window_size_micros;
-    let windows =
-        settings.min_history_micros.div_euclid(size) + i64::from(settings.min_history_micros.rem_euclid(size) > 0);
+    let (history, every) = (settings.min_history_micros, input.every_micros);
+    let windows = history.div_euclid(every) + i64::from(history.rem_euclid(every) > 0);
     if (0..=HISTORY_MAX).contains(&windows) {
         return windows as usize;
     }

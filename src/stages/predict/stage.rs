@@ -55,7 +55,7 @@ impl Predict {
     /// Models that have learned nothing yet. State goes to steps named `predict.<predictor>.<part>`.
     #[must_use]
     pub fn new(plan: Arc<PredictPlan>) -> Self {
-        let lanes = plan.predictors.iter().map(|predictor| Lane::new(predictor, plan.window_size_micros)).collect();
+        let lanes = plan.predictors.iter().map(|predictor| Lane::new(predictor, plan.every_micros)).collect();
         Self { plan, lanes }
     }
 
@@ -169,7 +169,7 @@ impl Predict {
 }
 
 impl Lane {
-    fn new(plan: &PredictorPlan, window_size_micros: i64) -> Self {
+    fn new(plan: &PredictorPlan, every_micros: i64) -> Self {
         let step = format!("predict.{}", plan.name);
         let horizons = plan.horizons.len();
         let longest = plan.horizons.iter().map(|horizon| horizon.steps).max().unwrap_or(1);
@@ -180,7 +180,7 @@ impl Lane {
                 ModelPlan::Custom { name, fresh } => Box::new(GuardedModel::new(name, &step, fresh)),
             },
             baselines: Baselines::new(&step, plan.profile.clone()),
-            pending: Pending::new(format!("{step}.pending"), window_size_micros, longest, horizons, columns),
+            pending: Pending::new(format!("{step}.pending"), every_micros, longest, horizons, columns),
             scores: Scores::new(horizons),
             scores_step: format!("{step}.scores"),
             scores_changed: false,

@@ -2,22 +2,25 @@
 
 mod accumulator;
 mod closed;
+mod function;
 mod key_columns;
 mod keys;
 mod open;
 mod plan;
+mod quantiles;
 mod readings;
 mod saved;
 mod seam;
 mod settings;
+mod squares;
 mod total;
 pub mod watermark;
 mod windows;
 
-pub use accumulator::Function;
 pub use closed::ClosedWindow;
+pub use function::{Function, aggregate};
 pub use keys::Keys;
-pub use plan::{Aggregate, WindowPlan, WindowPlanError, WindowSettings, aggregate};
+pub use plan::{Aggregate, WindowPlan, WindowPlanError, WindowSettings};
 pub use seam::Seam;
 pub use settings::{AtEnd, Stamps};
 pub use total::MAGNITUDE_MAX;

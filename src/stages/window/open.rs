@@ -60,6 +60,13 @@ impl OpenWindow {
         }
     }
 
+    /// Adds what another pane holds.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.grow(other.rows.len());
+        self.rows.iter_mut().zip(&other.rows).for_each(|(all, more)| *all += more);
+        self.columns.iter_mut().zip(&other.columns).for_each(|(all, more)| all.merge(more));
+    }
+
     /// Accepted rows of a key.
     pub(super) fn rows_of(&self, key: u32) -> u32 {
         self.rows.get(key as usize).copied().unwrap_or(0)

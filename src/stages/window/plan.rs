@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, Schema};
 
-use super::accumulator::Function;
+use super::function::{Function, aggregate};
 use super::saved::{KEYS_MAX, OPEN_MAX};
 use super::settings::{AtEnd, Stamps};
-use crate::stages::expression::{did_you_mean, is_column};
+use crate::stages::expression::did_you_mean;
 use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 
 /// What the pipeline file says of windows. Times in microseconds.
@@ -15,6 +15,8 @@ use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 pub struct WindowSettings {
     /// Length of a window.
     pub size: i64,
+    /// Time from the end of one window to that of the next; `size`, so that windows do not overlap, unless given.
+    pub every: Option<i64>,
     /// Which end of its interval a reading carries.
     pub stamps: Stamps,
     /// Length of the interval that a reading covers; 0 for instants.
@@ -80,15 +82,23 @@ pub enum WindowPlanError {
         /// The least there may be.
         least: i64,
     },
+    /// Windows that do not end where panes do.
+    #[error("a window's size of {size} us is no multiple of `every`, {every} us, or more than {PANES_MAX} times that")]
+    Every {
+        /// The size, microseconds.
+        size: i64,
+        /// Time between windows, microseconds.
+        every: i64,
+    },
     /// Rows may come so late that too many windows are open at once.
-    #[error("{open} windows are open at once: `max_delay` {max_delay} us over a size of {size} us; at most {OPEN_MAX}")]
+    #[error("{open} windows are open at once: `max_delay` {max_delay} us, one every {every} us; at most {OPEN_MAX}")]
     TooManyOpen {
         /// How many.
         open: i64,
         /// The delay, microseconds.
         max_delay: i64,
-        /// The size, microseconds.
-        size: i64,
+        /// Time between windows, microseconds.
+        every: i64,
     },
     /// More keys than the state can number.
     #[error("{found} keys in a partition; at most {KEYS_MAX}")]
@@ -132,8 +142,12 @@ pub enum WindowPlanError {
     },
 }
 
+/// Most windows that a row may be in.
+const PANES_MAX: i64 = 1440;
+
 /// What may be written as an aggregate.
-const AGGREGATES: &str = "write count(*), or count, sum, avg, min, max, first or last of a column: avg(speed_kmh)";
+const AGGREGATES: &str = "write count(*), or count, sum, avg, stddev, min, max, first, last or median of a column: \
+     avg(speed_kmh), or quantile(speed_kmh, 0.95)";
 
 impl WindowPlan {
     /// Checks the settings against the schema of cleaned rows.
@@ -173,6 +187,18 @@ impl WindowPlan {
     #[must_use]
     pub fn size(&self) -> i64 {
         self.settings.size
+    }
+
+    /// Time from the end of one window to that of the next, microseconds. Rows are kept in panes of this length; a
+    /// window is made of neighbouring ones, as Li and others, "No Pane, No Gain" (2005), have it.
+    #[must_use]
+    pub fn every(&self) -> i64 {
+        self.settings.every.unwrap_or(self.settings.size)
+    }
+
+    /// How many panes a window is made of.
+    pub(super) fn panes(&self) -> i64 {
+        self.settings.size / self.every()
     }
 
     /// How far the watermark stays behind the newest event time, microseconds.
@@ -231,10 +257,12 @@ impl WindowPlan {
     /// What saved windows were made with.
     #[must_use]
     pub fn made_with(&self) -> MadeWith {
+        let every = self.settings.every.filter(|every| *every != self.settings.size);
+        let every = every.map(|every| format!("/{every}")).unwrap_or_default();
         let WindowSettings { size, key, columns, carry, min_count, expire_after, keys_max, .. } = &self.settings;
         MadeWith {
             step: "window".to_owned(),
-            meaning: format!("{size} {} {key:?} {columns:?} {carry:?}", self.stamp_shift()),
+            meaning: format!("{size}{every} {} {key:?} {columns:?} {carry:?}", self.stamp_shift()),
             settings: format!("{min_count} {expire_after} {keys_max}"),
         }
     }
@@ -257,16 +285,6 @@ impl WindowPlan {
     }
 }
 
-/// `avg(speed_kmh)` as function and column, no column for `count(*)`; `None` where the text is no aggregate.
-#[must_use]
-pub fn aggregate(text: &str) -> Option<(Function, Option<&str>)> {
-    let (function, column) = text.trim().strip_suffix(')')?.split_once('(')?;
-    match (Function::parse(function.trim())?, column.trim()) {
-        (Function::Count, "*") => Some((Function::Count, None)),
-        (function, column) => is_column(column).then_some((function, Some(column))),
-    }
-}
-
 struct Check<'a> {
     schema: &'a Schema,
     /// Row columns that aggregates read so far.
@@ -282,6 +300,7 @@ impl Check<'_> {
     fn limits(&mut self, root: &YamlPath, settings: &WindowSettings) {
         let at_least = [
             ("size", "the window's size", settings.size, 1),
+            ("every", "`every`", settings.every.unwrap_or(1), 1),
             ("size", "`max_delay`", settings.max_delay, 0),
             ("size", "`interval`", settings.interval, 0),
             ("size", "`expire_after`", settings.expire_after, 1),
@@ -292,12 +311,18 @@ impl Check<'_> {
                 self.refuse(&root.key(key), WindowPlanError::TooSmall { what, found, least }, None);
             }
         }
+        let (size, every) = (settings.size, settings.every.unwrap_or(settings.size).max(1));
+        let panes = size / every;
+        if size % every != 0 || panes > PANES_MAX {
+            let hint = "make `size` a multiple of `every`, as 15m and 5m".to_owned();
+            self.refuse(&root.key("every"), WindowPlanError::Every { size, every }, Some(hint));
+        }
         // Those that end after the watermark and begin before the newest reading, and one that closes next.
-        let open = settings.max_delay / settings.size.max(1) + 3;
+        let open = settings.max_delay / every + panes + 2;
         if open > OPEN_MAX {
-            let (max_delay, size) = (settings.max_delay, settings.size);
+            let max_delay = settings.max_delay;
             let hint = "make the windows longer, or `event_time.max_delay` shorter".to_owned();
-            self.refuse(&root.key("size"), WindowPlanError::TooManyOpen { open, max_delay, size }, Some(hint));
+            self.refuse(&root.key("size"), WindowPlanError::TooManyOpen { open, max_delay, every }, Some(hint));
         }
         if settings.keys_max > KEYS_MAX {
             self.refuse(&root.key("key"), WindowPlanError::TooManyKeys { found: settings.keys_max }, None);

@@ -45,7 +45,7 @@ impl Dirty {
         mark(&mut self.lives, key);
     }
 
-    pub(super) fn closed_window(&mut self, index: i64, window: &OpenWindow) {
+    pub(super) fn closed_pane(&mut self, index: i64, window: &OpenWindow) {
         let saved = window.saved.iter().enumerate().filter(|(_, saved)| **saved);
         self.gone.extend(saved.map(|(block, _)| block_number(index, block)));
     }

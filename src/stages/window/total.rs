@@ -9,6 +9,7 @@
 //! The aim is that of Demmel and Nguyen, "Fast Reproducible Floating-Point Summation" (2013); physical readings need
 //! far less range than theirs, so one wide integer serves where they use bins (docs/design/0003).
 
+use ruint::aliases::U192;
 use serde::{Deserialize, Serialize};
 
 /// Largest magnitude that a sum takes, 2^62: as a multiple of 2^-64 it fits a 128-bit integer with its sign. Rows with
@@ -53,6 +54,25 @@ impl Total {
         (self.whole | i128::from(self.fraction != 0)) as f64
     }
 
+    /// Adds what another one holds.
+    pub(super) fn merge(&mut self, other: &Self) {
+        let (fraction, carry) = self.fraction.overflowing_add(other.fraction);
+        self.fraction = fraction;
+        self.whole += other.whole + i128::from(carry);
+        self.count += other.count;
+    }
+
+    /// How many values were added.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The sum without its sign, as a multiple of 2^-64.
+    pub(super) fn magnitude(&self) -> U192 {
+        let sum = U192::from_limbs([self.fraction, self.whole as u64, (self.whole >> 64) as u64]);
+        if self.whole < 0 { sum.wrapping_neg() } else { sum }
+    }
+
     /// The mean; NaN where nothing was added.
     pub(super) fn mean(self) -> f64 {
         self.sum() / f64::from(self.count)
@@ -60,7 +80,7 @@ impl Total {
 }
 
 /// The value as a multiple of 2^-64, rounded to the nearest, ties to even.
-fn fixed_point(value: f64) -> i128 {
+pub(super) fn fixed_point(value: f64) -> i128 {
     let bits = value.to_bits();
     let exponent = (bits >> MANTISSA_BITS & 0x7ff) as i32;
     // Numbers too small to have the leading bit (biased exponent 0) are far below 2^-65: the shift makes them zero.

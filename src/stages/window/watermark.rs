@@ -25,7 +25,9 @@ pub struct Watermark {
 /// What the watermark needs of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Grid {
-    size: i64,
+    every: i64,
+    /// How much longer than `every` a window is: so long a row is in time after its first window closed.
+    overlap: i64,
     stamp_shift: i64,
     max_delay: i64,
 }
@@ -73,7 +75,8 @@ impl Watermark {
     /// A partition of which nothing was read yet.
     #[must_use]
     pub fn new(plan: &WindowPlan) -> Self {
-        let plan = Grid { size: plan.size(), stamp_shift: plan.stamp_shift(), max_delay: plan.max_delay() };
+        let (every, overlap) = (plan.every(), plan.size() - plan.every());
+        let plan = Grid { every, overlap, stamp_shift: plan.stamp_shift(), max_delay: plan.max_delay() };
         Self { plan, state: Saved { newest: None, flushed_until: None, closed_until: None }, changed: false }
     }
 
@@ -85,21 +88,22 @@ impl Watermark {
 
     /// Judges the rows of a batch in order, and advances.
     pub fn advance(&mut self, rows: &Rows) -> Advance {
-        let Grid { size, stamp_shift, max_delay } = self.plan;
+        let Grid { every, overlap, stamp_shift, max_delay } = self.plan;
         let mut advance = Advance { late: Vec::with_capacity(rows.times.len()), crossings: Vec::new() };
         let mut newest = self.state.newest.map_or(i64::MIN, |time| time.0);
         let mut closed_until = self.closed_until();
         for (time, origin) in rows.times.iter().zip(&rows.origin) {
-            // Its window ends at or before `closed_until`, itself the end of a window, where the reading lies before.
-            advance.late.push(time.saturating_sub(stamp_shift) < closed_until);
+            // Its last window ends at or before `closed_until`, itself the end of a window, where the reading lies before
+            // all that the next one holds.
+            advance.late.push(time.saturating_sub(stamp_shift) < closed_until.saturating_sub(overlap));
             if *time <= newest {
                 continue;
             }
             newest = *time;
             let watermark = newest.saturating_sub(max_delay);
             // The division is needed only where the watermark may have reached the next window's end.
-            if closed_until == i64::MIN || watermark >= closed_until.saturating_add(size) {
-                let until = floor(watermark, size);
+            if closed_until == i64::MIN || watermark >= closed_until.saturating_add(every) {
+                let until = floor(watermark, every);
                 if until > closed_until {
                     closed_until = until;
                     advance.crossings.push(Crossing { after_origin: *origin, watermark: EventTime(until) });
@@ -114,19 +118,20 @@ impl Watermark {
         advance
     }
 
-    /// Decides to close every window that a row has reached, although the watermark has not passed it. Returns up to
+    /// Decides to close every window up to the first that holds the newest reading, although the watermark has not passed
+    /// it: later ones that overlap with it may still take rows. Returns up to
     /// when windows are now closed; `None` where there is nothing to close.
     pub fn flush(&mut self) -> Option<EventTime> {
         let newest = self.state.newest?.0;
-        let size = self.plan.size;
-        self.flush_to(EventTime(floor(newest.saturating_sub(self.plan.stamp_shift), size).saturating_add(size)))
+        let every = self.plan.every;
+        self.flush_to(EventTime(floor(newest.saturating_sub(self.plan.stamp_shift), every).saturating_add(every)))
     }
 
     /// Takes a decision to close every window that ends at or before `until`, although the watermark may not have
     /// passed it: rows for them are late from now on. The largest event time seen stays what it is. Returns up to when
     /// windows are now closed; `None` where they are already.
     pub fn flush_to(&mut self, until: EventTime) -> Option<EventTime> {
-        let until = floor(until.0, self.plan.size);
+        let until = floor(until.0, self.plan.every);
         if until <= self.closed_until() {
             return None;
         }
@@ -147,7 +152,7 @@ impl Watermark {
         let decided = [self.state.flushed_until, self.state.closed_until];
         let decided = decided.into_iter().flatten().map(|time| time.0).max().unwrap_or(i64::MIN);
         let Some(newest) = self.state.newest else { return decided };
-        floor(newest.0.saturating_sub(self.plan.max_delay), self.plan.size).max(decided)
+        floor(newest.0.saturating_sub(self.plan.max_delay), self.plan.every).max(decided)
     }
 
     fn keep_closed(&mut self) {
@@ -169,10 +174,10 @@ impl Watermark {
     pub fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
         if let Some((block, bytes)) = reader.blocks(STEP).next() {
             self.state = from_block(STEP, block, bytes)?;
-            // Under windows of another size, one that was closed in part is closed.
-            let size = self.plan.size;
+            // Under other windows, one that was closed in part is closed.
+            let every = self.plan.every;
             for until in [&mut self.state.flushed_until, &mut self.state.closed_until].into_iter().flatten() {
-                *until = EventTime(floor(until.0.saturating_add(size - 1), size));
+                *until = EventTime(floor(until.0.saturating_add(every - 1), every));
             }
         }
         Ok(())
@@ -180,6 +185,6 @@ impl Watermark {
 }
 
 /// The last end of a window at or before `time`.
-fn floor(time: i64, size: i64) -> i64 {
-    time.div_euclid(size).saturating_mul(size)
+fn floor(time: i64, every: i64) -> i64 {
+    time.div_euclid(every).saturating_mul(every)
 }

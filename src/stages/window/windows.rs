@@ -20,7 +20,8 @@ pub type OnClose<'a> = dyn FnMut(&Keys, &ClosedWindow) + 'a;
 pub struct Windows {
     pub(super) plan: Arc<WindowPlan>,
     pub(super) keys: Keys,
-    /// Windows with rows, by index; those between them exist only once they close.
+    /// Panes with rows, by index; a window has the index of its last pane, and without overlap is that pane. Those
+    /// between them exist only once they close.
     pub(super) open: BTreeMap<i64, OpenWindow>,
     /// Windows with an index below this are closed.
     pub(super) closed: i64,
@@ -32,7 +33,7 @@ pub struct Windows {
     found: Vec<KeyId>,
 }
 
-/// Rows of one stretch of a batch, by window. The memory is kept between stretches.
+/// Rows of one stretch of a batch, by pane. The memory is kept between stretches.
 #[derive(Debug, Default)]
 struct Runs {
     runs: Vec<(i64, Run)>,
@@ -40,7 +41,7 @@ struct Runs {
 }
 
 impl Runs {
-    /// The place of a window's run.
+    /// The place of a pane's run.
     fn of(&mut self, index: i64) -> usize {
         if let Some(place) = self.runs[..self.used].iter().position(|(window, _)| *window == index) {
             return place;
@@ -106,7 +107,7 @@ impl Windows {
 
     /// Closes every window that ends at or before `until`, in order.
     pub fn close_until(&mut self, until: EventTime, on_close: &mut OnClose<'_>) {
-        let target = until.0.div_euclid(self.plan.size());
+        let target = until.0.div_euclid(self.plan.every());
         while let Some(index) = self.next_to_close().filter(|index| *index < target) {
             self.close(index, on_close);
         }
@@ -119,13 +120,13 @@ impl Windows {
     /// The next window with anything to say: the one after the last closed while a key lives, else the first with
     /// rows. So a jump of event time costs at most `expire_after` of empty windows.
     fn next_to_close(&self) -> Option<i64> {
-        if self.any_live { Some(self.closed) } else { self.open.keys().next().copied() }
+        let first = || self.open.keys().next().map(|pane| *pane.max(&self.closed));
+        if self.any_live { Some(self.closed) } else { first() }
     }
 
     fn close(&mut self, index: i64, on_close: &mut OnClose<'_>) {
-        let open = self.open.remove(&index);
+        let open = self.gather(index);
         if let Some(open) = &open {
-            self.dirty.closed_window(index, open);
             for (key, _) in open.rows.iter().enumerate().filter(|(_, rows)| **rows > 0) {
                 self.keys.seen(key as KeyId, index);
                 self.dirty.life(key as KeyId);
@@ -139,6 +140,22 @@ impl Windows {
         self.any_live = window.live.iter().filter(|live| **live).count() > window.expired.len();
         self.closed = index + 1;
         self.dirty.closed = true;
+    }
+
+    /// What the panes of a window hold together. The oldest is gone from there on: no later window reaches back to it.
+    fn gather(&mut self, index: i64) -> Option<OpenWindow> {
+        let oldest = index.saturating_sub(self.plan.panes() - 1);
+        let mut all = self.open.remove(&oldest);
+        if let Some(pane) = &all {
+            self.dirty.closed_pane(oldest, pane);
+        }
+        for (_, pane) in self.open.range(oldest..=index) {
+            match &mut all {
+                Some(all) => all.merge(pane),
+                None => all = Some(pane.clone()),
+            }
+        }
+        all
     }
 
     /// Forgets a key. One that has rows in a later window, already there because rows come out of order, is a new key
@@ -155,18 +172,19 @@ impl Windows {
     }
 
     fn closed_window(&self, index: i64, open: Option<&OpenWindow>) -> ClosedWindow {
-        let (size, lives) = (self.plan.size(), self.keys.lives());
+        let (every, lives) = (self.plan.every(), self.keys.lives());
+        let end = index.saturating_add(1).saturating_mul(every);
         let live: Vec<bool> = lives.iter().map(|life| life.first_window <= index).collect();
         let mut rows: Vec<u32> = open.map(|open| open.rows.clone()).unwrap_or_default();
         rows.resize(lives.len(), 0);
         let nothing = OpenWindow::new(&self.plan);
         let columns = (0..self.plan.aggregates().len()).map(|place| open.unwrap_or(&nothing).column(place, &live));
-        let empty_for = |life: &Life| index.saturating_sub(life.last_window).saturating_mul(size);
+        let empty_for = |life: &Life| index.saturating_sub(life.last_window).saturating_mul(every);
         let expired =
             |key: &KeyId| live[*key as usize] && empty_for(&lives[*key as usize]) >= self.plan.settings().expire_after;
         ClosedWindow {
-            start: EventTime(index.saturating_mul(size)),
-            end: EventTime(index.saturating_add(1).saturating_mul(size)),
+            start: EventTime(end.saturating_sub(self.plan.size())),
+            end: EventTime(end),
             rows,
             columns: columns.collect(),
             expired: (0..lives.len() as KeyId).filter(expired).collect(),
@@ -174,20 +192,20 @@ impl Windows {
         }
     }
 
-    /// Puts rows `range` into their windows. Between two crossings only the order of rows within a window counts.
+    /// Puts rows `range` into their panes. Between two crossings only the order of rows within a pane counts.
     fn take(&mut self, readings: &Readings<'_>, range: Range<usize>, refused: &mut Vec<Rejected>) {
-        let (size, shift) = (self.plan.size(), self.plan.stamp_shift());
+        let (every, shift) = (self.plan.every(), self.plan.stamp_shift());
         let mut runs = std::mem::take(&mut self.runs);
         let mut found = std::mem::take(&mut self.found);
         self.keys.find_many(&readings.keys, range.clone(), &mut found);
-        // The window of the row before, by its bounds: neighbouring rows mostly share it.
+        // The pane of the row before, by its bounds: neighbouring rows mostly share it.
         let (mut index, mut start, mut end, mut place) = (0, 0, 0, 0);
         for (row, key) in range.zip(&found) {
             let time = readings.rows.times[row].saturating_sub(shift);
             if time < start || time >= end {
-                index = time.div_euclid(size);
-                start = index.saturating_mul(size);
-                end = start.saturating_add(size);
+                index = time.div_euclid(every);
+                start = index.saturating_mul(every);
+                end = start.saturating_add(every);
                 place = runs.of(index);
             }
             match self.admit(readings, row, *key, index) {
@@ -210,7 +228,7 @@ impl Windows {
         self.found = found;
     }
 
-    /// The key of a row that may enter window `index`, or why it may not; `found` is its id, if it was found already.
+    /// The key of a row that may enter pane `index`, or why it may not; `found` is its id, if it was found already.
     fn admit(
         &mut self,
         readings: &Readings<'_>,
