@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use arterial_connectors::file::rows_total;
 use arterial_connectors::folder::Manifest;
 use arterial_connectors::source::Until;
@@ -86,11 +86,13 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
     let ended = runtime.block_on(Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()));
     bar.finish_and_clear();
     let summary = ended?;
-    let rows_read: u64 = summary.partitions.values().filter_map(|one| one.next_offset).map(i64::unsigned_abs).sum();
-    if let Some(total) = rows_total.filter(|total| rows_read < *total) {
-        tracing::warn!("stopped after {rows_read} of {total} rows: the same command goes on from there");
+    print_summary(&plan, &summary, args.format)?;
+    if summary.reached_end {
+        return Ok(Manifest::mark_finished(&to)?);
     }
-    print_summary(&plan, &summary, args.format)
+    let rows_read: u64 = summary.partitions.values().filter_map(|one| one.next_offset).map(i64::unsigned_abs).sum();
+    let of = rows_total.map(|total| format!(" of {total}")).unwrap_or_default();
+    bail!("stopped after {rows_read}{of} rows; the same command goes on from there")
 }
 
 fn cores() -> u32 {

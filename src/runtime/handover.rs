@@ -29,9 +29,19 @@ pub enum HandoverError {
         /// The folder.
         path: PathBuf,
     },
-    /// The backfill was stopped, or its input has grown.
-    #[error("the backfill in `{}` has read {read} of the {total} rows of `{input}`", .path.display())]
+    /// The backfill was stopped.
+    #[error("the backfill in `{}` was stopped after {read} rows of `{input}`", .path.display())]
     Unfinished {
+        /// The folder.
+        path: PathBuf,
+        /// Files of history.
+        input: String,
+        /// Rows that it has read.
+        read: u64,
+    },
+    /// Its input has grown.
+    #[error("the backfill in `{}` has read {read} of the {total} rows of `{input}`", .path.display())]
+    Grown {
         /// The folder.
         path: PathBuf,
         /// Files of history.
@@ -69,7 +79,9 @@ impl HandoverError {
         match self {
             Self::Folder(error) => error.hint(),
             Self::Empty { .. } => "name the folder of a backfill of this pipeline: `arterial backfill --to FOLDER`",
-            Self::Unfinished { .. } => "finish it first: the same `arterial backfill` command goes on where it is",
+            Self::Unfinished { .. } | Self::Grown { .. } => {
+                "finish it first: the same `arterial backfill` command goes on where it is"
+            }
             Self::Topics { .. } => "history can be handed over to a pipeline with one topic only",
             Self::Committed { .. } => {
                 "start without `--state-from` to go on from there; to begin anew, delete the group's offsets and the state topic"
@@ -104,15 +116,17 @@ impl History {
         Ok(Self { path, manifest })
     }
 
-    /// Refuses history that was not read to its end. Files that are gone cannot be asked, nor those of text, which do not
-    /// say how many rows they have.
+    /// Refuses history that was not read to its end, or that has grown since where the files still say so: those that are
+    /// gone do not, nor do those of text.
     fn check_finished(&self) -> Result<(), HandoverError> {
-        let (input, read) = (&self.manifest.input, self.manifest.rows_read());
-        let total = rows_total(Path::new(input)).ok().flatten().unwrap_or(0);
-        if read >= total {
-            return Ok(());
+        let (path, input, read) = (self.path.clone(), self.manifest.input.clone(), self.manifest.rows_read());
+        if !self.manifest.is_finished(&path)? {
+            return Err(HandoverError::Unfinished { path, input, read });
         }
-        Err(HandoverError::Unfinished { path: self.path.clone(), input: input.clone(), read, total })
+        match rows_total(Path::new(&input)) {
+            Ok(Some(total)) if total > read => Err(HandoverError::Grown { path, input, read, total }),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a topic with another number of partitions: its keys lie elsewhere.

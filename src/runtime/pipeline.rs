@@ -206,8 +206,7 @@ impl Running {
         tokio::pin!(shutdown);
         let shared = &self.stop.0;
         let mut summaries = Vec::new();
-        let mut failure = None;
-        let mut stopping = false;
+        let (mut failure, mut stopping, mut never_open) = (None, false, false);
         loop {
             tokio::select! {
                 () = &mut shutdown, if !stopping => {
@@ -217,7 +216,7 @@ impl Running {
                 end = self.ends.recv() => match end {
                     Some((_, Ok(summary))) => summaries.push(summary),
                     // Told to stop before both ends were open: there is nothing to sum up.
-                    Some((_, Err(PipelineError::Stopped))) => {}
+                    Some((_, Err(PipelineError::Stopped))) => never_open = true,
                     Some((slot, Err(error))) => {
                         tracing::error!(slot, %error, "worker failed");
                         shared.stop.store(true, Ordering::Relaxed);
@@ -229,7 +228,11 @@ impl Running {
         }
         match failure {
             Some(error) => Err(error),
-            None => Ok(RunSummary::of(summaries, self.started.elapsed())),
+            None => {
+                let mut summary = RunSummary::of(summaries, self.started.elapsed());
+                summary.reached_end &= !never_open;
+                Ok(summary)
+            }
         }
     }
 }

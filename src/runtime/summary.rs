@@ -23,6 +23,8 @@ pub(crate) struct WorkerSummary {
     days: BTreeMap<Partition, Days>,
     pub(crate) commits: u64,
     pub(crate) rewinds: u64,
+    /// Whether it left since everything was read, and not since it was told to.
+    pub(crate) reached_end: bool,
 }
 
 /// The state of one partition at the end of a run.
@@ -50,6 +52,8 @@ pub struct RunSummary {
     /// Scores by day of the forecasts, since 1970-01-01 UTC, over all partitions: of the days that ended in this run and
     /// of those that are not over, the newest 400 of each partition.
     pub days: BTreeMap<i32, Vec<ScoreTotal>>,
+    /// Whether a bounded run read everything that there was at its start; false where it was stopped before.
+    pub reached_end: bool,
     /// Commits made.
     pub commits: u64,
     /// Times the run went back to its last commit.
@@ -77,8 +81,9 @@ impl RunSummary {
     /// Puts the workers' parts together. A partition that moved from one worker to another is in both: the one that
     /// read further counts.
     pub(crate) fn of(workers: Vec<WorkerSummary>, elapsed: Duration) -> Self {
-        let mut whole = WorkerSummary::default();
+        let mut whole = WorkerSummary { reached_end: !workers.is_empty(), ..WorkerSummary::default() };
         for worker in workers {
+            whole.reached_end &= worker.reached_end;
             whole.commits += worker.commits;
             whole.rewinds += worker.rewinds;
             for (partition, days) in worker.days {
@@ -103,6 +108,7 @@ impl RunSummary {
             }),
             days: add_up(whole.days),
             partitions: whole.partitions,
+            reached_end: whole.reached_end,
             commits: whole.commits,
             rewinds: whole.rewinds,
             elapsed,

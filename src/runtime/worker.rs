@@ -116,10 +116,12 @@ impl Worker {
     /// Whatever cannot be cured by aborting and going back to the last commit.
     pub(crate) fn run(mut self) -> Result<WorkerSummary, PipelineError> {
         match self.work() {
+            Ok(()) => self.summary.reached_end = self.finished(),
             // Told to stop while the far side was away: what was not committed is read again at the next start.
-            Ok(()) | Err(PipelineError::Stopped) => Ok(self.into_summary()),
-            Err(error) => Err(error),
+            Err(PipelineError::Stopped) => {}
+            Err(error) => return Err(error),
         }
+        Ok(self.into_summary())
     }
 
     fn work(&mut self) -> Result<(), PipelineError> {

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use arterial_connectors::folder::Manifest;
+
 use crate::folder_support::{epochs, lines};
 use crate::kafka_backfill::{messages, write_parquet};
 use crate::kafka_run_support::{ended, finish};
@@ -69,6 +71,16 @@ fn by_key(folder: &Path) -> BTreeMap<(&'static str, String), Vec<Value>> {
 
 /// Kills the run once so many epochs are complete; false where it ended before.
 fn kill_after(epochs_wanted: usize, folder: &Path, mut child: Child) -> bool {
+    if !await_epochs(epochs_wanted, folder, &mut child) {
+        return false;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    true
+}
+
+/// Waits until so many epochs are complete; false where the run ended before.
+fn await_epochs(epochs_wanted: usize, folder: &Path, child: &mut Child) -> bool {
     let deadline = Instant::now() + Duration::from_secs(120);
     while !folder.exists() || epochs(folder).len() < epochs_wanted {
         if child.try_wait().unwrap().is_some() {
@@ -77,8 +89,6 @@ fn kill_after(epochs_wanted: usize, folder: &Path, mut child: Child) -> bool {
         assert!(Instant::now() < deadline, "{epochs_wanted} epochs do not come");
         std::thread::yield_now();
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
     true
 }
 
@@ -123,6 +133,37 @@ fn backfill_by_two_workers_that_is_killed_again_and_again_ends_as_an_undisturbed
     assert_eq!(survived["rows"], undisturbed["rows"]);
     assert!(survived["commits"].as_u64() < undisturbed["commits"].as_u64(), "it began anew");
     assert_eq!(by_key(&shaken), by_key(&calm));
+}
+
+#[test]
+fn backfill_of_text_that_is_interrupted_says_so_and_only_one_that_read_everything_is_history() {
+    let job = Job::new(1, 500);
+    let (rows, out) = (job.root.path().join("rows.ndjson"), job.out());
+    let lines: Vec<String> = messages(0..72).iter().map(|message| format!("{message}\n")).collect();
+    std::fs::write(&rows, lines.concat()).unwrap();
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arterial"));
+        command.args(["backfill", "--format", "json", "--partitions", "2", "--workers", "2", "--from"]).arg(&rows);
+        command.arg("--to").arg(&out).arg(job.root.path().join("pipeline.yaml"));
+        command.env("ARTERIAL_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let finished = || Manifest::newest(&out).unwrap().unwrap().is_finished(&out).unwrap();
+    let mut interrupted = start();
+    assert!(await_epochs(2, &out, &mut interrupted), "it ended before two epochs");
+    Command::new("kill").args(["-INT", &interrupted.id().to_string()]).status().unwrap();
+    let (code, summary, said) = ended(interrupted);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("stopped after ") && said.contains("the same command goes on from there"), "{said}");
+    assert!(summary.contains("state_digest"), "what it did is told all the same: {summary}");
+    assert!(!finished());
+    let ran = finish(start());
+    assert_eq!(ran["rows"]["in"].as_u64(), Some(lines.len() as u64));
+    assert!(finished());
+    // More history begins: it is unfinished again until that is read, too.
+    std::fs::write(&rows, [lines.concat(), lines.concat()].concat()).unwrap();
+    let known = epochs(&out).len();
+    assert!(kill_after(known + 1, &out, start()), "it ended before another epoch");
+    assert!(!finished());
 }
 
 #[test]

@@ -158,6 +158,13 @@ fn history_that_does_not_fit_is_refused_with_the_reason() {
     let said = run(&changed, &folder);
     assert!(said.contains("the pipeline file changed under existing state: lags"), "{said}");
 
+    let mark = folder.join("finished");
+    let kept = std::fs::read(&mark).unwrap();
+    std::fs::remove_file(&mark).unwrap();
+    let said = run(&pipeline, &folder);
+    assert!(said.contains("` was stopped after ") && said.contains("hint: finish it first"), "{said}");
+    std::fs::write(&mark, kept).unwrap();
+
     let file = city.file(&format!("{name}-history"), &messages(0..5));
     let said = run(&pipeline, &folder);
     assert!(

@@ -27,6 +27,14 @@ pub(super) fn remove_dir(path: &Path) -> Result<(), FolderError> {
     }
 }
 
+/// Removes a file, if it is there.
+pub(super) fn remove_file(path: &Path) -> Result<(), FolderError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        answer => asked("remove", path, answer),
+    }
+}
+
 /// A new file that is durable once [`DurableFile::finish`] has returned.
 pub(super) struct DurableFile {
     path: PathBuf,

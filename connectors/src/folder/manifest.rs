@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{DurableFile, asked};
+use super::disk::{DurableFile, asked, remove_file, sync_dir};
 use super::error::{Damage, FolderError};
 use super::ledger::FolderLedgerConfig;
 use super::{epochs, state};
@@ -15,6 +16,8 @@ use crate::position::{Partition, Position};
 
 /// Name of the file.
 const FILE: &str = "manifest.json";
+/// Name of the folder's own file that tells which epoch was the last of a run that read everything.
+const FINISHED: &str = "finished";
 /// Version of the folder's layout.
 const VERSION: u32 = 1;
 
@@ -63,6 +66,37 @@ impl Manifest {
             return Ok(None);
         }
         epochs::newest(folder)?.map(|epoch| Self::read(&epochs::complete(folder, epoch))).transpose()
+    }
+
+    /// Notes durably that a run has read everything there was, up to the newest epoch; nothing where there is none.
+    ///
+    /// # Errors
+    /// What the disk refuses.
+    pub fn mark_finished(folder: &Path) -> Result<(), FolderError> {
+        let Some(newest) = Self::newest(folder)? else { return Ok(()) };
+        let (path, fresh) = (folder.join(FINISHED), folder.join("finished.unfinished"));
+        remove_file(&fresh)?;
+        let mut file = DurableFile::create(fresh.clone())?;
+        file.write(newest.mark().as_bytes())?;
+        file.finish()?;
+        asked("rename", &fresh, fs::rename(&fresh, &path))?;
+        sync_dir(folder)
+    }
+
+    /// Whether this epoch is the last of a run that read everything.
+    ///
+    /// # Errors
+    /// A mark that is there and cannot be read.
+    pub fn is_finished(&self, folder: &Path) -> Result<bool, FolderError> {
+        let path = folder.join(FINISHED);
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            answer => Ok(asked("read", &path, answer)? == self.mark()),
+        }
+    }
+
+    fn mark(&self) -> String {
+        format!("epoch {} state {}\n", self.epoch, self.state_digest)
     }
 
     /// The position and state of a partition as of this epoch, whose folder is given.
@@ -129,10 +163,9 @@ impl Manifest {
 
     pub(super) fn write(&self, epoch: &Path) -> Result<(), FolderError> {
         let mut file = DurableFile::create(epoch.join(FILE))?;
-        // Text, numbers and lists: JSON holds them.
-        let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
-        text.push(b'\n');
+        let text = asked("write", epoch, serde_json::to_vec_pretty(self).map_err(io::Error::from))?;
         file.write(&text)?;
+        file.write(b"\n")?;
         file.finish()
     }
 }

@@ -9,6 +9,7 @@
 //!   epoch-0000000002/
 //!     ...
 //!     state.bin                  only the newest two epochs have their state
+//!   finished                     the epoch at which a run had read everything
 //!   0-0.unfinished/              the epoch that a worker is writing; the next start removes it
 //! ```
 //!
