@@ -91,7 +91,8 @@ impl PipelineError {
                 "run the version that wrote the state, or start with `--reset all` to learn anew"
             }
             Self::Changed { .. } => {
-                "undo the change, or start with `--reset STEP` for each step named: what is made from it is reset too"
+                "undo the change, or start with `--reset STEP` for each step named: what is made from it is reset too; \
+                 a table that may change goes on with `on_change: keep`"
             }
             Self::Fenced => "give each process its own `runtime.instance`",
             Self::Stopped => "start again: nothing is lost",

@@ -1,8 +1,11 @@
 //! The plans of all stages -> the steps that keep state: what it is made with, and from the state of which others.
 
-use super::model::{ModelSpec, OnlineLinearSpec, PipelineSpec, PredictSpec};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::model::{CleanStepSpec, FeatureSpec, ModelSpec, OnChange, OnlineLinearSpec, PipelineSpec, PredictSpec};
 use crate::stages::alert::AlertPlan;
-use crate::stages::clean::CleanPlan;
+use crate::stages::clean::{CleanPlan, Table};
 use crate::stages::features::FeaturesPlan;
 use crate::stages::window::{Watermark, WindowPlan};
 use crate::state::StatefulStep;
@@ -11,6 +14,7 @@ use crate::vocab::MadeWith;
 /// Stateful steps in the order the data flows.
 pub(super) fn stateful_steps(
     spec: &PipelineSpec,
+    tables: &BTreeMap<String, Arc<Table>>,
     clean: &CleanPlan,
     window: &WindowPlan,
     features: &FeaturesPlan,
@@ -18,14 +22,20 @@ pub(super) fn stateful_steps(
 ) -> Vec<StatefulStep> {
     let names = |steps: &[MadeWith]| steps.iter().map(|step| step.step.clone()).collect::<Vec<_>>();
     let (watermark, windows) = ([Watermark::made_with(window)], [window.made_with()]);
-    let mut all: Vec<StatefulStep> =
-        clean.stateful_steps().map(|made_with| StatefulStep::new(made_with, Vec::new())).collect();
+    let (looked_up, as_of) = (tables_read_by_rows(spec), tables_read_by_features(spec));
+    let read = |of: &[&str]| of.iter().map(|name| table_step(name)).collect::<Vec<_>>();
+    let mut all: Vec<StatefulStep> = tables
+        .iter()
+        .filter(|(name, _)| looked_up.iter().chain(&as_of).any(|read| read == name))
+        .map(|(name, table)| StatefulStep::new(&made_with_table(table, spec.tables[name].on_change), Vec::new()))
+        .collect();
+    all.extend(clean.stateful_steps().map(|made_with| StatefulStep::new(made_with, Vec::new())));
     all.push(StatefulStep::new(&watermark[0], Vec::new()));
-    all.push(StatefulStep::new(&windows[0], names(&watermark)));
+    all.push(StatefulStep::new(&windows[0], [names(&watermark), read(&looked_up)].concat()));
     let looked_back = features.made_with();
     all.extend(looked_back.iter().map(|made_with| StatefulStep::new(made_with, names(&windows))));
     let models: Vec<MadeWith> = spec.predict.iter().map(|(name, predict)| learned_with(name, predict, spec)).collect();
-    let made_from = [names(&windows), names(&looked_back)].concat();
+    let made_from = [names(&windows), names(&looked_back), read(&as_of)].concat();
     all.extend(models.iter().map(|made_with| StatefulStep::new(made_with, made_from.clone())));
     for (rule, made_with) in alerts.rules().iter().zip(alerts.stateful_steps()) {
         let mut made_from = names(&windows);
@@ -34,6 +44,36 @@ pub(super) fn stateful_steps(
         all.push(StatefulStep::new(made_with, made_from));
     }
     all
+}
+
+fn table_step(name: &str) -> String {
+    format!("table.{name}")
+}
+
+/// A table has no state of its own; what is made from it has.
+fn made_with_table(table: &Table, on_change: OnChange) -> MadeWith {
+    let content = table.hash().to_owned();
+    let meaning = if on_change == OnChange::Refuse { content.clone() } else { String::new() };
+    MadeWith { step: table_step(table.name()), meaning, settings: content }
+}
+
+fn tables_read_by_rows(spec: &PipelineSpec) -> Vec<&str> {
+    let steps = spec.clean.iter();
+    steps
+        .filter_map(|step| if let CleanStepSpec::Lookup(one) = step { Some(one.table.as_str()) } else { None })
+        .collect()
+}
+
+fn tables_read_by_features(spec: &PipelineSpec) -> Vec<&str> {
+    let mut tables = Vec::new();
+    for feature in &spec.features {
+        match feature {
+            FeatureSpec::Calendar(calendar) => tables.push(calendar.table.as_str()),
+            FeatureSpec::Lookup(lookup) => tables.push(lookup.table.as_str()),
+            _ => {}
+        }
+    }
+    tables
 }
 
 /// Everything that a predictor learns from and with. How it goes on learning, and where forecasts and scores are cut

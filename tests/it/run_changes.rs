@@ -116,6 +116,45 @@ fn settings_that_leave_the_state_its_meaning_are_taken_over() {
     assert_ne!(summary.scores[0].sums, unchanged.scores[0].sums, "under the new settings");
 }
 
+/// A table of sites that rows are looked up in, and one of days that features read.
+fn with_tables(limit: u32, day: &str, on_change: &str) -> String {
+    let tables = format!(
+        "tables:\n  sites: {{ key: id, rows: [{{ id: a, limit_kmh: {limit} }}]{on_change} }}\n  \
+         holidays: {{ key: day, rows: [{{ day: \"{day}\" }}]{on_change} }}\nclean:\n  \
+         - lookup: {{ table: sites, on: sensor_id, columns: [limit_kmh], missing: \"null\" }}\n"
+    );
+    let lags = "  - lags: { column: speed_kmh, count: 3, fill: last }\n";
+    edited(&[("clean:\n", &tables), (lags, &format!("{lags}  - calendar: {{ table: holidays }}\n"))])
+}
+
+#[test]
+fn table_that_changed_is_refused_by_name_unless_the_file_says_that_it_may() {
+    let decided = |ran: &Ran, step: &str| {
+        told(ran).iter().find(|(told, ..)| *told == step).map(|(_, decision, why)| (decision.to_string(), why.clone()))
+    };
+    let begun = |on_change: &str| {
+        let ends = Ends::new(5);
+        run(plan(&with_tables(100, "2026-12-25", on_change)), &ends).result.unwrap();
+        Ends { hours: 10, ..ends }
+    };
+    let ends = begun("");
+    assert_eq!(refused(&run(plan(&with_tables(90, "2026-12-25", "")), &ends)), ["table.sites"]);
+    let ran = run(plan(&with_tables(100, "2026-12-24", "")), &ends);
+    assert_eq!(refused(&ran), ["table.holidays"]);
+    assert_eq!(decided(&ran, "predict.speed").unwrap().1, "made from `table.holidays`, which is reset");
+    assert_eq!(decided(&ran, "window").unwrap().0, "keep", "rows do not read it");
+    let reset = plan(&with_tables(90, "2026-12-25", "")).with_reset(&["table.sites".to_owned()]).unwrap();
+    let ran = run(reset, &ends);
+    assert_eq!(decided(&ran, "window").unwrap().1, "made from `table.sites`, which is reset");
+    assert_eq!(decided(&ran, "clean.dedupe").unwrap().0, "keep");
+    ran.result.unwrap();
+    let grows = ", on_change: keep";
+    let ran = run(plan(&with_tables(90, "2026-12-24", grows)), &begun(grows));
+    assert_eq!(decided(&ran, "table.sites").unwrap().0, "migrate");
+    assert_eq!(decided(&ran, "window").unwrap().0, "keep");
+    ran.result.unwrap();
+}
+
 #[test]
 fn step_that_left_the_file_is_reset_by_its_name_and_starts_anew_when_it_comes_back() {
     let ends = Ends::new(8);

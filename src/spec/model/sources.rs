@@ -310,4 +310,18 @@ pub struct TableSpec {
     pub rows: Option<Vec<BTreeMap<String, super::Scalar>>>,
     /// The column that identifies a row; it must be unique.
     pub key: String,
+    /// What to do where the table is another one than the state was made with.
+    #[serde(default)]
+    pub on_change: OnChange,
+}
+
+/// What to do about a table that changed under existing state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnChange {
+    /// Stop with an error: windows and models were made with the values of before. `--reset table.NAME` forgets them.
+    #[default]
+    Refuse,
+    /// Say so and go on with the state: for tables that grow.
+    Keep,
 }
