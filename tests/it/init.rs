@@ -147,3 +147,41 @@ proptest! {
         }
     }
 }
+
+/// Lines of the README's console block below `arterial init`: each command with the lines that stand under it.
+fn console() -> Vec<(String, Vec<String>)> {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
+    let block = readme.split("```").find(|block| block.starts_with("console\n") && block.contains("arterial init"));
+    let mut commands: Vec<(String, Vec<String>)> = Vec::new();
+    for line in block.expect("a console block").lines().skip(1) {
+        match (line.strip_prefix("$ "), commands.last_mut()) {
+            (Some(command), _) => commands.push((command.to_owned(), Vec::new())),
+            (None, Some((_, under))) => under.push(line.to_owned()),
+            (None, None) => panic!("no command above {line:?}"),
+        }
+    }
+    commands
+}
+
+#[test]
+fn readmes_five_minutes_end_with_an_alert() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let programs = Path::new(env!("CARGO_BIN_EXE_arterial")).parent().expect("a folder").display().to_string();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
+    let mut last = String::new();
+    for (command, under) in console() {
+        // Lines under a command that writes a file are the file, under any other what it says.
+        if let Some(file) = command.strip_prefix("cat > ") {
+            write(&folder.path().join(file), under.join("\n") + "\n");
+            continue;
+        }
+        let mut shell = Command::new("sh");
+        let ran = shell.current_dir(folder.path()).env("PATH", &path).args(["-c", &command]).output().expect("a shell");
+        last = said(&ran);
+        assert!(ran.status.success(), "{command}: {last}");
+        assert!(under.iter().all(|line| last.contains(line)), "{command} says {last}");
+    }
+    let alerts: Vec<Value> = last.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(alerts.len(), 2, "{last}");
+    assert!(last.contains("\"station\":\"N7\"") && last.contains("opened") && last.contains("cleared"), "{last}");
+}

@@ -70,11 +70,53 @@ pub(super) struct Column {
 }
 
 impl Column {
+    /// Whether its least value is one that instruments write where they have none.
+    pub(super) fn has_sentinel(&self) -> bool {
+        self.values.first().is_some_and(|least| SENTINELS.contains(least))
+    }
+
+    /// Least and greatest value, whatever they mean.
+    pub(super) fn ends(&self) -> (f64, f64) {
+        let end = |value: Option<&f64>| value.copied().unwrap_or(f64::NAN);
+        (end(self.values.first()), end(self.values.last()))
+    }
+
+    /// Values, ascending, without what stands for none.
+    fn measured(&self) -> &[f64] {
+        let first = if self.has_sentinel() { self.values.partition_point(|value| *value < 0.0) } else { 0 };
+        if first < self.values.len() { &self.values[first..] } else { &self.values }
+    }
+
     /// The value below which this share of the values lies.
     pub(super) fn quantile(&self, share: f64) -> f64 {
-        let last = self.values.len().saturating_sub(1);
-        self.values.get((share * last as f64).round() as usize).copied().unwrap_or(f64::NAN)
+        let values = self.measured();
+        let last = values.len().saturating_sub(1);
+        values.get((share * last as f64).round() as usize).copied().unwrap_or(f64::NAN)
     }
+
+    /// The worst value, and a limit between the worst 5 in 100 and the others; `None` where all values are alike.
+    pub(super) fn limit(&self, low_is_bad: bool) -> Option<(f64, f64)> {
+        let values = self.measured();
+        let (worst, inside, next) = if low_is_bad {
+            let inside = self.quantile(0.05);
+            (values.first()?, inside, values.iter().find(|value| **value > inside)?)
+        } else {
+            let inside = self.quantile(0.95);
+            (values.last()?, inside, values.iter().rfind(|value| **value < inside)?)
+        };
+        Some((*worst, between(inside, *next)))
+    }
+}
+
+/// What instruments write where they have no value.
+const SENTINELS: [f64; 6] = [-1.0, -9.0, -99.0, -200.0, -999.0, -9999.0];
+
+/// A number between two others that has few digits.
+fn between(one: f64, other: f64) -> f64 {
+    let middle = one + (other - one) / 2.0;
+    let apart = |value: &f64| *value != one && *value != other && (*value > one) == (*value < other);
+    let shorter = (1..16).filter_map(|digits| format!("{middle:.digits$e}").parse().ok());
+    shorter.into_iter().find(apart).unwrap_or(middle)
 }
 
 /// Where the time of a row is.

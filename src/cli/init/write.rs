@@ -18,9 +18,6 @@ use crate::vocab::MICROS_PER_SECOND;
 const TIME: &str = "observed_at";
 const KEY: &str = "sensor_id";
 
-/// Numbers that loggers write where they have none.
-const SENTINELS: [f64; 6] = [-1.0, -9.0, -99.0, -200.0, -999.0, -9999.0];
-
 /// Windows are no shorter than this.
 const WINDOW_MIN: i64 = 60 * MICROS_PER_SECOND;
 
@@ -261,8 +258,10 @@ fn stages(text: &mut String, fields: &Fields<'_>) {
     let size = Span { micros: findings.interval.0.max(WINDOW_MIN) };
     let ahead = Span { micros: 3 * size.micros };
     let share = |share: f64| rounded(column.quantile(share));
-    let (worst, better, sign, back) =
-        if findings.low_is_bad() { (0.05, 0.25, '<', '>') } else { (0.95, 0.75, '>', '<') };
+    let low_is_bad = findings.low_is_bad();
+    let (better, sign, back) = if low_is_bad { (0.25, '<', '>') } else { (0.75, '>', '<') };
+    let opens = column.limit(low_is_bad).map_or(share(better), |(_, limit)| limit);
+    let (least, greatest) = column.ends();
     let spread = (column.quantile(0.95) - column.quantile(0.05)).abs();
     let scale = if spread > 0.0 { rounded(spread) } else { 1.0 };
     let _ = write!(
@@ -276,21 +275,21 @@ fn stages(text: &mut String, fields: &Fields<'_>) {
          measure: {target}\n    when: \"{sign} {}\"\n    clear: \"{back} {}\"\n    \
          summary: \"{{{}}}: {target} is {{measure}}\"\n\n",
         quoted(&column.name),
-        share(0.0),
-        share(1.0),
+        rounded(least),
+        rounded(greatest),
         column.nulls,
         findings.rows,
         null_if(target, column),
         fields.key,
-        share(worst),
-        clear_of(share(worst), share(better), sign),
+        opens,
+        clear_of(opens, share(better), sign),
         fields.key,
     );
 }
 
 /// The step that blanks what stands for no value; commented out where nothing in the sample does.
 fn null_if(target: &str, column: &Column) -> String {
-    let off = if SENTINELS.contains(&column.quantile(0.0)) { "" } else { "# " };
+    let off = if column.has_sentinel() { "" } else { "# " };
     format!("{off}clean:\n{off}  - null_if: {{ {target}: \"{target} < 0\" }}\n")
 }
 
@@ -333,7 +332,7 @@ fn sinks(text: &mut String, name: &str, place: &Place) {
     text.push_str("delivery: exactly_once\n\n");
 }
 
-/// A reading of the sample, which has to come through cleaning as it was.
+/// The worst reading of the sample, which has to come through cleaning as it was and to be told of.
 fn test(text: &mut String, sample: &Sample, fields: &Fields<'_>) {
     let findings = fields.findings;
     let (target, column) = fields.target();
@@ -348,7 +347,8 @@ fn test(text: &mut String, sample: &Sample, fields: &Fields<'_>) {
         (at, time_name) = (first(sample, name, |cell| micros(cell, *time).and(as_yaml(cell, true))), name);
     }
     let target_name = if findings.key == KeyOf::Header { target } else { column.name.as_str() };
-    let value = rounded(column.quantile(0.5));
+    let limit = column.limit(findings.low_is_bad());
+    let value = limit.map_or(column.quantile(0.5), |(worst, _)| worst);
     let given = [(key_name, key.as_str()), (time_name, &at), (target_name, &value.to_string())];
     let given = if sample.written == Written::Json && given.iter().any(|(name, _)| name.contains('.')) {
         format!("payloads:\n        - {}", quoted(&payload(&given)))
@@ -359,9 +359,12 @@ fn test(text: &mut String, sample: &Sample, fields: &Fields<'_>) {
     let key_field = &fields.key;
     let _ = write!(
         text,
-        "tests:\n  - name: a usual reading comes through as it is\n    given:\n      {given}\n    expect:\n      clean:\n        \
-         - {{ {key_field}: {key}, {target}: {value} }}\n"
+        "tests:\n  - name: the worst reading of the sample comes through as it is\n    given:\n      {given}\n    expect:\n      \
+         clean:\n        - {{ {key_field}: {key}, {target}: {value} }}\n"
     );
+    if limit.is_some() {
+        text.push_str("      alerts:\n        - { rule: unusual, state: opened }\n");
+    }
 }
 
 /// The first cell of a column that can be written.
