@@ -258,6 +258,17 @@ pub enum LedgerError {
         /// Committed next offset.
         committed: Option<i64>,
     },
+    /// A transaction that its writer has ended, or will never end, is open all the same: committed records after it
+    /// cannot be read. Brokers that were killed have been seen to forget one.
+    #[error("a transaction in partition {partition} of `{topic}` stays open at offset {offset}")]
+    OpenTransaction {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Its first offset.
+        offset: i64,
+    },
     /// An output or state topic is missing or has the wrong shape.
     #[error("topic `{topic}`: {reason}")]
     Topic {
@@ -315,7 +326,7 @@ impl LedgerError {
     /// Whether aborting, restoring and trying again may help.
     #[must_use]
     pub fn transient(&self) -> bool {
-        matches!(self, Self::Client { transient: true, .. })
+        matches!(self, Self::Client { transient: true, .. } | Self::OpenTransaction { .. })
     }
 
     /// What the operator should do.
@@ -329,6 +340,9 @@ impl LedgerError {
             }
             Self::Mismatch { .. } => {
                 "the group's offsets have expired or were changed by hand: set them to where the state ends, or delete the state topic and the offsets to learn anew"
+            }
+            Self::OpenTransaction { .. } => {
+                "brokers end it after `transaction.timeout.ms`; if not, find it with `kafka-transactions.sh find-hanging` and end it with `abort`"
             }
             Self::Topic { .. } => {
                 "create or correct the topic, or let Arterial create it: `create:` under the sink, `--create` of `replay`"

@@ -179,6 +179,9 @@ fn tables_that_lack_what_readings_need_are_refused_by_name_and_remedy() {
     let wide = ", csv: { unpivot: { column: sensor_id, value: speed_kmh } }";
     let ragged = refused(&ragged, wide);
     assert!(ragged.contains("ragged.csv`: line 3 has 2 cells where the header has 3"), "{ragged}");
+    let open = "sensor_id,observed_at,speed_kmh\nL1,2026-03-02T08:00:00Z,\"5\nL2,2026-03-02T08:00:00Z,6\n";
+    let open = refused(&at("open.csv", open), "");
+    assert!(open.contains("open.csv`: line 2 opens a quote that is never closed; close or remove it"), "{open}");
     let twice = refused(&at("twice.csv", "sensor_id,sensor_id\n"), "");
     assert!(twice.contains("names column `sensor_id` twice"), "{twice}");
     let own = refused(&at("own.csv", "observed_at,sensor_id\n"), ", csv: { add: { sensor_id: x } }");

@@ -281,6 +281,28 @@ fn settings_of_csv_files_are_refused_for_files_that_are_none() {
 }
 
 #[test]
+fn what_says_nothing_of_files_is_refused_beside_them() {
+    let text = |path: &str, format: &str, more: &str, runtime: &str| {
+        format!(
+            "version: 1\npipeline: a\nsources:\n  loops:\n    file: {{ path: {path} }}\n    decode: {{ {format}schema: \
+             traffic-observation.v1 }}\n    partitioned_by: sensor_id\n    event_time: {{ column: observed_at, \
+             max_delay: 1m{more} }}\nwindow: {{ size: 1m, key: [sensor_id], columns: {{ n: count(*) }} }}\n{runtime}"
+        )
+    };
+    let message = "`loops.ndjson.gz` is not read as csv: its name says json";
+    only_problem(&text("loops.ndjson.gz", "format: «csv, ", "", ""), message, "correct the one or the other");
+    let message = "`loops.csv` is not read as json: its name says csv";
+    only_problem(&text("loops.csv", "format: «json, ", "", ""), message, "correct");
+    only_problem(&text("a.csv", "", ", «future_skew: 1m", ""), "`future_skew` says nothing of files", "remove it");
+    only_problem(&text("a.csv", "", ", «max_drift: 1m", ""), "`max_drift` says nothing of files", "remove it");
+    let message = "`static_membership` is for Kafka, which this pipeline does without";
+    only_problem(&text("a.csv", "", "", "runtime: { «static_membership: true }\n"), message, "remove it");
+    for (path, format) in [("a.csv", "format: csv, "), ("a.csv", ""), ("days/*", "format: csv, "), ("a.parquet", "")] {
+        assert_eq!(problems(&text(path, format, "", "")), [], "{path}");
+    }
+}
+
+#[test]
 fn delimited_text_needs_names_for_its_cells_and_characters_between_them() {
     let decode = "decode: { schema: traffic-observation.v1, timezone: Europe/Copenhagen }";
     let csv = |rest: &str| format!("decode: {{ format: {rest}, schema: traffic-observation.v1 }}");

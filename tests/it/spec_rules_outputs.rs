@@ -331,7 +331,9 @@ fn folder_sinks_stand_alone_since_two_ledgers_cannot_commit_together() {
         let (middle, end) = rest.split_once("sinks:\n").unwrap();
         let (_, end) = end.split_once("delivery").unwrap();
         let text = format!("{start}    {source}\n{middle}sinks:\n{sinks}delivery{end}");
-        text.replace("file: sites.csv", "rows: [{ sensor_id: L1, free_flow_kmh: 100 }]").replace("workers: 2, ", "")
+        text.replace("file: sites.csv", "rows: [{ sensor_id: L1, free_flow_kmh: 100 }]")
+            .replace("workers: 2, ", "")
+            .replace(", future_skew: 60s", "")
     };
     let file = "file: { path: rows.parquet }";
     let both = |late: &str| {

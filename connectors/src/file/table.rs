@@ -192,11 +192,11 @@ impl Table {
                 return Ok(begun);
             }
         }
-        // A quote that is never closed: the record is whatever the file has left.
-        if begun.is_some() {
-            self.parser.feed(&[]);
-        }
-        Ok(begun)
+        // What follows the quote may be rows, or text: only the file's owner knows.
+        begun.map_or(Ok(None), |first| {
+            let reason = format!("line {first} opens a quote that is never closed; close or remove it");
+            Err(unreadable(file.path(), reason))
+        })
     }
 }
 

@@ -55,6 +55,12 @@ impl Finding {
         Self { check, verdict: Verdict::Ok, message, remedy: None }
     }
 
+    /// Something that somebody should look at.
+    #[must_use]
+    pub fn warn(check: &'static str, message: String, remedy: String) -> Self {
+        Self { check, verdict: Verdict::Warn, message, remedy: Some(remedy) }
+    }
+
     /// Something that keeps the pipeline from running.
     #[must_use]
     pub fn fail(check: &'static str, message: String, remedy: String) -> Self {
@@ -152,13 +158,22 @@ impl Checkup<'_> {
         match self.administrator.partitions(topic, operations.first().copied().unwrap_or("Describe")) {
             Ok(Some(count)) => {
                 let mut findings = vec![Finding::ok("topic", format!("`{topic}` has {count} partitions"))];
-                let told = allowed.and_then(|allowed| allowed.as_ref().ok());
-                let lacks = |operation: &&&str| told.is_some_and(|told| !told.contains(*operation));
-                let missing: Vec<&str> = operations.iter().filter(lacks).copied().collect();
                 let about = format!("topic `{topic}`");
-                findings.push(match missing.as_slice() {
-                    [] => Finding::ok("permission", format!("`{}` on {about}", operations.join("`, `"))),
-                    missing => self.denied(&missing.join("`, `"), &about, &format!("--topic {topic}")),
+                let needed = operations.join("`, `");
+                findings.push(match allowed {
+                    Some(Ok(told)) => {
+                        let lacks = |operation: &&&str| !told.contains(*operation);
+                        let missing: Vec<&str> = operations.iter().filter(lacks).copied().collect();
+                        match missing.as_slice() {
+                            [] => Finding::ok("permission", format!("`{needed}` on {about}")),
+                            missing => self.denied(&missing.join("`, `"), &about, &format!("--topic {topic}")),
+                        }
+                    }
+                    Some(Err(_)) | None => Finding::warn(
+                        "permission",
+                        format!("the brokers do not say whether they allow `{needed}` on {about}"),
+                        "ask whoever runs them; a run says at once what it lacks".to_owned(),
+                    ),
                 });
                 findings
             }

@@ -223,7 +223,11 @@ impl KafkaLedger {
                 return Err(LedgerError::Mismatch { partition, place, state: offset, committed });
             }
             Writer::Transactions(_) => committed,
-            Writer::Plain(_) => offset.or(committed),
+            // State is written before offsets: those alone mean that it is gone.
+            Writer::Plain(_) if offset.is_none() && committed.is_some() => {
+                return Err(LedgerError::Mismatch { partition, place, state: offset, committed });
+            }
+            Writer::Plain(_) => offset,
         };
         Ok(Restored { partition, next_offset, state: state.into_records() })
     }

@@ -177,7 +177,13 @@ impl Restorer<'_> {
     ) -> Result<BTreeMap<Partition, Option<i64>>, LedgerError> {
         let mut committed = BTreeMap::new();
         for partition in partitions {
-            let Some(element) = answer.find_partition(self.topic(*partition), partition.number) else { continue };
+            let topic = self.topic(*partition);
+            // Without an answer a partition would look as if nobody had ever read it.
+            let element = answer.find_partition(topic, partition.number).ok_or_else(|| LedgerError::Client {
+                operation: "reading committed offsets",
+                reason: format!("the brokers leave out partition {} of `{topic}`", partition.number),
+                transient: true,
+            })?;
             element.error().map_err(|error| self.failed("reading committed offsets", &error))?;
             let offset = match element.offset() {
                 Offset::Offset(offset) => Some(offset),
@@ -212,11 +218,8 @@ impl Restorer<'_> {
         let mut stable = captured.stable;
         while stable < captured.high {
             if Instant::now() >= deadline {
-                let reason = format!(
-                    "a transaction in partition {number} of `{}` stays open at offset {stable}",
-                    self.state_topic
-                );
-                return Err(LedgerError::Client { operation: "reading the state", reason, transient: true });
+                let topic = self.state_topic.to_owned();
+                return Err(LedgerError::OpenTransaction { topic, partition: number, offset: stable });
             }
             if Instant::now() >= patience {
                 self.shut_out_writers(uncommitted, number, Extent { stable, ..captured })?;

@@ -26,7 +26,8 @@ pub(in crate::runtime) trait Visit<E> {
 /// Reads every partition to its end.
 ///
 /// # Errors
-/// The source's and the visitor's; [`SourceError::Client`] where nothing comes for a minute.
+/// The source's and the visitor's; [`SourceError::Client`] where nothing comes for a minute, or where the group moves
+/// partitions elsewhere meanwhile: what was not read would be missing from the whole.
 pub(in crate::runtime) fn read_to_end<E: From<SourceError>>(
     source: &mut dyn Source,
     operation: &'static str,
@@ -58,11 +59,10 @@ pub(in crate::runtime) fn read_to_end<E: From<SourceError>>(
             }
             Some(SourceEvent::Batch(batch)) if !visitor.batch(source, &batch)? => return Ok(()),
             Some(SourceEvent::End(partition)) => drop(open.remove(&partition)),
-            Some(SourceEvent::Revoked(partitions)) => {
-                open.retain(|partition| !partitions.contains(partition));
-                source.release(&partitions)?;
+            Some(SourceEvent::Revoked(partitions) | SourceEvent::Lost(partitions)) => {
+                let reason = format!("the group took {} partitions away while they were read", partitions.len());
+                return Err(SourceError::Client { operation, reason, transient: true }.into());
             }
-            Some(SourceEvent::Lost(partitions)) => open.retain(|partition| !partitions.contains(partition)),
             Some(SourceEvent::Batch(_)) | None => {}
         }
     }

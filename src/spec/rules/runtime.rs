@@ -36,6 +36,15 @@ pub(super) fn check(check: &mut Check<'_>) {
         let message = "several workers share the partitions of a Kafka consumer group; this source has none".to_owned();
         check.push(workers.problem(message, "remove `workers`, or set it to 1"));
     }
+    let on_kafka = check.file.get("sources").entries().iter().any(|(_, source)| source.get("kafka").given())
+        || check.file.get("sinks").entries().iter().any(|(_, sink)| sink.get("kafka").given());
+    for key in ["static_membership", "state_replication"] {
+        let part = runtime.get(key);
+        if part.given() && !on_kafka {
+            check
+                .push(part.key_problem(format!("`{key}` is for Kafka, which this pipeline does without"), "remove it"));
+        }
+    }
     let instance = runtime.get("instance");
     if let Some(name) = instance.text().filter(|name| !syntax::is_name(name)) {
         let hint = "use lower-case letters, digits, `_` and `-`: it becomes part of Kafka's transactional id";

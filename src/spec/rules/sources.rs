@@ -28,6 +28,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         check_event_time(check, &source.get("event_time"));
         check_csv(check, &source);
         check_tables(check, &source);
+        check_file(check, &source);
         check_kafka(check, &source.get("kafka"));
     }
     for (name, table) in check.file.get("tables").entries() {
@@ -90,6 +91,30 @@ fn check_tables(check: &mut Check<'_>, source: &Part<'_>) {
     if timestamp.read::<TimestampFormat>().is_some_and(|format| format != TimestampFormat::Rfc3339) {
         let hint = "leave it out: times that count rows are written as RFC 3339";
         check.push(timestamp.problem("`timestamp` and `csv.event_time` disagree", hint));
+    }
+}
+
+/// Of a file its name says the format, and it has neither arrival times nor partitions that run ahead.
+fn check_file(check: &mut Check<'_>, source: &Part<'_>) {
+    let path = source.get("file").get("path");
+    let Some(text) = path.text() else { return };
+    for key in ["future_skew", "max_drift"] {
+        let part = source.get("event_time").get(key);
+        if part.given() {
+            check.push(part.key_problem(format!("`{key}` says nothing of files"), "remove it"));
+        }
+    }
+    let format = source.get("decode").get("format");
+    let of_name = match FileFormat::of(Path::new(text)) {
+        _ if text.ends_with('*') || source.get("file").get("csv").given() => return,
+        FileFormat::Csv => Format::Csv,
+        FileFormat::Json => Format::Json,
+        FileFormat::Parquet => return,
+    };
+    if let Some(declared) = format.read::<Format>().filter(|declared| format.given() && *declared != of_name) {
+        let word = |format| if format == Format::Csv { "csv" } else { "json" };
+        let message = format!("`{text}` is not read as {}: its name says {}", word(declared), word(of_name));
+        check.push(format.problem(message, "correct the one or the other"));
     }
 }
 
