@@ -5,6 +5,7 @@
 # make bench-state   what commits and restores of the state cost, for 5,000 and 100,000 sensors; likewise
 # make bench-latency   how soon forecasts are seen at 50,000 readings per second; as bench-peers
 # make bench-sensors   1,000,000 sensors beside 1,000; likewise, and 10 GB of disk
+# make bench-backfill   all of Aarhus as history: time, and memory of half and of all of it; needs ARTERIAL_DATA; likewise
 # make accuracy    forecasts on real data beside their references; needs ARTERIAL_DATA; writes target/accuracy.json
 # make plots       alerts of the shipped pipelines beside the real data; needs ARTERIAL_DATA; writes target/plots
 # make kill-nine   all of Aarhus, exactly once, while its processes are killed; needs ARTERIAL_DATA
@@ -13,7 +14,7 @@
 # make audit   known vulnerabilities of the dependencies; needs the network, so `make check` leaves it out
 #
 # ARTERIAL_TEST_KAFKA=host:port   test and bench use that broker: neither Java nor Maven is needed, nothing is fetched
-.PHONY: demo test bench bench-peers bench-state bench-latency bench-sensors accuracy plots kill-nine docs lint check audit
+.PHONY: demo test bench bench-peers bench-state bench-latency bench-sensors bench-backfill accuracy plots kill-nine docs lint check audit
 .DEFAULT_GOAL := check
 
 DENY_VERSION := 0.20.2
@@ -60,6 +61,10 @@ bench-sensors:
 	@scripts/apt.sh
 	$(SHARED_BROKER_JARS)
 	$(CARGO) bench --locked --bench city_job -- sensors
+
+bench-backfill:
+	@scripts/apt.sh
+	$(CARGO) bench --locked --bench backfill
 
 accuracy:
 	@scripts/apt.sh

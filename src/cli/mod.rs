@@ -12,6 +12,8 @@ macro_rules! say {
 mod backfill;
 mod completions;
 #[cfg(feature = "kafka")]
+mod connection;
+#[cfg(feature = "kafka")]
 mod dlq;
 #[cfg(feature = "kafka")]
 mod doctor;
@@ -26,6 +28,7 @@ mod replay;
 mod report;
 mod run;
 mod schema;
+mod simulate;
 mod test;
 mod usage;
 mod validate;
@@ -50,6 +53,7 @@ enum Verb {
     Explain(explain::ExplainArgs),
     Graph(graph::GraphArgs),
     Schema(schema::SchemaArgs),
+    Simulate(simulate::SimulateArgs),
     Run(run::RunArgs),
     Backfill(backfill::BackfillArgs),
     Eval(eval::EvalArgs),
@@ -75,6 +79,7 @@ pub fn execute(cli: &Cli) -> anyhow::Result<()> {
         Verb::Explain(args) => explain::explain(args),
         Verb::Graph(args) => graph::graph(args),
         Verb::Schema(args) => schema::schema(args),
+        Verb::Simulate(args) => simulate::simulate(args),
         Verb::Run(args) => run::run(args),
         Verb::Backfill(args) => backfill::backfill(args),
         Verb::Eval(args) => eval::eval(args),

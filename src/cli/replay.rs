@@ -10,7 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use arterial_connectors::file::{FileRows, FileRowsConfig};
-use arterial_connectors::kafka::{Brokers, CreateTopic, KafkaConnection, KafkaWriter, Properties, ensure_topic};
+use arterial_connectors::kafka::{CreateTopic, KafkaWriter, ensure_topic};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -21,7 +21,8 @@ use crate::stages::encode::json_lines;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     arterial replay traffic.parquet --topic aarhus.traffic.observations.v1 --key report_id --create 8\n  \
-    arterial replay day.parquet --topic loops --key sensor_id --time observed_at --speed 60\n\n\
+    arterial replay day.parquet --topic loops --key sensor_id --time observed_at --speed 60\n  \
+    arterial replay day.parquet --topic loops --key sensor_id --like pipelines/ring.yaml\n\n\
     Records are keyed with murmur2, as Java producers do, and carry the present as their broker timestamp unless \
     --stamp-event is given: a topic with the usual seven days of retention deletes records stamped years ago.")]
 pub struct ReplayArgs {
@@ -36,6 +37,9 @@ pub struct ReplayArgs {
     /// Bootstrap servers.
     #[arg(long, default_value = "127.0.0.1:9092", env = "KAFKA_BROKERS")]
     pub brokers: String,
+    /// Connect as this pipeline does, to its brokers and with its `security`.
+    #[arg(long, value_name = "PIPELINE")]
+    pub like: Option<PathBuf>,
     /// Create the topic with this many partitions if it is missing.
     #[arg(long, value_name = "PARTITIONS")]
     pub create: Option<u32>,
@@ -69,11 +73,7 @@ pub fn replay(args: &ReplayArgs) -> Result<()> {
     let file = FileRows::open(&FileRowsConfig::new(&args.file))?;
     let total = args.limit.map_or(file.rows_total(), |limit| limit.min(file.rows_total()));
     let create = args.create.map(|partitions| CreateTopic { partitions, replication: None, config: BTreeMap::new() });
-    let connection = KafkaConnection {
-        brokers: Brokers::List(args.brokers.clone()),
-        client_id: "arterial.replay".to_owned(),
-        properties: Properties::default(),
-    };
+    let connection = super::connection::of(args.like.as_deref(), &args.brokers, "replay")?;
     ensure_topic(&connection, &args.topic, create.as_ref())?;
     let mut writer = KafkaWriter::open(&connection, &args.topic)?;
     let bar = ProgressBar::new(total)

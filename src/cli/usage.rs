@@ -27,6 +27,9 @@ pub enum UsageError {
         /// The file.
         path: String,
     },
+    /// `simulate` of a pipeline that reads something else.
+    #[error("the pipeline's source is not simulated: it has no `simulate:`")]
+    NotSimulated,
     /// Sending by the file's time without saying where it stands.
     #[error("--speed and --stamp-event need --time COLUMN")]
     TimeMissing,

@@ -37,6 +37,6 @@ pub use error::PipelineError;
 pub use handover::{HandoverError, History};
 pub use pipeline::{Connect, Pipeline, RunOptions, Running};
 pub use summary::{PartitionSummary, RunSummary};
-pub use wiring::Wiring;
 #[cfg(feature = "kafka")]
 pub use wiring::first_values;
+pub use wiring::{Wiring, simulate_config};

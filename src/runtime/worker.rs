@@ -75,13 +75,19 @@ pub(crate) struct Worker {
     pub(super) summary: WorkerSummary,
 }
 
+/// Rows of an epoch of a folder, unless the file says another number.
+const EPOCH_ROWS: u64 = 5_000_000;
+
 impl Worker {
     pub(crate) fn new(plan: Arc<PipelinePlan>, parts: WorkerParts) -> Self {
         let runtime = &plan.runtime;
         let (now, rows_max) = (Instant::now(), runtime.commit_rows_max);
         let pace = match plan.sinks.folder() {
-            Some(_) => CommitPace::by_rows(rows_max, now),
-            None => CommitPace::new(runtime.commit_every, runtime.commit_every_max, rows_max, now),
+            Some(_) => CommitPace::by_rows(rows_max.unwrap_or(EPOCH_ROWS), now),
+            None => {
+                let rows_max = rows_max.unwrap_or(u64::MAX);
+                CommitPace::new(runtime.commit_every, runtime.commit_every_max, rows_max, now)
+            }
         };
         let drift = Drift::new(plan.event_time.max_drift_micros);
         let WorkerParts { source, ledger, clock, shared, metrics, teller, until, decisions, history } = parts;

@@ -101,7 +101,7 @@ pub struct RuntimePlan {
     /// Longest time between commits while catching up.
     pub commit_every_max: Duration,
     /// Most rows between two commits.
-    pub commit_rows_max: u64,
+    pub commit_rows_max: Option<u64>,
     /// Replication factor of the state and control topics.
     pub state_replication: Option<u32>,
     /// Address of the metrics server.
@@ -241,7 +241,7 @@ impl PipelinePlan {
                 static_membership: runtime.static_membership,
                 commit_every: runtime.commit_every.duration(),
                 commit_every_max: runtime.commit_every_max.duration(),
-                commit_rows_max: u64::from(runtime.commit_rows_max),
+                commit_rows_max: runtime.commit_rows_max.map(u64::from),
                 state_replication: runtime.state_replication,
                 listen: runtime.listen.as_ref().and_then(|address| address.parse().ok()),
             },

@@ -48,9 +48,11 @@ fn every_notation_tells_the_same_nodes_and_edges() {
     let mermaid = printed(&["graph", "--format", "mermaid", pipeline]);
     let dot = printed(&["graph", "--format", "dot", pipeline]);
     let text = printed(&["graph", pipeline]);
+    let svg = printed(&["graph", "--format", "svg", pipeline]);
+    assert!(svg.contains("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
     for node in nodes {
         let name = node["name"].as_str().unwrap();
-        for drawn in [&mermaid, &dot, &text] {
+        for drawn in [&mermaid, &dot, &text, &svg] {
             assert!(drawn.contains(name), "{name} is not in {drawn}");
         }
     }

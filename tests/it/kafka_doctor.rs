@@ -119,3 +119,40 @@ fn brokers_that_are_away_or_refuse_the_login_and_a_bad_file_are_told_with_their_
     assert_eq!(code, Some(78), "{err}");
     assert!(err.contains("`password`: environment variable `SECRET` is not set"), "{err}");
 }
+
+#[test]
+fn files_and_the_folder_that_is_written_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let text = |pipeline: &str, out: &str| {
+        format!(
+            "version: 1\npipeline: {pipeline}\nsources:\n  loops:\n    file: {{ path: loops.ndjson }}\n    decode: {{ \
+             schema: traffic-observation.v1 }}\n    partitioned_by: sensor_id\n    event_time: {{ column: observed_at, \
+             max_delay: 1m }}\nwindow: {{ size: 1m, key: [sensor_id], columns: {{ n: count(*) }} }}\nsinks:\n  \
+             late: {{ from: late, folder: {{ path: {out} }} }}\ndelivery: exactly_once\n"
+        )
+    };
+    let path = write("first.yaml", &text("first", "out"));
+    let (code, checks) = doctor(&path, "");
+    assert_eq!(code, Some(1), "{checks:#?}");
+    let (check, verdict, said) = only_bad(&checks);
+    assert_eq!((check.as_str(), verdict.as_str()), ("input", "fail"));
+    assert!(said.contains("loops.ndjson"), "{said}");
+    write("loops.ndjson", "{\"sensor_id\":\"a\",\"observed_at\":\"2026-03-02T08:00:00Z\"}\n");
+    let (code, checks) = doctor(&path, "");
+    assert_eq!(code, Some(0), "{checks:#?}");
+    let says = |checks: &[(String, String, String)], part: &str| checks.iter().any(|(_, _, said)| said.contains(part));
+    assert!(says(&checks, "holds nothing yet") && says(&checks, "GB are free in"), "{checks:#?}");
+    finish(start_run(&path));
+    assert!(says(&doctor(&path, "").1, "goes on after epoch 1"));
+    let (code, checks) = doctor(&write("second.yaml", &text("second", "out")), "");
+    assert_eq!(code, Some(1));
+    assert!(only_bad(&checks).2.contains("belongs to pipeline `first`, not to `second`"), "{checks:#?}");
+    // A disk without room, which root may write on and others may not.
+    let (_, checks) = doctor(&write("third.yaml", &text("third", "/proc/out")), "");
+    assert_eq!(only_bad(&checks).0, "disk", "{checks:#?}");
+}

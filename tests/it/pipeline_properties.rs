@@ -109,7 +109,7 @@ runtime: { commit_every: 30s, commit_every_max: 30s }
     let file = PipelineFile::parse("chopped.yaml", text, &|_| None, &Registry::standard());
     let mut plan = file.plan(Path::new(""), &BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors}"));
     // Not in the file, whose hash is in every dead letter.
-    plan.runtime.commit_rows_max = commit_rows;
+    plan.runtime.commit_rows_max = Some(commit_rows);
     Arc::new(plan)
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use arterial_connectors::payload::Payload;
 use arterial_connectors::position::{Partition, partition_of_key};
-use arterial_connectors::simulate::{Reading, Readings, SimulateConfig, SimulateSource, sites};
+use arterial_connectors::simulate::{
+    Event, EventKind, Reading, Readings, SimulateConfig, SimulateSource, events, sites,
+};
 use arterial_connectors::source::{SeekTo, Source, SourceError, SourceEvent};
 
 const MINUTES_PER_DAY: usize = 1440;
@@ -261,4 +263,90 @@ fn settings_out_of_range_are_refused_by_name() {
         assert!(matches!(error, SourceError::Config { .. }));
         assert!(error.to_string().contains(message), "{error}");
     }
+}
+
+/// Two weeks with rain.
+fn wet() -> SimulateConfig {
+    SimulateConfig { length_micros: Some(14 * 86_400_000_000), weather: true, ..SimulateConfig::default() }
+}
+
+/// Mean of a value of the readings that a time and a detector are wanted of.
+fn mean(config: &SimulateConfig, column: &str, wanted: impl Fn(i64, &str) -> bool) -> f64 {
+    let values = Readings::new(config).unwrap().filter_map(|reading| {
+        let value: serde_json::Value = serde_json::from_slice(&reading.value).ok()?;
+        let id = value["sensor_id"].as_str()?;
+        wanted(reading.timestamp_ms * 1000, id).then(|| value[column].as_f64()).flatten().filter(|value| *value >= 0.0)
+    });
+    let (sum, count) = values.fold((0.0, 0_u64), |(sum, count), value| (sum + value, count + 1));
+    sum / count as f64
+}
+
+#[test]
+fn what_happened_is_told_and_shows_in_the_readings() {
+    let all = events(&wet()).unwrap();
+    let of = |kind: EventKind| all.iter().filter(move |event| event.kind == kind).cloned().collect::<Vec<Event>>();
+    for kind in [EventKind::Incident, EventKind::Rain, EventKind::Stuck, EventKind::Sentinel, EventKind::Silent] {
+        assert!(!of(kind).is_empty(), "{kind:?} never happens in two weeks");
+    }
+    assert!(all.iter().all(|event| event.from_micros < event.to_micros));
+    assert!(all.windows(2).all(|pair| pair[0].from_micros <= pair[1].from_micros));
+    // A silent detector says nothing while it is, a stuck one always the same.
+    let silent = of(EventKind::Silent);
+    let told = mean(&wet(), "flow_veh_h", |time, id| {
+        silent.iter().any(|event| event.sensor_id.as_deref() == Some(id) && event.holds(time))
+    });
+    assert!(told.is_nan(), "{told}");
+    let stuck = of(EventKind::Stuck).remove(0);
+    let speeds: std::collections::BTreeSet<String> = Readings::new(&wet())
+        .unwrap()
+        .filter(|reading| stuck.holds(reading.timestamp_ms * 1000))
+        .filter_map(|reading| serde_json::from_slice::<serde_json::Value>(&reading.value).ok())
+        .filter(|value| value["sensor_id"].as_str() == stuck.sensor_id.as_deref())
+        .map(|value| value["speed_kmh"].to_string())
+        .collect();
+    assert_eq!(speeds.len(), 1, "{speeds:?}");
+    // The road is slower behind an incident than at the same hours of other days, and slower in the rain than without.
+    let behind = |event: &Event| event.sensor_id.clone().unwrap();
+    let hour = |time: i64| time.rem_euclid(86_400_000_000);
+    let slowed = of(EventKind::Incident).iter().any(|event| {
+        let at = behind(event);
+        let now = mean(&wet(), "speed_kmh", |time, id| id == at && event.holds(time));
+        let usual = mean(&wet(), "speed_kmh", |time, id| {
+            let same = (hour(event.from_micros)..hour(event.from_micros) + 1_800_000_000).contains(&hour(time));
+            id == at && same && !event.holds(time)
+        });
+        now < 0.8 * usual
+    });
+    assert!(slowed, "no incident is felt");
+    let dry = SimulateConfig { weather: false, ..wet() };
+    let raining = |time: i64, _: &str| of(EventKind::Rain).iter().any(|shower| shower.holds(time));
+    let (wet_speed, dry_speed) = (mean(&wet(), "speed_kmh", raining), mean(&dry, "speed_kmh", raining));
+    assert!(wet_speed < 0.98 * dry_speed, "{wet_speed} {dry_speed}");
+    assert!(events(&SimulateConfig { length_micros: None, ..wet() }).is_err(), "it has no end");
+}
+
+#[test]
+fn verb_writes_readings_events_sites_and_weather() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let written = |what: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_arterial"));
+        command.current_dir(root).args(["simulate", "--what", what, "pipelines/congestion-simulated.yaml"]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect::<Vec<String>>()
+    };
+    let readings = written("readings");
+    assert!(readings[0].starts_with("{\"sensor_id\":\"L001\""), "{}", readings[0]);
+    for line in written("events") {
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(event["from"].as_str() < event["to"].as_str(), "{line}");
+    }
+    assert_eq!(written("sites").len(), 65);
+    let weather = written("weather");
+    assert_eq!(weather[0], "at,rain_mm");
+    assert!(weather[1..].iter().all(|row| row.ends_with(",0.00")), "the demo is dry");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_arterial"));
+    let refused = command.current_dir(root).args(["simulate", "pipelines/noise.yaml"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("has no `simulate:`"));
 }

@@ -38,7 +38,7 @@ pub enum Verdict {
 /// One check and what it found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at: `versions`, `brokers`, `topic`, `permission`, `clock`.
+    /// What was looked at: `versions`, `brokers`, `topic`, `permission`, `clock`, `input`, `output`, `disk`.
     pub check: &'static str,
     /// How it came out.
     pub verdict: Verdict,

@@ -16,6 +16,8 @@ pub struct SimulateConfig {
     pub start_micros: i64,
     /// Length of simulated time, microseconds; `None` is endless.
     pub length_micros: Option<i64>,
+    /// Whether it rains now and then.
+    pub weather: bool,
     /// Simulated seconds per second of the clock; 0 is as fast as it goes.
     pub speed: f64,
     /// Partitions of the topic it stands for; detectors lie in them by murmur2 of their id.
@@ -31,6 +33,7 @@ impl Default for SimulateConfig {
             every_micros: 60_000_000,
             start_micros: 1_772_409_600_000_000,
             length_micros: Some(7 * 86_400_000_000),
+            weather: false,
             speed: 0.0,
             partitions: 4,
         }

@@ -6,8 +6,11 @@
 //! between the empty road and capacity; a bottleneck's capacity drops while it is queued (Hall and Agyemang-Duah,
 //! 1991), fluctuates slowly, and falls further in incidents; entries get a fixed share when they merge.
 
+use super::config::{SimulateConfig, sensor_id};
 use super::demand::Demand;
 use super::noise::{Noise, Purpose};
+use super::truth::{Event, EventKind};
+use super::weather::{Road, Weather};
 
 /// Length of a cell, and distance of detectors, km.
 pub(super) const CELL_KM: f64 = 0.5;
@@ -102,6 +105,10 @@ pub(super) struct Corridor {
     capacity_wave: f64,
     day: i64,
     incident: Option<Incident>,
+    weather: Option<Weather>,
+    road: Road,
+    /// What happened, where somebody wants to know.
+    pub(super) events: Option<Vec<Event>>,
     time_micros: i64,
     next_minute: i64,
     /// Vehicles per hour: into the first cell, into each cell from its entry, out of each cell.
@@ -112,8 +119,9 @@ pub(super) struct Corridor {
 
 impl Corridor {
     /// The road as it is at `time_micros`: it was empty [`WARM_UP_MICROS`] before.
-    pub(super) fn new(seed: u64, detectors: u32, time_micros: i64) -> Self {
-        let mut road = Self::empty(seed, detectors, time_micros - WARM_UP_MICROS);
+    pub(super) fn new(config: &SimulateConfig, time_micros: i64) -> Self {
+        let mut road = Self::empty(config.seed, config.detectors, time_micros - WARM_UP_MICROS);
+        road.weather = config.weather.then(|| Weather::new(config.seed, time_micros));
         road.advance(WARM_UP_MICROS, &mut Vec::new());
         road
     }
@@ -134,12 +142,21 @@ impl Corridor {
             capacity_wave: 0.0,
             day: i64::MIN,
             incident: None,
+            weather: None,
+            road: Road::DRY,
+            events: None,
             time_micros,
             next_minute: time_micros,
             main_flow: 0.0,
             entering: none.clone(),
             leaving: none,
         }
+    }
+
+    /// Notes what happens from here on, the incident of the present day and the shower that was drawn last.
+    pub(super) fn note_events(&mut self) {
+        let shower = self.weather.as_ref().and_then(Weather::shower);
+        self.events = Some(self.incident.iter().map(Incident::event).chain(shower).collect());
     }
 
     /// Drives on for `interval_micros` and says what passed every detector meanwhile.
@@ -172,6 +189,11 @@ impl Corridor {
             let pull = self.capacity_noise.normal() * CAPACITY_SPREAD * CAPACITY_STEP;
             self.capacity_wave = self.capacity_wave * CAPACITY_KEPT + pull;
             self.plan_incident();
+            if let Some(weather) = &mut self.weather {
+                let (road, shower) = weather.at(self.time_micros);
+                self.road = road;
+                self.events.iter_mut().for_each(|events| events.extend(shower.clone()));
+            }
         }
         let demand = self.demand.factor(self.time_micros);
         self.enter(demand, hours);
@@ -204,7 +226,7 @@ impl Corridor {
     /// Vehicles per hour that leave a cell: what it can send, its exit can let through and the next one can take.
     fn flow_out(&self, index: usize) -> f64 {
         let cell = &self.cells[index];
-        let mut capacity = CAPACITY * cell.capacity_share;
+        let mut capacity = CAPACITY * cell.capacity_share * self.road.capacity;
         if cell.capacity_share < 1.0 {
             let queued = cell.density > cell.critical;
             capacity *= (1.0 + self.capacity_wave) * if queued { 1.0 - CAPACITY_DROP } else { 1.0 };
@@ -215,7 +237,7 @@ impl Corridor {
         if self.incident.as_ref().is_some_and(blocked) {
             capacity *= INCIDENT_CAPACITY;
         }
-        let sent = cell.sending().min(capacity);
+        let sent = (cell.sending() * self.road.speed).min(capacity);
         match self.cells.get(index + 1) {
             Some(next) => sent.min((next.receiving() - self.entering[index + 1]) / (1.0 - cell.exit_share)),
             None => sent,
@@ -234,6 +256,17 @@ impl Corridor {
         let from_micros = day * MICROS_PER_DAY + (noise.between(6.0, 20.0) * 3_600_000_000.0) as i64;
         let to_micros = from_micros + (noise.between(20.0, 50.0) * MICROS_PER_MINUTE as f64) as i64;
         self.incident = noise.happens(INCIDENT_DAYS).then_some(Incident { cell, from_micros, to_micros });
+        if let (Some(events), Some(incident)) = (&mut self.events, self.incident) {
+            events.push(incident.event());
+        }
+    }
+}
+
+impl Incident {
+    fn event(&self) -> Event {
+        let Self { cell, from_micros, to_micros } = *self;
+        let (kind, sensor_id) = (EventKind::Incident, Some(sensor_id(cell as u32)));
+        Event { kind, sensor_id, from_micros, to_micros, size: Some(INCIDENT_CAPACITY) }
     }
 }
 

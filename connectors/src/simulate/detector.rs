@@ -2,6 +2,7 @@
 
 use super::corridor::{LANES, Traffic};
 use super::noise::{Noise, Purpose};
+use super::truth::EventKind;
 
 /// Standard deviations: speed 3 % and 1 km/h, count a third of its square root, occupancy 0.3 percent points.
 const SPEED_SPREAD: f64 = 0.03;
@@ -26,17 +27,6 @@ const SILENT: Prone = Prone { per_hour: 0.03, minutes: (20.0, 180.0) };
 struct Prone {
     per_hour: f64,
     minutes: (f64, f64),
-}
-
-/// How a detector fails for a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failure {
-    /// It repeats its last reading.
-    Stuck,
-    /// Speed and occupancy are -99.
-    Sentinel,
-    /// It says nothing.
-    Silent,
 }
 
 /// What a detector sends for one interval.
@@ -64,9 +54,11 @@ pub(super) enum Sent {
 pub(super) struct Detector {
     measurement: Noise,
     fault: Noise,
-    weakness: Option<(Failure, Prone)>,
+    weakness: Option<(EventKind, Prone)>,
     /// The present failure and the time it ends.
-    failing: Option<(Failure, i64)>,
+    failing: Option<(EventKind, i64)>,
+    /// Failures with the times they began and ended, where somebody wants to know.
+    pub(super) failures: Option<Vec<(EventKind, i64, i64)>>,
     last: Option<Measured>,
 }
 
@@ -74,14 +66,14 @@ impl Detector {
     pub(super) fn new(seed: u64, index: u32) -> Self {
         // Consecutive residues, moved by the seed, so that 16 detectors hold one of each kind.
         let weakness = match (u64::from(index) + seed % PRONE_ONE_IN) % PRONE_ONE_IN {
-            3 => Some((Failure::Stuck, STUCK)),
-            8 => Some((Failure::Sentinel, SENTINEL)),
-            13 => Some((Failure::Silent, SILENT)),
+            3 => Some((EventKind::Stuck, STUCK)),
+            8 => Some((EventKind::Sentinel, SENTINEL)),
+            13 => Some((EventKind::Silent, SILENT)),
             _ => None,
         };
         let measurement = Noise::new(seed, Purpose::Measurement, u64::from(index));
         let fault = Noise::new(seed, Purpose::Fault, u64::from(index));
-        Self { measurement, fault, weakness, failing: None, last: None }
+        Self { measurement, fault, weakness, failing: None, failures: None, last: None }
     }
 
     /// What the detector sends at `time_micros` about the interval that ends there.
@@ -91,12 +83,12 @@ impl Detector {
         let (dropped, garbled) = (self.fault.happens(DROPPED), self.fault.happens(GARBLED));
         let way = (self.fault.uniform() * 4.0) as u32;
         let measured = match failure {
-            Some(Failure::Silent) => return Sent::Nothing,
-            Some(Failure::Stuck) => self.last.unwrap_or(fresh),
-            Some(Failure::Sentinel) => Measured { speed_tenths: Some(-990), occupancy_tenths: -990, ..fresh },
-            None => fresh,
+            Some(EventKind::Silent) => return Sent::Nothing,
+            Some(EventKind::Stuck) => self.last.unwrap_or(fresh),
+            Some(EventKind::Sentinel) => Measured { speed_tenths: Some(-990), occupancy_tenths: -990, ..fresh },
+            Some(_) | None => fresh,
         };
-        if failure != Some(Failure::Sentinel) {
+        if failure != Some(EventKind::Sentinel) {
             self.last = Some(measured);
         }
         match (dropped, garbled) {
@@ -123,14 +115,16 @@ impl Detector {
     }
 
     /// The failure at this time, perhaps one that begins now. Draws the same count of numbers whatever happens.
-    fn failure(&mut self, time_micros: i64, interval_micros: i64) -> Option<Failure> {
+    fn failure(&mut self, time_micros: i64, interval_micros: i64) -> Option<EventKind> {
         let (begins, lasts) = (self.fault.uniform(), self.fault.uniform());
         let (kind, prone) = self.weakness?;
         self.failing = self.failing.filter(|(_, until)| time_micros < *until);
         let per_interval = prone.per_hour * interval_micros as f64 / 3_600_000_000.0;
         if self.failing.is_none() && begins < per_interval {
             let minutes = prone.minutes.0 + (prone.minutes.1 - prone.minutes.0) * lasts;
-            self.failing = Some((kind, time_micros + (minutes * 60_000_000.0) as i64));
+            let until = time_micros + (minutes * 60_000_000.0) as i64;
+            self.failing = Some((kind, until));
+            self.failures.iter_mut().for_each(|failures| failures.push((kind, time_micros, until)));
         }
         self.failing.map(|(failure, _)| failure)
     }

@@ -11,6 +11,8 @@
 //! | `demand` | vehicles that want to drive, by time of day and day of week |
 //! | `corridor` | the road: a cell transmission model with queues |
 //! | `detector` | what a detector says about its cell, and how it fails |
+//! | `weather` | showers, and what they take of the road's capacity and speed |
+//! | [`truth`] | [`events`]: incidents, rain and failures as they were |
 //! | [`readings`] | [`Readings`]: the iterator of keys, payloads and timestamps |
 //! | [`source`] | [`SimulateSource`]: the same as a source, paced by a clock that is passed in |
 //!
@@ -24,7 +26,10 @@ mod detector;
 mod noise;
 pub mod readings;
 pub mod source;
+pub mod truth;
+mod weather;
 
 pub use config::{SimulateConfig, Site, sites};
 pub use readings::{Reading, Readings};
 pub use source::{NowMicros, SimulateSource};
+pub use truth::{Event, EventKind, events};

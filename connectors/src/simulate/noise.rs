@@ -13,6 +13,7 @@ pub(super) enum Purpose {
     Capacity,
     Measurement,
     Fault,
+    Weather,
 }
 
 /// A stream of random numbers.

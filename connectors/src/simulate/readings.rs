@@ -5,6 +5,7 @@ use chrono::{DateTime, SecondsFormat};
 use super::config::{SimulateConfig, sensor_id};
 use super::corridor::{Corridor, Traffic};
 use super::detector::{Detector, Measured, Sent};
+use super::truth::Event;
 use crate::position::partition_of_key;
 use crate::source::SourceError;
 
@@ -73,7 +74,7 @@ impl Readings {
         Ok(Self {
             every_micros: config.every_micros,
             ticks: config.ticks(),
-            corridor: Corridor::new(config.seed, config.detectors, time_micros),
+            corridor: Corridor::new(config, time_micros),
             next: reported.len(),
             reported,
             passed: Vec::new(),
@@ -113,6 +114,24 @@ impl Readings {
     /// Passes over up to `readings` readings without writing them, and says how many there were.
     pub fn skip_readings(&mut self, readings: u64) -> u64 {
         (0..readings).take_while(|_| self.step(i64::MAX).is_some()).count() as u64
+    }
+
+    /// From here on notes what happens.
+    pub(super) fn note_events(&mut self) {
+        self.corridor.note_events();
+        self.reported.iter_mut().for_each(|reported| reported.detector.failures = Some(Vec::new()));
+    }
+
+    /// What was noted.
+    pub(super) fn take_events(&mut self) -> Vec<Event> {
+        let mut events = self.corridor.events.take().unwrap_or_default();
+        for reported in &mut self.reported {
+            for (kind, from_micros, to_micros) in reported.detector.failures.take().unwrap_or_default() {
+                let sensor_id = Some(reported.id.clone());
+                events.push(Event { kind, sensor_id, from_micros, to_micros, size: None });
+            }
+        }
+        events
     }
 
     /// The next detector that sends something, and what.

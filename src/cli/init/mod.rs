@@ -23,7 +23,8 @@ const ROWS: usize = 20_000;
 #[command(after_help = "Examples:\n  \
     arterial init --from loops.csv\n  \
     arterial init --from 'history/*.parquet' --name ring-road --interval 5m\n  \
-    arterial init --topic ring.readings --brokers kafka:9092 -o pipelines/ring.yaml\n\n\
+    arterial init --topic ring.readings --brokers kafka:9092 -o pipelines/ring.yaml\n  \
+    arterial init --topic ring.noise --like pipelines/ring.yaml\n\n\
     It looks at the first 20,000 rows and guesses: how the file is written, which column is the time, which names the \
     sensor, what a usual value is. What it guessed stands in the file, with the reason; look through it before you trust it. A \
     topic is read without joining a group that others are in; nothing is committed.")]
@@ -37,6 +38,9 @@ pub struct InitArgs {
     /// Bootstrap servers of the topic.
     #[arg(long, default_value = "127.0.0.1:9092", env = "KAFKA_BROKERS")]
     pub brokers: String,
+    /// Connect as this pipeline does: its brokers, and its `security`, which the new pipeline gets too.
+    #[arg(long, value_name = "PIPELINE", requires = "topic")]
+    pub like: Option<PathBuf>,
     /// Name of the pipeline; that of the file or topic unless given.
     #[arg(long)]
     pub name: Option<String>,
@@ -62,7 +66,7 @@ fn span(text: &str) -> Result<Span, String> {
 pub fn init(args: &InitArgs) -> Result<()> {
     let sample = match (&args.from, &args.topic) {
         (Some(files), _) => Sample::of_file(files, ROWS)?,
-        (None, Some(topic)) => Sample::of_topic(&args.brokers, topic, ROWS)?,
+        (None, Some(topic)) => Sample::of_topic(args, topic, ROWS)?,
         (None, None) => return Err(UsageError::NothingToSample.into()),
     };
     let findings = Findings::of(&sample, args.interval.map(|interval| interval.micros))?;

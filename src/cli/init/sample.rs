@@ -60,14 +60,15 @@ impl Sample {
     }
 
     #[cfg(feature = "kafka")]
-    pub(super) fn of_topic(brokers: &str, topic: &str, rows: usize) -> Result<Self> {
-        let values = crate::runtime::first_values(brokers, topic, rows)?;
+    pub(super) fn of_topic(args: &super::InitArgs, topic: &str, rows: usize) -> Result<Self> {
+        let connection = crate::cli::connection::of(args.like.as_deref(), &args.brokers, "init")?;
+        let values = crate::runtime::first_values(connection, topic, rows)?;
         Self::of_json(Written::Json, values.iter().map(Vec::as_slice))
             .with_context(|| format!("reading topic `{topic}` as JSON"))
     }
 
     #[cfg(not(feature = "kafka"))]
-    pub(super) fn of_topic(_: &str, topic: &str, _: usize) -> Result<Self> {
+    pub(super) fn of_topic(_: &super::InitArgs, topic: &str, _: usize) -> Result<Self> {
         bail!("cannot read topic `{topic}`: this program was built without the feature `kafka`")
     }
 

@@ -28,13 +28,20 @@ pub(super) enum Place {
     Topic {
         brokers: String,
         topic: String,
+        /// The `security` block, as JSON, which is YAML.
+        security: Option<String>,
     },
 }
 
 impl Place {
     pub(super) fn of(args: &InitArgs, output: &Path) -> Result<Self> {
         if let Some(topic) = &args.topic {
-            return Ok(Self::Topic { brokers: args.brokers.clone(), topic: topic.clone() });
+            let like = args.like.as_deref().map(crate::cli::load::load_plan).transpose()?;
+            let kafka = like.and_then(|plan| plan.source.kafka);
+            let security = kafka.as_ref().and_then(|kafka| kafka.security.as_ref());
+            let security = security.map(as_flow).transpose()?;
+            let brokers = kafka.map_or_else(|| args.brokers.clone(), |kafka| kafka.brokers);
+            return Ok(Self::Topic { brokers, topic: topic.clone(), security });
         }
         let from = args.from.clone().unwrap_or_default();
         // Paths in a pipeline file start where it stands.
@@ -42,6 +49,15 @@ impl Place {
         let path = if beside { from } else { std::path::absolute(from)? };
         Ok(Self::File(path.display().to_string()))
     }
+}
+
+/// A block in one line, without what it leaves unsaid.
+fn as_flow(block: &impl serde::Serialize) -> Result<String> {
+    let mut json = serde_json::to_value(block)?;
+    if let Value::Object(fields) = &mut json {
+        fields.retain(|_, value| !value.is_null());
+    }
+    Ok(json.to_string().replace('$', "$$"))
 }
 
 /// A name that a pipeline may have.
@@ -180,12 +196,14 @@ fn source(text: &mut String, schema: &str, place: &Place, sample: &Sample, field
     // Writing to a string cannot fail, here and below.
     let _ = match place {
         Place::File(path) => write!(text, "sources:\n  readings:\n    file:\n      path: {}\n", quoted(path)),
-        Place::Topic { brokers, topic } => write!(
-            text,
-            "sources:\n  readings:\n    kafka: {{ brokers: {}, topics: [{}] }}\n",
-            quoted(brokers),
-            quoted(topic)
-        ),
+        Place::Topic { brokers, topic, security } => {
+            let security = security.as_ref().map(|json| format!("\n      security: {json}")).unwrap_or_default();
+            let (brokers, topic) = (quoted(brokers), quoted(topic));
+            writeln!(
+                text,
+                "sources:\n  readings:\n    kafka:\n      brokers: {brokers}\n      topics: [{topic}]{security}"
+            )
+        }
     };
     let mut csv = Vec::new();
     if findings.key == KeyOf::Header {

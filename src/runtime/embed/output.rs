@@ -98,7 +98,7 @@ pub(super) struct DeliveringLedger {
     /// Whether the inner ledger keeps the records too.
     pub(super) keeps_records: bool,
     pub(super) streams: Arc<Streams>,
-    /// Batches of the open transaction, or of one whose outcome is unknown: what `commit_rows_max` rows give.
+    /// Batches of the open transaction, or of one whose outcome is unknown: what the rows between two commits give.
     pub(super) pending: Vec<(u16, RecordBatch)>,
     /// Where a transaction of unknown outcome ends.
     pub(super) unknown: Vec<Position>,

@@ -193,6 +193,14 @@ impl Wiring {
         })
     }
 
+    /// How the plan's source reaches its brokers.
+    ///
+    /// # Errors
+    /// [`SourceError::Config`] where it is not on Kafka, or a secret or property cannot be used.
+    pub fn source_connection(&self) -> Result<KafkaConnection, SourceError> {
+        self.connection(self.kafka()?)
+    }
+
     fn connection(&self, kafka: &KafkaSourceSpec) -> Result<KafkaConnection, SourceError> {
         let refused = |what: &str, reason: String| SourceError::Config { what: what.to_owned(), reason };
         let mut properties = kafka.properties.0.clone();
@@ -221,11 +229,9 @@ impl Wiring {
 ///
 /// # Errors
 /// As the source's.
-pub fn first_values(brokers: &str, topic: &str, count: usize) -> Result<Vec<Vec<u8>>, SourceError> {
-    let client_id = "arterial.init".to_owned();
-    let connection =
-        KafkaConnection { brokers: Brokers::List(brokers.to_owned()), client_id, properties: Properties::default() };
-    let config = whole_topic(connection, topic, format!("arterial.init-{}", token()));
+pub fn first_values(connection: KafkaConnection, topic: &str, count: usize) -> Result<Vec<Vec<u8>>, SourceError> {
+    let group = format!("{}-{}", connection.client_id, token());
+    let config = whole_topic(connection, topic, group);
     let mut values = Values { values: Vec::new(), count };
     read_to_end(&mut KafkaSource::open(config)?, "reading a topic", &mut values)?;
     Ok(values.values)

@@ -217,7 +217,9 @@ fn table_layout(plan: &PipelinePlan, csv: Option<&CsvFileSpec>) -> TableLayout {
     }
 }
 
-fn simulate_config(simulate: &SimulateSpec) -> SimulateConfig {
+/// A checked `simulate` block as the corridor's own settings.
+#[must_use]
+pub fn simulate_config(simulate: &SimulateSpec) -> SimulateConfig {
     SimulateConfig {
         seed: simulate.seed,
         detectors: simulate.detectors,
@@ -225,6 +227,7 @@ fn simulate_config(simulate: &SimulateSpec) -> SimulateConfig {
         // The rules have refused what is not RFC 3339.
         start_micros: DateTime::parse_from_rfc3339(&simulate.start).map_or(0, |time| time.timestamp_micros()),
         length_micros: Some(simulate.length.micros),
+        weather: simulate.weather,
         speed: simulate.speed,
         partitions: simulate.partitions,
     }

@@ -119,9 +119,10 @@ pub struct RuntimeSpec {
     pub commit_every: Span,
     /// Longest time between commits while catching up.
     pub commit_every_max: Span,
-    /// Most rows between two commits; with `folder` sinks, the rows of an epoch.
+    /// Most rows between two commits, no limit unless given; with `folder` sinks, the rows of an epoch, 5,000,000 unless
+    /// given.
     #[schemars(range(min = 1))]
-    pub commit_rows_max: u32,
+    pub commit_rows_max: Option<u32>,
     /// Replication factor of the state and control topics; the broker's default unless given.
     #[schemars(range(min = 1))]
     pub state_replication: Option<u32>,
@@ -137,7 +138,7 @@ impl Default for RuntimeSpec {
             static_membership: false,
             commit_every: Span::millis(100),
             commit_every_max: Span::seconds(10),
-            commit_rows_max: 5_000_000,
+            commit_rows_max: None,
             state_replication: None,
             listen: None,
         }

@@ -190,6 +190,9 @@ pub struct SimulateSpec {
     pub start: String,
     /// Length of simulated time.
     pub length: Span,
+    /// Whether it rains now and then, which takes of the road's capacity and speed.
+    #[serde(default)]
+    pub weather: bool,
     /// Simulated seconds per second; `0` is as fast as it goes.
     #[serde(default)]
     #[schemars(range(min = 0))]

@@ -1,5 +1,7 @@
 //! `arterial doctor`: whether everything that a pipeline needs is there, without touching anything.
 
+mod files;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use super::report::Format;
 use crate::runtime::{SystemClock, Wiring};
 use crate::vocab::Clock;
 
-/// Check brokers, login, topics, permissions and clock for a pipeline, and change nothing.
+/// Check brokers, login, topics, permissions, clock, files and disk for a pipeline, and change nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     arterial doctor ring-road.yaml\n  \
@@ -34,7 +36,9 @@ pub struct DoctorArgs {
 pub fn doctor(args: &DoctorArgs) -> Result<()> {
     let plan = Arc::new(load_plan(&args.pipeline)?);
     let mut findings = vec![Finding::ok("versions", format!("arterial {}", env!("CARGO_PKG_VERSION")))];
-    findings.extend(Wiring::detached(&plan).check_up(SystemClock.now_micros())?);
+    let wiring = Wiring::detached(&plan);
+    findings.extend(wiring.check_up(SystemClock.now_micros())?);
+    findings.extend(files::check(&plan, &wiring));
     match args.format {
         Format::Json => {
             let report = serde_json::json!({ "pipeline": plan.name, "checks": findings });

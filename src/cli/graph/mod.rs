@@ -1,4 +1,6 @@
-//! `arterial graph`: a pipeline as a picture in text, or for Mermaid or Graphviz to draw.
+//! `arterial graph`: a pipeline as a picture, in text or SVG, or for Mermaid or Graphviz to draw.
+
+mod svg;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +16,8 @@ use crate::spec::outline::{Graph, GraphNode, NodeKind};
 #[command(after_help = "Examples:\n  \
     arterial graph pipelines/congestion-aarhus.yaml\n  \
     arterial graph --format mermaid pipelines/city-job.yaml\n  \
-    arterial graph --format dot pipelines/city-job.yaml | dot -Tsvg > city-job.svg\n\n\
+    arterial graph --format svg pipelines/city-job.yaml > city-job.svg\n  \
+    arterial graph --format dot pipelines/city-job.yaml | dot -Tpdf > city-job.pdf\n\n\
     Mermaid is what GitHub, GitLab and mdBook draw; dot is Graphviz. No network is touched.")]
 pub struct GraphArgs {
     /// The pipeline file.
@@ -29,6 +32,8 @@ pub struct GraphArgs {
 pub enum GraphFormat {
     /// Lines from top to bottom.
     Text,
+    /// A picture for any browser.
+    Svg,
     /// A Mermaid flowchart.
     Mermaid,
     /// A Graphviz digraph.
@@ -45,6 +50,7 @@ pub fn graph(args: &GraphArgs) -> Result<()> {
     let graph = load_plan_with_tables(&args.pipeline, &BTreeMap::new())?.graph();
     match args.format {
         GraphFormat::Text => say!("{}", text(&graph)),
+        GraphFormat::Svg => say!("{}", svg::svg(&graph)),
         GraphFormat::Mermaid => say!("{}", mermaid(&graph)),
         GraphFormat::Dot => say!("{}", dot(&graph)),
         GraphFormat::Json => say!("{}", serde_json::to_string_pretty(&graph)?),

@@ -1,0 +1,112 @@
+//! `arterial simulate`: what the simulated corridor of a pipeline would send, and what is true of it.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use arterial_connectors::simulate::{Event, EventKind, Readings, SimulateConfig, events, sites};
+use chrono::{DateTime, SecondsFormat};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::load::load_plan_with_tables;
+use super::usage::UsageError;
+use crate::runtime::simulate_config;
+
+const MICROS_PER_HOUR: i64 = 3_600_000_000;
+
+/// Write what the simulated corridor of a pipeline sends, and what is true of it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    arterial simulate pipelines/congestion-simulated.yaml > readings.ndjson\n  \
+    arterial simulate --what events pipelines/congestion-simulated.yaml\n  \
+    arterial simulate --what weather pipelines/congestion-simulated.yaml > weather.csv\n\n\
+    The same file gives the same bytes everywhere. Readings come as they are sent: missing, stuck and garbled ones among \
+    them. No network is touched.")]
+pub struct SimulateArgs {
+    /// The pipeline file, with a `simulate` source.
+    pub pipeline: PathBuf,
+    /// What is written.
+    #[arg(long, value_enum, default_value_t = What::Readings)]
+    pub what: What,
+}
+
+/// What is written of a corridor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// A line per reading, as JSON.
+    Readings,
+    /// Incidents, showers and failures of detectors as they were, a line of JSON each.
+    Events,
+    /// Detectors and their places, as CSV.
+    Sites,
+    /// Rain of each hour, as CSV.
+    Weather,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// A file that does not check or has no simulated source, or output that cannot be written.
+pub fn simulate(args: &SimulateArgs) -> Result<()> {
+    let plan = load_plan_with_tables(&args.pipeline, &BTreeMap::new())?;
+    let simulate = plan.source.simulate.as_ref().ok_or(UsageError::NotSimulated)?;
+    let config = simulate_config(simulate);
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    match args.what {
+        What::Readings => readings(&config, &mut out)?,
+        What::Events => events(&config)?.iter().try_for_each(|event| writeln!(out, "{}", event_json(event)))?,
+        What::Sites => {
+            writeln!(out, "sensor_id,segment_id,position_km,lanes,free_flow_kmh")?;
+            for site in sites(&config) {
+                let (id, segment, at) = (site.sensor_id, site.segment_id, site.position_km);
+                writeln!(out, "{id},{segment},{at},{},{}", site.lanes, site.free_flow_kmh)?;
+            }
+        }
+        What::Weather => weather(&config, &mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
+fn readings(config: &SimulateConfig, out: &mut impl Write) -> Result<()> {
+    let mut readings = Readings::new(config)?;
+    let mut value = Vec::new();
+    while readings.next_into(&mut value, i64::MAX).is_some() {
+        value.push(b'\n');
+        out.write_all(&value)?;
+    }
+    Ok(())
+}
+
+fn event_json(event: &Event) -> serde_json::Value {
+    json!({
+        "kind": event.kind.name(),
+        "sensor_id": event.sensor_id,
+        "from": time_text(event.from_micros),
+        "to": time_text(event.to_micros),
+        "size": event.size,
+    })
+}
+
+/// A row at the end of each hour: mm that fell in it. What a gauge would have told, and a `lookup` may read.
+fn weather(config: &SimulateConfig, out: &mut impl Write) -> Result<()> {
+    let showers: Vec<Event> = events(config)?.into_iter().filter(|event| event.kind == EventKind::Rain).collect();
+    writeln!(out, "at,rain_mm")?;
+    let first = config.start_micros.div_euclid(MICROS_PER_HOUR) + 1;
+    let last = (config.start_micros + config.length_micros.unwrap_or(0)).div_euclid(MICROS_PER_HOUR);
+    for end in (first..=last).map(|hour| hour * MICROS_PER_HOUR) {
+        let within = |shower: &Event| {
+            let (from, to) = (shower.from_micros.max(end - MICROS_PER_HOUR), shower.to_micros.min(end));
+            shower.size.unwrap_or(0.0) * (to - from).max(0) as f64 / MICROS_PER_HOUR as f64
+        };
+        // An empty sum would be minus zero.
+        let fell = showers.iter().map(within).fold(0.0, |sum, part| sum + part);
+        writeln!(out, "{},{:.2}", time_text(end), fell)?;
+    }
+    Ok(())
+}
+
+fn time_text(micros: i64) -> String {
+    DateTime::from_timestamp_micros(micros).unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
