@@ -171,10 +171,23 @@ const BLOCK_ROOM: usize = 64 * 1024;
 pub fn to_block<T: Serialize>(value: &T) -> Vec<u8> {
     // A block written into a vector that grows from nothing touches twice its memory; this one is given back at once.
     let room = Vec::with_capacity(BLOCK_ROOM);
-    // Postcard fails only for types that cannot say their length; no state has one.
-    let mut bytes = postcard::to_extend(value, room).unwrap_or_default();
+    #[expect(
+        clippy::expect_used,
+        reason = "no state has a type that cannot say its length, and an empty block would be lost state"
+    )]
+    let mut bytes = postcard::to_extend(value, room).expect("a state's types say their length");
     bytes.shrink_to_fit();
     bytes
+}
+
+/// A value as JSON, of a type that JSON holds: texts, numbers, lists, and maps whose keys are texts.
+#[must_use]
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    #[expect(
+        clippy::expect_used,
+        reason = "only a type that JSON does not hold fails, and nothing in its place would hide it"
+    )]
+    serde_json::to_vec(value).expect("the type is one that JSON holds")
 }
 
 /// A block's bytes as a value.

@@ -22,7 +22,7 @@ use crate::stages::encode::{
 use crate::stages::predict::{Forecasts, Predict, ScoreRow};
 use crate::stages::rows::Rejected;
 use crate::stages::window::{ClosedWindow, Keys};
-use crate::vocab::KeyId;
+use crate::vocab::{KeyId, to_json};
 
 /// Encodes the outputs of one partition.
 pub(super) struct Outputs {
@@ -180,8 +180,7 @@ impl Outputs {
     pub(super) fn control(&mut self, record: &ControlRecord, records: &mut Records) {
         let Some(sink) = self.plan.sinks.control() else { return };
         let key = format!("{}/{}", record.topic, record.partition);
-        // The record holds text and whole numbers only.
-        let value = serde_json::to_vec(record).unwrap_or_default();
+        let value = to_json(record);
         records.push(sink, Some(key.as_bytes()), Some(&value), Vec::new());
     }
 }

@@ -9,7 +9,7 @@ use crate::stages::clean::{CleanPlan, Table};
 use crate::stages::features::FeaturesPlan;
 use crate::stages::window::{Watermark, WindowPlan};
 use crate::state::StatefulStep;
-use crate::vocab::MadeWith;
+use crate::vocab::{MadeWith, to_json};
 
 /// Stateful steps in the order the data flows.
 pub(super) fn stateful_steps(
@@ -97,11 +97,10 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
         score_by: crate::stages::predict::ScoreBy::default(),
         ..predict.clone()
     };
-    // Strings, numbers and maps with text keys: JSON holds them.
-    let text = |value: serde_json::Result<String>| value.unwrap_or_default();
+    let text = |json: Vec<u8>| String::from_utf8_lossy(&json).into_owned();
     MadeWith {
         step: format!("predict.{name}"),
-        meaning: text(serde_json::to_string(&(&meant, &spec.features, spec.window.every()))),
-        settings: text(serde_json::to_string(predict)),
+        meaning: text(to_json(&(&meant, &spec.features, spec.window.every()))),
+        settings: text(to_json(predict)),
     }
 }

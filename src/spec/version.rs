@@ -1,6 +1,7 @@
 //! What a pipeline computes -> its version, which dead letters carry out of the house.
 
 use super::model::PipelineSpec;
+use crate::vocab::to_json;
 
 /// Hex digits of a version.
 const DIGITS: usize = 12;
@@ -20,7 +21,5 @@ pub(super) fn version(spec: &PipelineSpec) -> String {
         kafka.security = None;
         kafka.properties = Default::default();
     }
-    // A specification is strings, numbers and maps with text keys: JSON holds it.
-    let text = serde_json::to_vec(&defining).unwrap_or_default();
-    blake3::hash(&text).to_hex()[..DIGITS].to_owned()
+    blake3::hash(&to_json(&defining)).to_hex()[..DIGITS].to_owned()
 }

@@ -8,7 +8,7 @@ use super::settings::EncodeFormat;
 use super::{key_text, time_text};
 use crate::stages::alert::{AlertChange, AlertState, Severity};
 use crate::stages::predict::Explanation;
-use crate::vocab::MICROS_PER_SECOND;
+use crate::vocab::{MICROS_PER_SECOND, to_json};
 
 /// Bytes of a hash that identify an episode or an event: 128 bits.
 const ID_BYTES: usize = 16;
@@ -132,7 +132,7 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
         summary: &context.summary,
     };
     // JSON holds every number here: those that may not be finite are optional, and null where they are not.
-    let value = serde_json::to_vec(&json).unwrap_or_default();
+    let value = to_json(&json);
     let mut headers = vec![("content-type".to_owned(), Some(b"application/json".to_vec()))];
     if format == EncodeFormat::Cloudevents {
         headers.extend(cloud_event(change, context, &alert_key, &episode_id));

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{key_text, time_text};
 use crate::stages::predict::ScoreRow;
-use crate::vocab::{EventTime, MICROS_PER_SECOND};
+use crate::vocab::{EventTime, MICROS_PER_SECOND, to_json};
 
 /// One forecast of one key. Numbers that are not finite become null.
 #[derive(Debug, Clone)]
@@ -113,7 +113,7 @@ pub fn encode_scores(pipeline: &str, partition: i32, rows: &[ScoreRow]) -> Vec<(
                 skill_profile: skill(rows, row, "profile"),
             };
             let key = format!("{}/{}/{}/{}/{partition}", row.predictor, json.horizon_s, row.model, json.day);
-            (key.into_bytes(), serde_json::to_vec(&json).unwrap_or_default())
+            (key.into_bytes(), to_json(&json))
         })
         .collect()
 }
