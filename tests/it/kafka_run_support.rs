@@ -127,10 +127,20 @@ pub(crate) fn refused(child: Child) -> String {
 }
 
 pub(crate) fn ended(mut child: Child) -> (Option<i32>, String, String) {
+    // A run that never ends must not hold up all tests: it is killed, and fails the one that waits for it.
+    let (over, ended) = std::sync::mpsc::channel::<()>();
+    let id = child.id().to_string();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(Duration::from_secs(300)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-9", &id]).status();
+        }
+    });
     let (mut out, mut err) = (String::new(), String::new());
     child.stdout.take().expect("piped").read_to_string(&mut out).expect("text");
     child.stderr.take().expect("piped").read_to_string(&mut err).expect("text");
-    (child.wait().expect("ended").code(), out, err)
+    let code = child.wait().expect("ended").code();
+    drop(over);
+    (code, out, err)
 }
 
 /// Everything a committed reader sees of a topic, as sorted (key, value) texts.
