@@ -167,6 +167,10 @@ pub struct StateError {
 const BLOCK_ROOM: usize = 64 * 1024;
 
 /// A value as a block's bytes (postcard: little-endian, floats bit for bit, the same on every machine).
+///
+/// # Panics
+/// Where a type cannot say how many elements it has before it writes them (`#[serde(flatten)]`, say): no derived type of
+/// numbers, texts, lists and maps is like that, and an empty block in its place would be lost state.
 #[must_use]
 pub fn to_block<T: Serialize>(value: &T) -> Vec<u8> {
     // A block written into a vector that grows from nothing touches twice its memory; this one is given back at once.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -73,7 +74,8 @@ pub fn replay(args: &ReplayArgs) -> Result<()> {
     let file = FileRows::open(&FileRowsConfig::new(&args.file))?;
     let total = args.limit.map_or(file.rows_total(), |limit| limit.min(file.rows_total()));
     let create = args.create.map(|partitions| CreateTopic { partitions, replication: None, config: BTreeMap::new() });
-    let connection = super::connection::of(args.like.as_deref(), &args.brokers, "replay")?;
+    let like = args.like.as_deref().map(super::load::load_plan).transpose()?.map(Arc::new);
+    let connection = super::connection::of(like.as_ref(), &args.brokers, "replay")?;
     ensure_topic(&connection, &args.topic, create.as_ref())?;
     let mut writer = KafkaWriter::open(&connection, &args.topic)?;
     let bar = ProgressBar::new(total)

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use arterial_connectors::simulate::{Event, EventKind, Readings, SimulateConfig, events, sites};
-use chrono::{DateTime, SecondsFormat};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::load::load_plan_with_tables;
 use super::usage::UsageError;
 use crate::runtime::simulate_config;
+use crate::vocab::EventTime;
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
@@ -83,8 +83,8 @@ fn event_json(event: &Event) -> serde_json::Value {
     json!({
         "kind": event.kind.name(),
         "sensor_id": event.sensor_id,
-        "from": time_text(event.from_micros),
-        "to": time_text(event.to_micros),
+        "from": EventTime(event.from_micros).to_string(),
+        "to": EventTime(event.to_micros).to_string(),
         "size": event.size,
     })
 }
@@ -102,11 +102,7 @@ fn weather(config: &SimulateConfig, out: &mut impl Write) -> Result<()> {
         };
         // An empty sum would be minus zero.
         let fell = showers.iter().map(within).fold(0.0, |sum, part| sum + part);
-        writeln!(out, "{},{:.2}", time_text(end), fell)?;
+        writeln!(out, "{},{fell:.2}", EventTime(end))?;
     }
     Ok(())
-}
-
-fn time_text(micros: i64) -> String {
-    DateTime::from_timestamp_micros(micros).unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

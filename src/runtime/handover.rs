@@ -109,10 +109,7 @@ impl History {
         }
         let path = path.to_owned();
         let Some(manifest) = Manifest::newest(&path)? else { return Err(HandoverError::Empty { path }) };
-        if manifest.pipeline != plan.name {
-            let (found, expected) = (manifest.pipeline, plan.name.clone());
-            return Err(FolderError::Foreign { path, found, expected }.into());
-        }
+        manifest.check_owner(&path, &plan.name)?;
         Ok(Self { path, manifest })
     }
 

@@ -133,13 +133,23 @@ impl Manifest {
         self.positions = all.into_values().collect();
     }
 
+    /// Refuses a folder of another pipeline.
+    ///
+    /// # Errors
+    /// [`FolderError::Foreign`].
+    pub fn check_owner(&self, folder: &Path, pipeline: &str) -> Result<(), FolderError> {
+        if self.pipeline == pipeline {
+            return Ok(());
+        }
+        let (path, found, expected) = (folder.to_owned(), self.pipeline.clone(), pipeline.to_owned());
+        Err(FolderError::Foreign { path, found, expected })
+    }
+
     /// Refuses a folder of another pipeline, of another input or of another number of partitions.
     pub(super) fn check(&self, folder: &Path, config: &FolderLedgerConfig) -> Result<(), FolderError> {
-        let FolderLedgerConfig { pipeline, input, partitions, .. } = config.clone();
+        self.check_owner(folder, &config.pipeline)?;
+        let FolderLedgerConfig { input, partitions, .. } = config.clone();
         let (path, found) = (folder.to_owned(), self.clone());
-        if found.pipeline != pipeline {
-            return Err(FolderError::Foreign { path, found: found.pipeline, expected: pipeline });
-        }
         if found.input != input {
             return Err(FolderError::Input { path, found: found.input, expected: input });
         }

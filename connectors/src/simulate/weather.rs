@@ -13,7 +13,7 @@ const BEGINS: f64 = 0.04;
 const MINUTES: (f64, f64) = (20.0, 240.0);
 const RATE_MM_H: (f64, f64) = (0.3, 9.0);
 /// Rate from which on the losses grow no further: a quarter of an inch an hour.
-pub(super) const HEAVY_MM_H: f64 = 6.35;
+const HEAVY_MM_H: f64 = 6.35;
 /// Shares that heavy rain takes of capacity and of speed.
 const CAPACITY_LOSS: f64 = 0.14;
 const SPEED_LOSS: f64 = 0.06;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use arterial_connectors::folder::{FolderError, Manifest};
+use arterial_connectors::folder::Manifest;
 use arterial_connectors::kafka::Finding;
 use arterial_connectors::source::Until;
 use rustix::fs::{Access, access, statvfs};
@@ -33,16 +33,10 @@ pub(super) fn check(plan: &PipelinePlan, wiring: &Wiring) -> Vec<Finding> {
 /// Whose the folder is, and where a run would go on.
 fn owner(plan: &PipelinePlan, folder: &Path) -> Finding {
     let shown = folder.display();
-    match Manifest::newest(folder) {
+    let owned = |newest: Manifest| newest.check_owner(folder, &plan.name).map(|()| newest.epoch);
+    match Manifest::newest(folder).and_then(|newest| newest.map(owned).transpose()) {
         Ok(None) => Finding::ok("output", format!("`{shown}` holds nothing yet; the run fills it")),
-        Ok(Some(newest)) if newest.pipeline == plan.name => {
-            Finding::ok("output", format!("`{shown}` goes on after epoch {}", newest.epoch))
-        }
-        Ok(Some(newest)) => {
-            let (path, found, expected) = (folder.to_owned(), newest.pipeline, plan.name.clone());
-            let error = FolderError::Foreign { path, found, expected };
-            Finding::fail("output", error.to_string(), error.hint().to_owned())
-        }
+        Ok(Some(epoch)) => Finding::ok("output", format!("`{shown}` goes on after epoch {epoch}")),
         Err(error) => Finding::fail("output", error.to_string(), error.hint().to_owned()),
     }
 }

@@ -6,6 +6,7 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -64,9 +65,10 @@ fn span(text: &str) -> Result<Span, String> {
 /// # Errors
 /// A file or topic that cannot be read or holds nothing to make a pipeline of, or a file that is there already.
 pub fn init(args: &InitArgs) -> Result<()> {
+    let like = args.like.as_deref().map(super::load::load_plan).transpose()?.map(Arc::new);
     let sample = match (&args.from, &args.topic) {
         (Some(files), _) => Sample::of_file(files, ROWS)?,
-        (None, Some(topic)) => Sample::of_topic(args, topic, ROWS)?,
+        (None, Some(topic)) => Sample::of_topic(like.as_ref(), &args.brokers, topic, ROWS)?,
         (None, None) => return Err(UsageError::NothingToSample.into()),
     };
     let findings = Findings::of(&sample, args.interval.map(|interval| interval.micros))?;
@@ -74,7 +76,7 @@ pub fn init(args: &InitArgs) -> Result<()> {
     let name = write::pipeline_name(args.name.as_deref().unwrap_or(&origin));
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.yaml")));
     let schema = output.with_extension("avsc");
-    let (output_folder, place) = (folder(&output), write::Place::of(args, &output)?);
+    let (output_folder, place) = (folder(&output), write::Place::of(args, like.as_deref(), &output)?);
     let text = write::pipeline(&name, &file_name(&schema), &place, &sample, &findings);
     let schema_text = write::schema(&name, &sample, &findings);
     put(&schema, &schema_text, args.force)?;

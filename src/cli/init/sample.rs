@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arterial_connectors::file::{FileFormat, FileRows, FileRowsConfig, first_lines};
 use serde_json::Value;
 
+use crate::spec::PipelinePlan;
 use crate::stages::encode::json_lines;
 
 /// Characters that may stand between cells.
@@ -60,15 +62,15 @@ impl Sample {
     }
 
     #[cfg(feature = "kafka")]
-    pub(super) fn of_topic(args: &super::InitArgs, topic: &str, rows: usize) -> Result<Self> {
-        let connection = crate::cli::connection::of(args.like.as_deref(), &args.brokers, "init")?;
+    pub(super) fn of_topic(like: Option<&Arc<PipelinePlan>>, brokers: &str, topic: &str, rows: usize) -> Result<Self> {
+        let connection = crate::cli::connection::of(like, brokers, "init")?;
         let values = crate::runtime::first_values(connection, topic, rows)?;
         Self::of_json(Written::Json, values.iter().map(Vec::as_slice))
             .with_context(|| format!("reading topic `{topic}` as JSON"))
     }
 
     #[cfg(not(feature = "kafka"))]
-    pub(super) fn of_topic(_: &super::InitArgs, topic: &str, _: usize) -> Result<Self> {
+    pub(super) fn of_topic(_: Option<&Arc<PipelinePlan>>, _: &str, topic: &str, _: usize) -> Result<Self> {
         bail!("cannot read topic `{topic}`: this program was built without the feature `kafka`")
     }
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::InitArgs;
 use super::guess::{Column, Findings, KeyOf, Kind, TimeOf, TimeText, micros};
 use super::sample::{Cell, Sample, Written};
+use crate::spec::PipelinePlan;
 use crate::spec::model::Span;
 use crate::vocab::MICROS_PER_SECOND;
 
@@ -34,13 +35,12 @@ pub(super) enum Place {
 }
 
 impl Place {
-    pub(super) fn of(args: &InitArgs, output: &Path) -> Result<Self> {
+    pub(super) fn of(args: &InitArgs, like: Option<&PipelinePlan>, output: &Path) -> Result<Self> {
         if let Some(topic) = &args.topic {
-            let like = args.like.as_deref().map(crate::cli::load::load_plan).transpose()?;
-            let kafka = like.and_then(|plan| plan.source.kafka);
-            let security = kafka.as_ref().and_then(|kafka| kafka.security.as_ref());
+            let kafka = like.and_then(|plan| plan.source.kafka.as_ref());
+            let security = kafka.and_then(|kafka| kafka.security.as_ref());
             let security = security.map(as_flow).transpose()?;
-            let brokers = kafka.map_or_else(|| args.brokers.clone(), |kafka| kafka.brokers);
+            let brokers = kafka.map_or(&args.brokers, |kafka| &kafka.brokers).clone();
             return Ok(Self::Topic { brokers, topic: topic.clone(), security });
         }
         let from = args.from.clone().unwrap_or_default();

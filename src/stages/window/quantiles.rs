@@ -41,13 +41,7 @@ impl Sketch {
                 let value = value + 0.0;
                 values.insert(values.partition_point(|known| *known < value), value);
             }
-            Self::Values(values) => {
-                let values = std::mem::take(values);
-                *self = Self::Buckets { joined: 0, counts: Vec::new() };
-                values.into_iter().for_each(|known| self.count(bucket(known), 0, 1));
-                self.count(bucket(value), 0, 1);
-            }
-            Self::Buckets { .. } => self.count(bucket(value), 0, 1),
+            _ => self.count(bucket(value), 0, 1),
         }
     }
 
@@ -56,24 +50,24 @@ impl Sketch {
         match other {
             Self::Values(values) => values.iter().for_each(|value| self.add(*value)),
             Self::Buckets { joined, counts } => {
-                if let Self::Values(values) = self {
-                    let values = std::mem::take(values);
-                    *self = Self::Buckets { joined: 0, counts: Vec::new() };
-                    values.into_iter().for_each(|known| self.count(bucket(known), 0, 1));
-                }
                 counts.iter().for_each(|(bucket, count)| self.count(*bucket, *joined, *count));
             }
         }
     }
 
-    /// Counts values of a bucket whose neighbours were joined so many times.
-    fn count(&mut self, bucket: i32, before: u32, count: u32) {
+    /// Counts values of a bucket whose neighbours were joined so many times; what was kept as it is, is counted from here on.
+    fn count(&mut self, place: i32, before: u32, count: u32) {
+        if let Self::Values(values) = self {
+            let mut counts = Vec::new();
+            values.iter().for_each(|value| put(&mut counts, bucket(*value), 1));
+            *self = Self::Buckets { joined: 0, counts };
+        }
         let Self::Buckets { joined, counts } = self else { return };
         while *joined < before {
             join(counts);
             *joined += 1;
         }
-        put(counts, bucket >> (*joined - before), count);
+        put(counts, place >> (*joined - before), count);
         while counts.len() > BUCKETS_MAX {
             join(counts);
             *joined += 1;
