@@ -148,6 +148,19 @@ proptest! {
     }
 }
 
+#[test]
+fn table_of_another_language_keeps_its_sensors_apart_and_what_was_guessed_is_told() {
+    let table = readings(|time, station, speed| format!("RWS-{station};{time};{speed};{}", 600 + 10 * station));
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&folder.path().join("lussen.csv"), format!("meetpunt;tijdstip;snelheid_kmh;intensiteit\n{table}"));
+    let made = arterial(folder.path(), &["init", "--from", "lussen.csv"]);
+    assert!(made.status.success(), "{}", said(&made));
+    let said = said(&made);
+    assert!(said.contains("from 120 rows of 3 sensors"), "{said}");
+    let guessed = "sensor `meetpunt`; time `tijdstip` as UTC, since it names no zone; value `snelheid_kmh`";
+    assert!(said.contains(guessed), "{said}");
+}
+
 /// Lines of the README's console block below `arterial init`: each command with the lines that stand under it.
 fn console() -> Vec<(String, Vec<String>)> {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");

@@ -197,6 +197,21 @@ impl Findings {
         Ok(Self { rows: sample.rows.len(), keys, time: time_of, key, interval, disorder, columns, target })
     }
 
+    /// The columns that it took for what they are.
+    pub(super) fn told(&self) -> String {
+        let sensor = match &self.key {
+            KeyOf::Column(name, _) => format!("sensor `{name}`"),
+            KeyOf::Header => "a sensor in each column".to_owned(),
+            KeyOf::File => "no column names a sensor, all rows are of one".to_owned(),
+        };
+        let time = match &self.time {
+            TimeOf::Column(name, TimeText::Local) => format!("time `{name}` as UTC, since it names no zone"),
+            TimeOf::Column(name, _) => format!("time `{name}`"),
+            TimeOf::Row => "no time".to_owned(),
+        };
+        format!("{sensor}; {time}; value `{}`", self.columns[self.target].name)
+    }
+
     /// Whether small values of the target are the ones to warn of.
     pub(super) fn low_is_bad(&self) -> bool {
         let name = self.columns[self.target].name.to_lowercase();
@@ -291,7 +306,18 @@ fn key_column(sample: &Sample, columns: &[Column], time: Option<usize>) -> Optio
         let repeats = names * 2 <= sample.rows.len() || sample.rows.len() < 20;
         repeats.then_some((index, std::cmp::Reverse(word), names))
     });
-    named.max_by_key(|(_, word, names)| (*word, *names)).map(|(index, ..)| index)
+    let named = named.max_by_key(|(_, word, names)| (*word, *names)).map(|(index, ..)| index);
+    named.or_else(|| repeated_text(sample, columns, time))
+}
+
+/// Where no name says it: the column of text whose values come again and again, most of them if there are several.
+fn repeated_text(sample: &Sample, columns: &[Column], time: Option<usize>) -> Option<usize> {
+    let texts = columns.iter().enumerate().filter(|(index, column)| {
+        Some(*index) != time && column.kind == Kind::Text && column.values.is_empty() && column.nulls == 0
+    });
+    let repeated = texts.map(|(index, _)| (distinct(sample, Some(index)), std::cmp::Reverse(index)));
+    let repeated = repeated.filter(|(names, _)| *names > 1 && names * 2 <= sample.rows.len());
+    repeated.max().map(|(_, std::cmp::Reverse(index))| index)
 }
 
 /// Whether nearly all columns are numbers of the same kind of thing.
@@ -362,11 +388,30 @@ fn target(columns: &[Column]) -> Option<usize> {
     named.or_else(|| numbers.map(|(index, one)| (one.nulls, index)).min()).map(|(_, index)| index)
 }
 
-/// The first of the words that a name has a part that begins or ends with.
+/// The first of the words that a name has a part that begins or ends with. Words of two letters have to be a part by
+/// themselves: `snelheid` is no `id`, `counts` no `ts`.
 fn has_word(name: &str, words: &[&str]) -> Option<usize> {
-    let lower = name.to_lowercase();
-    let parts: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).collect();
-    words.iter().position(|word| parts.iter().any(|part| part.starts_with(word) || part.ends_with(word)))
+    let parts = parts(name);
+    let is = |part: &String, word: &str| match word.len() {
+        ..=2 => part == word,
+        _ => part.starts_with(word) || part.ends_with(word),
+    };
+    words.iter().position(|word| parts.iter().any(|part| is(part, word)))
+}
+
+/// `stationId`, `station_id` -> `station`, `id`.
+fn parts(name: &str) -> Vec<String> {
+    let (mut parts, mut small) = (vec![String::new()], false);
+    for letter in name.chars() {
+        if !letter.is_alphanumeric() || (small && letter.is_uppercase()) {
+            parts.push(String::new());
+        }
+        small = letter.is_lowercase();
+        if let Some(part) = parts.last_mut().filter(|_| letter.is_alphanumeric()) {
+            part.extend(letter.to_lowercase());
+        }
+    }
+    parts
 }
 
 fn no_time(sample: &Sample) -> String {

@@ -95,6 +95,7 @@ pub fn init(args: &InitArgs) -> Result<()> {
         findings.rows,
         findings.keys
     );
+    say!("guessed, and to be looked through there: {}", findings.told());
     let shown = output.display();
     let out = output_folder.join(format!("{name}-out"));
     if unsaid {
