@@ -55,6 +55,9 @@ pub type KeyId = u32;
 /// some tens. A block of state holds up to 4096 keys and has to fit into a record.
 pub const KEY_BYTES_MAX: usize = 512;
 
+/// The column that says of a row whether something stands in for a value that was missing.
+pub const IMPUTED: &str = "imputed";
+
 /// The wall clock, asked only by `runtime`: tests pass their own.
 pub trait Clock: Send + Sync {
     /// Microseconds since 1970 UTC.

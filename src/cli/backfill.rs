@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::load::{load_plan, load_plan_with_tables};
 use super::progress;
-use super::report::{Format, print_summary};
+use super::report::{Format, print_outputs, print_summary};
 use super::run::shutdown_signal;
 use super::usage::UsageError;
 use crate::observe::{Listener, RunEvent};
@@ -87,6 +87,7 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
     bar.finish_and_clear();
     let summary = ended?;
     print_summary(&plan, &summary, args.format)?;
+    print_outputs(&plan, args.format)?;
     if summary.reached_end {
         return Ok(Manifest::mark_finished(&to)?);
     }

@@ -1,6 +1,9 @@
 //! Summaries and score tables, for people and for programs.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
+use arterial_connectors::folder::Manifest;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
@@ -10,6 +13,9 @@ use crate::spec::PipelinePlan;
 use crate::spec::model::Span;
 use crate::stages::encode::day_text;
 use crate::stages::predict::{ScoreTotal, skill};
+
+/// Ten times worse.
+const SKILL_SHOWN_MIN: f64 = -9.0;
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,6 +52,7 @@ pub fn summary_json(plan: &PipelinePlan, summary: &RunSummary) -> serde_json::Va
             "filtered": rows.filtered, "duplicate": rows.duplicate, "skipped": rows.skipped,
             "balanced": rows.balanced(),
         },
+        "rows_in_this_run": summary.rows_now(),
         "windows": summary.windows(),
         "alerts": summary.alerts(),
         "refused_labels": summary.refused_labels(),
@@ -90,6 +97,11 @@ fn print_accounting(plan: &PipelinePlan, summary: &RunSummary) {
         rows.filtered,
         rows.duplicate,
     );
+    match (summary.rows_before, summary.rows_now()) {
+        (0, _) => {}
+        (_, 0) => say!("nothing new was read: all of it is of earlier runs. {}", anew(plan)),
+        (before, now) => say!("{now} rows in are of this run, {before} of earlier ones; so with all that follows"),
+    }
     if rows.skipped > 0 {
         say!("{} offsets were gone before they could be read and were skipped", rows.skipped);
     }
@@ -104,6 +116,37 @@ fn print_accounting(plan: &PipelinePlan, summary: &RunSummary) {
         say!("{} labels were too extreme to learn from and were refused", summary.refused_labels());
     }
     say!("state {}", summary.digest());
+}
+
+/// How everything is read again.
+fn anew(plan: &PipelinePlan) -> String {
+    match plan.sinks.folder() {
+        Some(folder) => {
+            format!("To read it again, remove `{}`: outputs, positions and state", plan.folder.join(folder).display())
+        }
+        None => "To read it again, give the pipeline another name: positions and state go by it".to_owned(),
+    }
+}
+
+/// Prints where the outputs are, for a pipeline that writes into a folder.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn print_outputs(plan: &PipelinePlan, format: Format) -> Result<()> {
+    let folder = plan.sinks.folder().map(|folder| plan.folder.join(folder));
+    let Some(folder) = folder.filter(|_| format == Format::Text) else { return Ok(()) };
+    let records = if folder.exists() { Manifest::records_in_all(&folder)? } else { BTreeMap::new() };
+    let (mut files, mut none) = (Vec::new(), Vec::new());
+    for (name, _) in plan.sinks.declared() {
+        match records.get(name) {
+            Some(records) => files.push(format!("{name}.ndjson ({records})")),
+            None => none.push(name.as_str()),
+        }
+    }
+    let none = if none.is_empty() { String::new() } else { format!("nothing for {}", none.join(", ")) };
+    let files = if files.is_empty() { none } else { [files.join(", "), none].join("; ") };
+    say!("outputs in {}/epoch-*: {}", folder.display(), files.trim_end_matches("; "));
+    Ok(())
 }
 
 /// Prints a table without lines, each row behind `indent`.
@@ -153,9 +196,14 @@ pub fn print_scores(scores: &[ScoreTotal]) {
     say!("\n{table}");
 }
 
-/// Skill in percent; empty for the baseline itself.
+/// Skill in percent; empty for the baseline itself. Where a series hardly moves, a baseline is hardly ever wrong, and how
+/// many times worse than that a forecast is says nothing.
 fn percent(scores: &[ScoreTotal], score: &ScoreTotal, baseline: &str) -> String {
-    skill(scores, score, baseline).map_or_else(String::new, |skill| format!("{:+.1} %", 100.0 * skill))
+    match skill(scores, score, baseline) {
+        None => String::new(),
+        Some(skill) if skill < SKILL_SHOWN_MIN => format!("< {:.0} %", 100.0 * SKILL_SHOWN_MIN),
+        Some(skill) => format!("{:+.1} %", 100.0 * skill),
+    }
 }
 
 fn number(value: Option<f64>) -> String {

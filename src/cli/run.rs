@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::load::load_plan;
 use super::progress;
-use super::report::{Format, print_summary};
+use super::report::{Format, print_outputs, print_summary};
 use super::usage::UsageError;
 use crate::observe::Metrics;
 use crate::runtime::{History, Pipeline, PipelineError, RunOptions, Wiring};
@@ -33,7 +33,7 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t = UntilArg::Forever)]
     pub until: UntilArg,
     /// Forget the state of this step, and of the steps whose state is made from it, and learn it anew: a step's name, or
-    /// `all`. May be given several times. Of several processes give it to the first only, and start it alone.
+    /// `all`. What was read is not read again. May be given several times. Of several processes give it to the first only, and start it alone.
     #[arg(long, value_name = "STEP")]
     pub reset: Vec<String>,
     /// Begin with the state that a backfill of this pipeline left in this folder (`arterial backfill --open-end`): for
@@ -88,7 +88,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
         if let Some(server) = server {
             server.abort();
         }
-        print_summary(&plan, &summary, args.format)
+        print_summary(&plan, &summary, args.format)?;
+        print_outputs(&plan, args.format)
     })
 }
 

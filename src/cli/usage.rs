@@ -21,6 +21,25 @@ pub enum UsageError {
     /// `init` without anything to look at.
     #[error("give --from FILES or --topic TOPIC")]
     NothingToSample,
+    /// `init` with a column that is not there.
+    #[error("{option}: no column `{name}`; {hint}")]
+    UnknownColumn {
+        /// The option.
+        option: &'static str,
+        /// What was named.
+        name: String,
+        /// Which may have been meant.
+        hint: String,
+    },
+    /// `init` with a value that cannot be forecast.
+    #[error("--value: `{name}` is not a column of numbers beside the sensor and the time")]
+    NoNumbers {
+        /// The column.
+        name: String,
+    },
+    /// `init` with a zone for times that need none.
+    #[error("--timezone is for times that name no zone; these are in UTC or name theirs")]
+    ZoneOfNothing,
     /// `init` would replace a file.
     #[error("`{path}` is there already; give --force to replace it, or --output another name")]
     Exists {

@@ -185,6 +185,7 @@ impl Worker {
             self.teller.decided(&changes);
             changes.check()?;
             let shard = Shard::restore(&self.plan, partition, next_offset, blocks, &changes)?;
+            self.summary.taken(&shard);
             self.shards.insert(partition, shard);
             self.silence.heard(partition, now_micros);
             self.seek_patiently(partition, next_offset.map_or(SeekTo::Start, SeekTo::Offset))?;

@@ -21,6 +21,8 @@ pub(crate) struct WorkerSummary {
     pub(crate) partitions: BTreeMap<Partition, PartitionSummary>,
     pub(crate) scores: BTreeMap<Partition, Vec<ScoreTotal>>,
     days: BTreeMap<Partition, Days>,
+    /// Rows of a partition that its state told of when this worker first took it.
+    rows_before: BTreeMap<Partition, u64>,
     pub(crate) commits: u64,
     pub(crate) rewinds: u64,
     /// Whether it left since everything was read, and not since it was told to.
@@ -52,6 +54,8 @@ pub struct RunSummary {
     /// Scores by day of the forecasts, since 1970-01-01 UTC, over all partitions: of the days that ended in this run and
     /// of those that are not over, the newest 400 of each partition.
     pub days: BTreeMap<i32, Vec<ScoreTotal>>,
+    /// Rows of these partitions that earlier runs had read.
+    pub rows_before: u64,
     /// Whether a bounded run read everything that there was at its start; false where it was stopped before.
     pub reached_end: bool,
     /// Commits made.
@@ -63,6 +67,11 @@ pub struct RunSummary {
 }
 
 impl WorkerSummary {
+    /// Notes what a partition's state tells when it is taken; what it tells after a rewind is of this run.
+    pub(super) fn taken(&mut self, shard: &Shard) {
+        self.rows_before.entry(shard.partition()).or_insert_with(|| shard.rows_read());
+    }
+
     pub(super) fn add_partition(&mut self, shard: &mut Shard) {
         self.partitions.insert(shard.partition(), shard.summary());
         self.scores.insert(shard.partition(), shard.score_totals());
@@ -86,6 +95,9 @@ impl RunSummary {
             whole.reached_end &= worker.reached_end;
             whole.commits += worker.commits;
             whole.rewinds += worker.rewinds;
+            for (partition, rows) in worker.rows_before {
+                whole.rows_before.entry(partition).and_modify(|least| *least = rows.min(*least)).or_insert(rows);
+            }
             for (partition, days) in worker.days {
                 let known = whole.days.entry(partition).or_default();
                 for (day, total) in days.into_iter().flat_map(|(day, of)| of.into_iter().map(move |total| (day, total)))
@@ -107,6 +119,7 @@ impl RunSummary {
                 sum
             }),
             days: add_up(whole.days),
+            rows_before: whole.partitions.keys().filter_map(|partition| whole.rows_before.get(partition)).sum(),
             partitions: whole.partitions,
             reached_end: whole.reached_end,
             commits: whole.commits,
@@ -123,6 +136,12 @@ impl RunSummary {
             total += partition.accounting;
         }
         total
+    }
+
+    /// Rows that this run read.
+    #[must_use]
+    pub fn rows_now(&self) -> u64 {
+        self.accounting().rows_in.saturating_sub(self.rows_before)
     }
 
     /// Closed windows of all partitions.

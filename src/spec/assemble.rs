@@ -12,15 +12,18 @@ use chrono_tz::Tz;
 use super::file::PipelineFile;
 use super::given;
 use super::model::{
-    AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, PipelineSpec, PredictSpec, Scalar, SourceSpec, TestRow, UnitSpec,
+    AlertSpec, CleanStepSpec, FeatureSpec, ImputeMethod, ModelSpec, PipelineSpec, PredictSpec, SourceSpec, TestRow,
+    UnitSpec,
 };
 use super::parts::Parts;
 use super::plan::EventTimePlan;
 use super::steps::stateful_steps;
+use super::{suggest, tables, units};
 use crate::schema::{self, TopicSchema};
 use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings, MeasureSettings};
-use crate::stages::clean::{Cell, CleanInput, CleanPlan, CleanStep, Limits, Table, TableError, UnitChange};
+use crate::stages::clean::{CleanInput, CleanPlan, CleanStep, Limits, Table, UnitChange};
 use crate::stages::decode::{CsvSettings, DecodePlan, DecodeSettings};
+use crate::stages::expression::did_you_mean;
 use crate::stages::features::{FeatureSettings, FeaturesInput, FeaturesPlan};
 use crate::stages::predict::{
     ModelSettings, OnlineLinearSettings, PredictInput, PredictPlan, PredictorSettings, ProfileSettings,
@@ -43,13 +46,12 @@ pub(super) struct Stages {
     pub(super) stateful_steps: Vec<StatefulStep>,
 }
 
-/// A table that cannot be read or used.
+/// A topic that is partitioned by nothing that it holds.
 #[derive(Debug, thiserror::Error)]
-enum TableProblem {
-    #[error("cannot read `{path}`: {reason}")]
-    Unreadable { path: String, reason: String },
-    #[error(transparent)]
-    Table(#[from] TableError),
+#[error("`partitioned_by` names column `{column}`, which schema `{schema}` lacks")]
+struct UnknownPartitionedBy {
+    column: String,
+    schema: String,
 }
 
 /// Plans of all stages, or `None` where one could not be made: then the file holds the reason.
@@ -62,9 +64,10 @@ pub(super) fn assemble(
     let (name, source) = spec.sources.iter().next()?;
     let schema = topic_schema(file, name, source, folder)?;
     let decode = reported(file, DecodePlan::new(decode_settings(name, source), &schema))?;
+    check_partitioned_by(file, name, source, &decode);
     given::check(file, spec, &decode);
-    let tables = tables(file, spec, folder, test_tables);
-    let tables = tables?;
+    units::check(file, spec, &schema);
+    let tables = tables::read(file, spec, folder, test_tables)?;
     let (clean, cleaned) = clean(file, spec, source, &schema, &decode, &tables);
     let settings = window_settings(spec, source);
     let columns = settings.output_columns();
@@ -117,10 +120,23 @@ fn topic_schema(file: &mut PipelineFile, name: &str, source: &SourceSpec, folder
     schema::load(&source.decode.schema, folder)
         .map_err(|error| {
             let shipped: Vec<&str> = schema::shipped_names().collect();
-            let hint = format!("name a shipped schema ({}) or an `.avsc` file", shipped.join(", "));
+            let near = did_you_mean(&source.decode.schema, shipped.iter().copied());
+            let near = near.map(|near| format!("{near} ")).unwrap_or_default();
+            let hint = format!("{near}name a shipped schema ({}) or an `.avsc` file", shipped.join(", "));
             file.report(&At { path: path(&["sources", name, "decode", "schema"]), error, hint: Some(hint) });
         })
         .ok()
+}
+
+/// The column that partitions go by is read from the topic.
+fn check_partitioned_by(file: &mut PipelineFile, name: &str, source: &SourceSpec, decode: &DecodePlan) {
+    let columns = decode.schema().fields().iter().map(|field| field.name().as_str());
+    let wanted = source.partitioned_by.as_str();
+    if !columns.clone().any(|column| column == wanted) {
+        let hint = suggest::hint(wanted, columns, "columns");
+        let error = UnknownPartitionedBy { column: wanted.to_owned(), schema: source.decode.schema.clone() };
+        file.report(&At { path: path(&["sources", name, "partitioned_by"]), error, hint });
+    }
 }
 
 fn decode_settings(name: &str, source: &SourceSpec) -> DecodeSettings {
@@ -137,51 +153,6 @@ fn decode_settings(name: &str, source: &SourceSpec) -> DecodeSettings {
         max_bytes: decode.max_bytes as usize,
         max_depth: decode.max_depth,
     }
-}
-
-/// Every table, read; `None` after the problems went to the file.
-fn tables(
-    file: &mut PipelineFile,
-    spec: &PipelineSpec,
-    folder: &Path,
-    test_tables: &BTreeMap<String, Vec<TestRow>>,
-) -> Option<BTreeMap<String, Arc<Table>>> {
-    let mut read = BTreeMap::new();
-    let mut all = true;
-    for (name, table) in &spec.tables {
-        let rows = test_tables.get(name).or(table.rows.as_ref());
-        let made = match (rows, &table.file) {
-            (Some(rows), _) => Table::from_rows(name, &cells(rows), &table.key).map_err(TableProblem::from),
-            (None, Some(csv)) => csv_table(name, &folder.join(csv), &table.key),
-            // The rules have refused a table with neither.
-            (None, None) => continue,
-        };
-        match made {
-            Ok(table) => drop(read.insert(name.clone(), Arc::new(table))),
-            Err(error) => {
-                all = false;
-                file.report(&At { path: path(&["tables", name]), error, hint: None });
-            }
-        }
-    }
-    all.then_some(read)
-}
-
-fn csv_table(name: &str, csv: &Path, key: &str) -> Result<Table, TableProblem> {
-    let text = std::fs::read(csv)
-        .map_err(|error| TableProblem::Unreadable { path: csv.display().to_string(), reason: error.to_string() })?;
-    Ok(Table::from_csv(name, &text, key)?)
-}
-
-fn cells(rows: &[TestRow]) -> Vec<BTreeMap<String, Cell>> {
-    let cell = |scalar: &Scalar| match scalar {
-        Scalar::Null => Cell::Null,
-        Scalar::Bool(value) => Cell::Bool(*value),
-        Scalar::Int(value) => Cell::Int(*value),
-        Scalar::Float(value) => Cell::Float(*value),
-        Scalar::Text(value) => Cell::Text(value.clone()),
-    };
-    rows.iter().map(|row| row.iter().map(|(column, scalar)| (column.clone(), cell(scalar))).collect()).collect()
 }
 
 /// The plan, and the schema after it, which may be known although there is no plan.
@@ -235,6 +206,11 @@ fn clean_step(step: &CleanStepSpec, parts: &Parts) -> Option<CleanStep> {
             columns: lookup.columns.clone(),
             missing: lookup.missing,
         },
+        CleanStepSpec::Impute(impute) => match impute.method {
+            ImputeMethod::Last => {
+                CleanStep::Impute { columns: impute.columns.clone(), within_micros: impute.within.micros }
+            }
+        },
         CleanStepSpec::Rename(names) => CleanStep::Rename(names.clone()),
         CleanStepSpec::Filter(condition) => CleanStep::Filter(condition.clone()),
         CleanStepSpec::Cast(types) => CleanStep::Cast(types.clone()),
@@ -265,6 +241,7 @@ fn window_settings(spec: &PipelineSpec, source: &SourceSpec) -> WindowSettings {
         max_delay: event_time.max_delay.micros,
         key: window.key.clone(),
         columns: window.columns.clone(),
+        imputed: spec.clean.iter().any(|step| matches!(step, CleanStepSpec::Impute(_))),
         carry: window.carry.clone(),
         min_count: window.min_count,
         expire_after: spec.keys.expire_after.micros,

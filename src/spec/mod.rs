@@ -31,9 +31,11 @@ mod shape;
 mod steps;
 pub mod substitute;
 pub(crate) mod suggest;
-mod syntax;
+pub(crate) mod syntax;
+mod tables;
 pub mod template;
 pub mod tree;
+mod units;
 mod version;
 
 pub use file::PipelineFile;

@@ -3,6 +3,10 @@
 
 use std::net::SocketAddr;
 
+use chrono_tz::Tz;
+
+use crate::stages::expression::closest;
+
 /// Longest name of a pipeline, source, table, predictor, alert or sink: topic names made from it stay below Kafka's 249.
 pub(super) const NAME_CHARS_MAX: usize = 100;
 
@@ -37,9 +41,27 @@ pub(super) fn is_time(text: &str) -> bool {
     chrono::DateTime::parse_from_rfc3339(text).is_ok()
 }
 
-/// Whether a text is an IANA time zone.
-pub(super) fn is_zone(text: &str) -> bool {
-    text.parse::<chrono_tz::Tz>().is_ok()
+/// An IANA time zone.
+///
+/// # Errors
+/// What may have been meant.
+pub(crate) fn zone(text: &str) -> Result<Tz, String> {
+    text.parse().map_err(|_| zone_hint(text))
+}
+
+/// Zones are known by their cities: a city that is none is not to be taken for one whose continent fits.
+fn zone_hint(text: &str) -> String {
+    let split = |zone: &'static str| zone.rsplit_once('/').unwrap_or(("", zone));
+    let (area, city) = text.rsplit_once('/').unwrap_or(("", text));
+    let known = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+    let area_known = known().any(|zone| split(zone).0 == area) && !area.is_empty();
+    let candidates = || known().filter(|zone| !area_known || split(zone).0 == area);
+    let meant = closest(city, candidates().map(|zone| split(zone).1));
+    match candidates().find(|zone| Some(split(zone).1) == meant) {
+        Some(zone) => format!("did you mean `{zone}`?"),
+        None => "write an IANA name, as `Europe/Copenhagen` or `UTC`; a zone bears the name of one large city in it"
+            .to_owned(),
+    }
 }
 
 /// Whether a text is `address:port`.

@@ -62,6 +62,7 @@ fn window(minute: i64, measures: &[Option<f64>]) -> (ClosedWindow, Vec<Forecasts
         end,
         live: vec![true; keys],
         rows: vec![1; keys],
+        imputed: Vec::new(),
         columns: vec![speeds.clone(), vec![100.0; keys]],
         expired: Vec::new(),
     };

@@ -19,6 +19,7 @@ fn window(minute: i64, speeds: &[Option<f64>], rows: &[u32]) -> ClosedWindow {
         end,
         live: vec![true; speeds.len()],
         rows: rows.to_vec(),
+        imputed: Vec::new(),
         columns: vec![speeds.iter().map(|speed| speed.unwrap_or(f64::NAN)).collect(), vec![100.0; speeds.len()]],
         expired: Vec::new(),
     }

@@ -86,6 +86,11 @@ pub(crate) fn dedupe(seconds: i64) -> CleanStep {
     CleanStep::Dedupe { key: names(&["sensor_id", "observed_at"]), within_micros: seconds * SECOND }
 }
 
+/// An `impute` step.
+pub(crate) fn impute(columns: &[&str], seconds: i64) -> CleanStep {
+    CleanStep::Impute { columns: names(columns), within_micros: seconds * SECOND }
+}
+
 /// Owned names.
 pub(crate) fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()

@@ -239,6 +239,29 @@ fn the_rules_that_the_page_on_alerts_shows_are_valid_in_a_pipeline_that_is_shown
 }
 
 #[test]
+fn whole_pipelines_that_pages_show_are_valid_and_pass_their_own_tests() {
+    let (mut valid, mut tested) = (0, 0);
+    for page in documents() {
+        let name = page.file_stem().expect("a name").to_string_lossy().into_owned();
+        let whole = blocks(&page, "yaml").into_iter().filter(|block| block.contains("\nversion: 1\n"));
+        for (index, block) in whole.enumerate() {
+            let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("page-{name}-{index}.yaml"));
+            fs::write(&path, &block).expect("a file");
+            let file = path.to_str().expect("text");
+            for verb in
+                ["validate", "test"].into_iter().filter(|verb| *verb == "validate" || block.contains("\ntests:\n"))
+            {
+                let output = arterial(&[verb, file]);
+                let said = [output.stdout, output.stderr].concat();
+                assert!(output.status.success(), "{}: {}", page.display(), String::from_utf8_lossy(&said));
+                *if verb == "test" { &mut tested } else { &mut valid } += 1;
+            }
+        }
+    }
+    assert!(valid >= 8 && tested >= 1, "{valid} valid, {tested} tested");
+}
+
+#[test]
 fn every_verb_of_the_readme_exists() {
     let help = String::from_utf8_lossy(&arterial(&["--help"]).stdout).into_owned();
     let shell = shell_commands(&[root().join("README.md")]);

@@ -39,6 +39,7 @@ pub(crate) fn window(end: i64, speeds: &[f64]) -> ClosedWindow {
         end: EventTime(end),
         live: vec![true; speeds.len()],
         rows: vec![1; speeds.len()],
+        imputed: Vec::new(),
         columns: vec![speeds.to_vec(), speeds.iter().map(|speed| speed * 10.0).collect()],
         expired: Vec::new(),
     }

@@ -156,6 +156,28 @@ fn a_wide_table_without_times_runs_as_the_long_one_with_times_does() {
 }
 
 #[test]
+fn row_of_a_wide_table_with_other_cells_than_the_header_is_a_dead_letter_and_the_others_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wide.csv");
+    let rows = [
+        "2026-03-02T08:00:00Z,1,2,3",
+        "2026-03-02T08:05:00Z,1",
+        "2026-03-02T08:10:00Z,L1,5",
+        "2026-03-02T08:15:00Z,1,2,3",
+    ];
+    write(&path, format!("observed_at,L1,L2,L3\n{}\n", rows.join("\n")));
+    let csv = "csv: { unpivot: { column: sensor_id, value: speed_kmh } }";
+    let plan = file_plan(&format!("path: \"{}\", {csv}", path.display()), ", format: csv");
+    let (summary, letters) = run_file(plan).unwrap();
+    let accounts = summary.partitions.values().map(|one| one.accounting);
+    let (read, refused) =
+        accounts.fold((0, 0), |(read, refused), one| (read + one.accepted, refused + one.dead_letter_decode));
+    assert_eq!((read, refused), (6, 2));
+    let lines: Vec<_> = letters.iter().map(|letter| header(letter, "__connect.errors.offset")).collect();
+    assert_eq!(lines, ["3", "4"], "also where the row has as many cells as a reading has");
+}
+
+#[test]
 fn tables_that_lack_what_readings_need_are_refused_by_name_and_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str, text: &str| {
@@ -175,10 +197,6 @@ fn tables_that_lack_what_readings_need_are_refused_by_name_and_remedy() {
         "{missing}"
     );
     let refused = |path: &Path, csv: &str| refused(path, csv).to_string();
-    let ragged = at("ragged.csv", "observed_at,L1,L2\n2026-03-02T08:00:00Z,1,2\n2026-03-02T08:05:00Z,1\n");
-    let wide = ", csv: { unpivot: { column: sensor_id, value: speed_kmh } }";
-    let ragged = refused(&ragged, wide);
-    assert!(ragged.contains("ragged.csv`: line 3 has 2 cells where the header has 3"), "{ragged}");
     let open = "sensor_id,observed_at,speed_kmh\nL1,2026-03-02T08:00:00Z,\"5\nL2,2026-03-02T08:00:00Z,6\n";
     let open = refused(&at("open.csv", open), "");
     assert!(open.contains("open.csv`: line 2 opens a quote that is never closed; close or remove it"), "{open}");
@@ -188,7 +206,7 @@ fn tables_that_lack_what_readings_need_are_refused_by_name_and_remedy() {
     assert!(own.contains("has a column `sensor_id` of its own"), "{own}");
     assert!(refusal(&at("empty.csv", "")).contains("its first line has to name the columns"));
     let cut = folder.path().join("cut.csv.gz");
-    let whole = super::file_support::packed(&cut, self::wide(0..4000).as_bytes());
+    let whole = super::file_support::packed(&cut, wide(0..4000).as_bytes());
     std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
     assert!(refusal(&cut).contains("is cut short"), "{}", refusal(&cut));
 }

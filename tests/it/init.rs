@@ -157,8 +157,68 @@ fn table_of_another_language_keeps_its_sensors_apart_and_what_was_guessed_is_tol
     assert!(made.status.success(), "{}", said(&made));
     let said = said(&made);
     assert!(said.contains("from 120 rows of 3 sensors"), "{said}");
-    let guessed = "sensor `meetpunt`; time `tijdstip` as UTC, since it names no zone; value `snelheid_kmh`";
-    assert!(said.contains(guessed), "{said}");
+    for guessed in [
+        "sensor: `meetpunt` (text, and its 3 values come again and again)",
+        "time:   `tijdstip` as UTC, since it names no zone; another: --timezone ZONE",
+        "value:  `snelheid_kmh` (its name holds `kmh`)",
+    ] {
+        assert!(said.contains(guessed), "{said}");
+    }
+}
+
+#[test]
+fn what_the_user_says_is_not_guessed_and_what_is_not_there_is_refused_with_what_is() {
+    let table = readings(|time, station, speed| format!("{station};A;{time};{speed};{}", 600 + 10 * station));
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&folder.path().join("t.csv"), format!("punt;station;wanneer;snelheid;intensiteit\n{table}"));
+    let said_so =
+        |more: &[&str]| arterial(folder.path(), &[&["init", "--from", "t.csv", "-o", "other.yaml"], more].concat());
+    let made =
+        said_so(&["--sensor", "punt", "--value", "intensiteit", "--timezone", "Europe/Amsterdam", "--time", "wanneer"]);
+    assert!(made.status.success(), "{}", said(&made));
+    let text = std::fs::read_to_string(folder.path().join("other.yaml")).expect("a pipeline");
+    for line in [
+        "pipeline: other\n",
+        "timezone: Europe/Amsterdam\n",
+        "# The sensor: as given.\n    partitioned_by: punt\n",
+        "target: intensiteit\n",
+        "folder: { path: other-out }",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let tested = arterial(folder.path(), &["test", "other.yaml"]);
+    assert!(tested.status.success(), "{}", said(&tested));
+    for (option, value, expected) in [
+        ("--sensor", "punkt", "--sensor: no column `punkt`; did you mean `punt`?"),
+        ("--value", "station", "--value: `station` is not a column of numbers"),
+        ("--time", "punt", "no column holds times that can be read"),
+        ("--timezone", "Europe/Eindhoven", "a zone bears the name of one large city in it"),
+        ("--timezone", "Europe/Amsterdm", "did you mean `Europe/Amsterdam`?"),
+    ] {
+        let refused = said_so(&["--force", option, value]);
+        assert!(!refused.status.success() && said(&refused).contains(expected), "{option} {value}: {}", said(&refused));
+    }
+}
+
+#[test]
+fn run_tells_where_its_outputs_are_and_that_a_second_one_found_nothing_new() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = readings(|time, station, speed| format!("S{station},{time},{speed}"));
+    write(&folder.path().join("t.csv"), format!("station,time,speed\n{table}"));
+    init(folder.path(), "t.csv");
+    let run = || {
+        let ran = arterial(folder.path(), &["run", "--until", "latest", "made.yaml"]);
+        assert!(ran.status.success(), "{}", said(&ran));
+        said(&ran)
+    };
+    let first = run();
+    assert!(first.contains("outputs in made-out/epoch-*: alerts.ndjson (6); nothing for dead_letter, late"), "{first}");
+    assert!(!first.contains("earlier runs"), "{first}");
+    let second = run();
+    assert!(
+        second.contains("nothing new was read: all of it is of earlier runs. To read it again, remove `made-out`"),
+        "{second}"
+    );
 }
 
 /// Lines of the README's console block below `arterial init`: each command with the lines that stand under it.

@@ -8,6 +8,7 @@ mod alert_measures;
 mod broker;
 mod clean;
 mod clean_columns;
+mod clean_impute;
 mod clean_properties;
 mod clean_sql;
 mod clean_support;

@@ -148,6 +148,7 @@ impl Feed {
             end,
             live: vec![true; values.len()],
             rows: vec![10; values.len()],
+            imputed: Vec::new(),
             columns: vec![values.to_vec(), vec![100.0; values.len()]],
             expired: Vec::new(),
         };

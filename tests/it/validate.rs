@@ -117,3 +117,62 @@ fn a_file_that_is_not_there_is_named() {
     assert_eq!(output.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no-such.yaml"));
 }
+
+#[test]
+fn units_that_contradict_the_schema_are_refused_where_they_stand() {
+    let unit = "window: { size";
+    let step = |change: &str| format!("clean: [unit: {{ speed_kmh: {{ {change} }} }}]\nwindow: {{ size");
+    let both_wrong = with("unit-step", unit, &step("from: mph, to: m/s"));
+    assert!(
+        both_wrong.contains("`speed_kmh` is in km/h by the schema: a change from mph to m/s leaves neither right"),
+        "{both_wrong}"
+    );
+    for (name, change) in [("brought", "from: mph, to: km/h"), ("taken", "from: km/h, to: mph, name: speed_mph")] {
+        let text = GOOD.replace(unit, &step(change));
+        let text = if name == "taken" { text.replace("avg(speed_kmh)", "avg(speed_mph)") } else { text };
+        let (code, said) = validate(name, &text);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    let alert = "summary: \"slow at {sensor_id}\"";
+    let other = with("unit-alert", alert, "unit: mph, summary: \"slow at {sensor_id}\"");
+    assert!(other.contains("`speed.15m` is in km/h, not in mph") && other.contains("write `unit: km/h`"), "{other}");
+    let (code, said) = validate("unit-alias", &GOOD.replace(alert, "unit: kph, summary: \"slow at {sensor_id}\""));
+    assert_eq!(code, Some(0), "another name of the same unit: {said}");
+}
+
+#[test]
+fn names_of_columns_schemas_and_zones_that_are_none_are_told_with_those_that_may_be_meant() {
+    let said = with("keyed", "partitioned_by: sensor_id", "partitioned_by: sensor");
+    assert!(
+        said.contains("`partitioned_by` names column `sensor`, which schema `traffic-observation.v1` lacks"),
+        "{said}"
+    );
+    let said = with("schema", "schema: traffic-observation.v1", "schema: trafic-observation.v1");
+    assert!(said.contains("did you mean `traffic-observation.v1`?"), "{said}");
+}
+
+/// A pipeline over a table that a test writes.
+fn over_table(name: &str, header: Option<&str>) -> (Option<i32>, String) {
+    let table = format!("validate-{name}.csv");
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&table);
+    let _ = std::fs::remove_file(&path);
+    if let Some(header) = header {
+        std::fs::write(&path, format!("{header}\nN7,2026-03-02T07:00:00Z,50\n")).expect("a table");
+    }
+    let paths = "paths: { sensor_id: station, speed_kmh: mph }";
+    let source =
+        format!("file: {{ path: {table} }}\n    decode: {{ format: csv, schema: traffic-observation.v1, {paths} }}");
+    let text = GOOD.replace("simulate: { length: 1d }\n    decode: { schema: traffic-observation.v1 }", &source);
+    validate(name, &text.replace("delivery: at_least_once", "delivery: at_least_once\n"))
+}
+
+#[test]
+fn header_that_lacks_a_named_column_is_a_problem_of_the_name_and_a_table_that_is_not_there_is_none() {
+    let (code, said) = over_table("whole", Some("station,observed_at,mph"));
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = over_table("misspelt", Some("station,observed_at,mhp"));
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("validate-misspelt.yaml:6:") && said.contains("did you mean `mhp`?"), "{said}");
+    let (code, said) = over_table("elsewhere", None);
+    assert_eq!(code, Some(0), "{said}");
+}

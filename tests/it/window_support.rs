@@ -74,6 +74,7 @@ pub(crate) fn settings() -> WindowSettings {
         expire_after: 60 * MINUTE,
         keys_max: 1000,
         at_end: AtEnd::Flush,
+        imputed: false,
     }
 }
 

@@ -125,13 +125,11 @@ impl Table {
             take(line, key.and_then(|key| std::str::from_utf8(key).ok()), record);
             return Ok(true);
         }
-        let (found, expected) = (self.parser.cells(), self.header.names.len());
-        if found != expected {
-            let reason =
-                format!("line {line} has {found} cells where the header has {expected}; complete or remove it");
-            return Err(unreadable(file.path(), reason));
+        if self.parser.cells() == self.header.names.len() {
+            self.give(row, line, record, take);
+        } else {
+            self.give_ragged(line, record, take);
         }
-        self.give(row, line, record, take);
         Ok(true)
     }
 
@@ -165,6 +163,15 @@ impl Table {
             record.pop();
             take(line, if unpivot.column == self.key { Some(name) } else { key }, record);
         }
+    }
+
+    /// A row with more or fewer cells than the header has goes on as it is, for a dead letter: which of its cells are whose
+    /// nobody knows. Where it has as many as a record by chance, one more tells it apart.
+    fn give_ragged(&self, line: i64, record: &mut Vec<u8>, take: &mut Take<'_>) {
+        if self.parser.cells() == self.header.cells.len() {
+            record.push(self.layout.dialect.delimiter);
+        }
+        take(line, None, record);
     }
 
     /// The next record and the line that it begins on; its cells are in the parser. Quoted ends of line are part of it.

@@ -27,8 +27,12 @@ pub(super) fn unfinished(folder: &Path, slot: &str) -> PathBuf {
 
 /// The highest complete epoch.
 pub(super) fn newest(folder: &Path) -> Result<Option<u64>, FolderError> {
-    let numbers = names(folder)?.into_iter().filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok());
-    Ok(numbers.max())
+    Ok(numbers(folder)?.into_iter().max())
+}
+
+/// The complete epochs, in no order.
+pub(super) fn numbers(folder: &Path) -> Result<Vec<u64>, FolderError> {
+    Ok(names(folder)?.into_iter().filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok()).collect())
 }
 
 /// Removes what crashes have left.

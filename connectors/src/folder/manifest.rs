@@ -68,6 +68,20 @@ impl Manifest {
         epochs::newest(folder)?.map(|epoch| Self::read(&epochs::complete(folder, epoch))).transpose()
     }
 
+    /// Records by sink in all epochs of a folder; sinks without any are left out.
+    ///
+    /// # Errors
+    /// As [`Manifest::newest`].
+    pub fn records_in_all(folder: &Path) -> Result<BTreeMap<String, u64>, FolderError> {
+        let mut all = BTreeMap::new();
+        for epoch in epochs::numbers(folder)? {
+            for (sink, records) in Self::read(&epochs::complete(folder, epoch))?.records {
+                *all.entry(sink).or_default() += records;
+            }
+        }
+        Ok(all)
+    }
+
     /// Notes durably that a run has read everything there was, up to the newest epoch; nothing where there is none.
     ///
     /// # Errors

@@ -153,7 +153,8 @@ impl PartitionQueue {
             let messages = &buffer.0[..usize::try_from(got).unwrap_or(0)];
             if count == 0 {
                 let expected = if messages.len() < room { messages.len() } else { limit };
-                taken.rows.reserve(expected, expected * row_bytes);
+                // An eighth more than the last batch had: a buffer that is a few bytes short is moved to one twice as long.
+                taken.rows.reserve(expected, expected * (row_bytes + row_bytes / 8 + 1));
             }
             for message in messages {
                 // SAFETY: the first `got` pointers are messages that are ours until they are destroyed here; nothing

@@ -1,7 +1,10 @@
 //! `arterial init`: a file or a topic -> a pipeline that reads it, with comments that say what was seen there.
 
+mod column;
 mod guess;
 mod sample;
+mod time;
+mod words;
 mod write;
 
 use std::collections::BTreeMap;
@@ -9,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use chrono_tz::Tz;
 use clap::Args;
 
 use self::guess::{Findings, TimeOf};
@@ -25,7 +29,8 @@ const ROWS: usize = 20_000;
     arterial init --from loops.csv\n  \
     arterial init --from 'history/*.parquet' --name ring-road --interval 5m\n  \
     arterial init --topic ring.readings --brokers kafka:9092 -o pipelines/ring.yaml\n  \
-    arterial init --topic ring.noise --like pipelines/ring.yaml\n\n\
+    arterial init --topic ring.noise --like pipelines/ring.yaml\n  \
+    arterial init --from lussen.csv --sensor meetpunt --value snelheid --timezone Europe/Amsterdam\n\n\
     It looks at the first 20,000 rows and guesses: how the file is written, which column is the time, which names the \
     sensor, what a usual value is. What it guessed stands in the file, with the reason; look through it before you trust it. A \
     topic is read without joining a group that others are in; nothing is committed.")]
@@ -42,18 +47,37 @@ pub struct InitArgs {
     /// Connect as this pipeline does: its brokers, and its `security`, which the new pipeline gets too.
     #[arg(long, value_name = "PIPELINE", requires = "topic")]
     pub like: Option<PathBuf>,
-    /// Name of the pipeline; that of the file or topic unless given.
+    /// Name of the pipeline; that of the output file, else that of what is looked at, unless given.
     #[arg(long)]
     pub name: Option<String>,
-    /// Time between two readings of a sensor, as `5m`; the usual gap in the sample unless given.
-    #[arg(long, value_parser = span)]
-    pub interval: Option<Span>,
+    #[command(flatten)]
+    said: Said,
     /// The pipeline file to write; NAME.yaml unless given. The schema goes beside it, as NAME.avsc.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Replace files that are there.
     #[arg(long)]
     pub force: bool,
+}
+
+/// What the user says instead of having it guessed.
+#[derive(Debug, Default, Args)]
+struct Said {
+    /// Column that names the sensor.
+    #[arg(long, value_name = "COLUMN")]
+    sensor: Option<String>,
+    /// Column of the time of a reading.
+    #[arg(long, value_name = "COLUMN")]
+    time: Option<String>,
+    /// Column of numbers to forecast and to warn of.
+    #[arg(long, value_name = "COLUMN")]
+    value: Option<String>,
+    /// Where times are local that name no zone, as `Europe/Amsterdam`.
+    #[arg(long, value_name = "ZONE", value_parser = crate::spec::syntax::zone)]
+    timezone: Option<Tz>,
+    /// Time between two readings of a sensor, as `5m`; the usual gap in the sample unless given.
+    #[arg(long, value_parser = span)]
+    interval: Option<Span>,
 }
 
 fn span(text: &str) -> Result<Span, String> {
@@ -71,8 +95,9 @@ pub fn init(args: &InitArgs) -> Result<()> {
         (None, Some(topic)) => Sample::of_topic(like.as_ref(), &args.brokers, topic, ROWS)?,
         (None, None) => return Err(UsageError::NothingToSample.into()),
     };
-    let findings = Findings::of(&sample, args.interval.map(|interval| interval.micros))?;
-    let origin = args.from.as_ref().map_or_else(|| args.topic.clone().unwrap_or_default(), |path| stem(path));
+    let findings = Findings::of(&sample, &args.said)?;
+    let origin = args.output.as_ref().or(args.from.as_ref());
+    let origin = origin.map_or_else(|| args.topic.clone().unwrap_or_default(), |path| stem(path));
     let name = write::pipeline_name(args.name.as_deref().unwrap_or(&origin));
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.yaml")));
     let schema = output.with_extension("avsc");
@@ -95,7 +120,8 @@ pub fn init(args: &InitArgs) -> Result<()> {
         findings.rows,
         findings.keys
     );
-    say!("guessed, and to be looked through there: {}", findings.told());
+    say!("guessed, and to be looked through there:");
+    findings.told().iter().for_each(|line| say!("  {line}"));
     let shown = output.display();
     let out = output_folder.join(format!("{name}-out"));
     if unsaid {
@@ -104,7 +130,7 @@ pub fn init(args: &InitArgs) -> Result<()> {
     say!("next:\n  arterial explain {shown}\n  arterial test {shown}");
     match args.topic {
         Some(_) => say!("  arterial doctor {shown}\n  arterial run {shown}"),
-        None => say!("  arterial run --until latest {shown}\n  cat {}/epoch-*/alerts.ndjson", out.display()),
+        None => say!("  arterial run --until latest {shown}       # outputs go into {}", out.display()),
     }
     Ok(())
 }

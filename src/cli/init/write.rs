@@ -9,8 +9,10 @@ use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 use serde_json::{Map, Value, json};
 
 use super::InitArgs;
-use super::guess::{Column, Findings, KeyOf, Kind, TimeOf, TimeText, micros};
+use super::column::{Column, Kind};
+use super::guess::{Findings, KeyOf, TimeOf};
 use super::sample::{Cell, Sample, Written};
+use super::time::{TimeText, micros};
 use crate::spec::PipelinePlan;
 use crate::spec::model::Span;
 use crate::vocab::MICROS_PER_SECOND;
@@ -243,12 +245,15 @@ fn time(text: &mut String, fields: &Fields<'_>) {
     let findings = fields.findings;
     match &findings.time {
         TimeOf::Column(name, TimeText::Local) => {
-            let _ = writeln!(
-                text,
-                "      # Times of {} have no zone: put in where the sensors are, as Europe/Copenhagen.",
-                quoted(name)
-            );
-            text.push_str("      timezone: UTC\n");
+            let name = quoted(name);
+            let _ = match findings.zone {
+                Some(zone) => writeln!(text, "      # Times of {name} have no zone.\n      timezone: {zone}"),
+                None => writeln!(
+                    text,
+                    "      # Times of {name} have no zone: put in where the sensors are, as Europe/Copenhagen.\n      \
+                     timezone: UTC"
+                ),
+            };
         }
         TimeOf::Column(_, TimeText::EpochS) => text.push_str("      timestamp: epoch_s\n"),
         TimeOf::Column(_, TimeText::EpochMs) => text.push_str("      timestamp: epoch_ms\n"),
@@ -264,9 +269,9 @@ fn time(text: &mut String, fields: &Fields<'_>) {
     };
     let _ = write!(
         text,
-        "    partitioned_by: {}\n    # How far behind the newest reading one may come: {late}, {why}.\n    \
+        "    # The sensor: {}.\n    partitioned_by: {}\n    # How far behind the newest reading one may come: {late}, {why}.\n    \
          event_time: {{ column: {}, max_delay: {late} }}\n\n",
-        fields.key, fields.time
+        findings.key_reason, fields.key, fields.time
     );
 }
 
@@ -278,6 +283,7 @@ fn stages(text: &mut String, fields: &Fields<'_>) {
     let share = |share: f64| rounded(column.quantile(share));
     let low_is_bad = findings.low_is_bad();
     let (better, sign, back) = if low_is_bad { (0.25, '<', '>') } else { (0.75, '>', '<') };
+    let reason = &findings.target_reason;
     let opens = column.limit(low_is_bad).map_or(share(better), |(_, limit)| limit);
     let (least, greatest) = column.ends();
     let spread = (column.quantile(0.95) - column.quantile(0.05)).abs();
@@ -287,7 +293,7 @@ fn stages(text: &mut String, fields: &Fields<'_>) {
         "# {} goes from {} to {} in the sample, {} of {} are null. Where some of it cannot be, let it become null:\n{}\n\
          window:\n  size: {size}\n  key: [{}]\n  columns: {{ {target}: avg({target}), rows: count(*) }}\n\n\
          features:\n  - lags: {{ column: {target}, count: 6, fill: last }}\n  - time_of_day: {{}}\n\n\
-         predict:\n  forecast:\n    target: {target}\n    horizons: [{size}, {ahead}]\n    \
+         predict:\n  forecast:\n    # The value: {reason}.\n    target: {target}\n    horizons: [{size}, {ahead}]\n    \
          model: {{ online_linear: {{ forgetting: 0.999, scale: {scale} }} }}\n\n\
          alerts:\n  unusual:\n    # 5 in 100 of the sample's values are beyond it: a place to start from.\n    \
          measure: {target}\n    when: \"{sign} {}\"\n    clear: \"{back} {}\"\n    \

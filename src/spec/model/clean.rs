@@ -20,6 +20,8 @@ pub enum CleanStepSpec {
     Dedupe(DedupeSpec),
     /// Add columns from a table.
     Lookup(LookupSpec),
+    /// Fill what is missing with the last value of the same key, and say so in column `imputed`.
+    Impute(ImputeSpec),
     /// Column -> its new name.
     Rename(BTreeMap<String, String>),
     /// Condition (SQL): rows for which it is not true are filtered.
@@ -79,6 +81,28 @@ pub struct DedupeSpec {
     /// size together, less `interval` with `stamps: end`. A row further behind is late and never gets here; one less far
     /// behind may be in time, and its repeat would count twice.
     pub within: Span,
+}
+
+/// Values that stand in for missing ones. A row in which one does has `imputed` true: windows take its values, but it
+/// counts for no label, so that models learn and are scored from what was measured. It comes after `dedupe`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImputeSpec {
+    /// Columns of numbers.
+    #[schemars(length(min = 1))]
+    pub columns: Vec<String>,
+    /// What stands in.
+    pub method: ImputeMethod,
+    /// Oldest value that may stand in, before the row in event time.
+    pub within: Span,
+}
+
+/// What stands in for a missing value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImputeMethod {
+    /// The last value of the same key, by event time, that is not newer than the row.
+    Last,
 }
 
 /// Columns from a table.

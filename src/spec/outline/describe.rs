@@ -57,6 +57,9 @@ fn clean_step(plan: &PipelinePlan, step: &CleanStepSpec) -> String {
             lookup.on,
             word(&lookup.missing)
         ),
+        CleanStepSpec::Impute(impute) => {
+            format!("impute {} by the {} within {}", impute.columns.join(", "), word(&impute.method), impute.within)
+        }
         CleanStepSpec::Rename(names) => {
             let each: Vec<String> = names.iter().map(|(old, new)| format!("{old} to {new}")).collect();
             format!("rename {}", each.join(", "))

@@ -3,7 +3,6 @@
 use super::Check;
 use crate::spec::part::Part;
 use crate::spec::syntax;
-use crate::stages::expression::did_you_mean;
 
 pub(super) fn check(check: &mut Check<'_>) {
     let mut zones: Vec<Part<'_>> = Vec::new();
@@ -30,9 +29,6 @@ pub(super) fn check(check: &mut Check<'_>) {
 }
 
 fn refuse_unknown_zone(check: &mut Check<'_>, zone: &Part<'_>) {
-    let Some(text) = zone.text().filter(|text| !syntax::is_zone(text)) else { return };
-    let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-    let hint = did_you_mean(text, known);
-    let hint = hint.unwrap_or_else(|| "write an IANA name, as `Europe/Copenhagen` or `UTC`".to_owned());
+    let Some((text, hint)) = zone.text().and_then(|text| Some((text, syntax::zone(text).err()?))) else { return };
     check.push(zone.problem(format!("`{text}` is not a time zone"), hint));
 }

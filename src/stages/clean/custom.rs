@@ -60,12 +60,24 @@ impl fmt::Debug for StepFactory {
 /// A checked custom step.
 #[derive(Debug)]
 pub(super) struct CustomPlan {
+    /// Its key in the pipeline file.
+    pub(super) kind: &'static str,
     name: String,
     pub(super) made_with: MadeWith,
     schema: SchemaRef,
     fresh: Fresh<dyn CustomStep>,
-    /// Its number among the plan's custom steps.
-    number: usize,
+    number: StepNumber,
+}
+
+/// A step's number among those of a plan that are made this way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepNumber(pub(super) usize);
+
+impl StepNumber {
+    /// That of the step that follows these.
+    pub(super) fn after(before: &[Step]) -> Self {
+        Self(before.iter().filter(|step| matches!(step, Step::Custom(_))).count())
+    }
 }
 
 /// What the file says of a custom step.
@@ -106,21 +118,33 @@ pub(super) fn plan_custom(
         scope.refuse(path, CleanPlanError::CustomLoses { name: name.to_owned(), column });
         return Stepped::OnlySchema(schema);
     }
-    let number = before.iter().filter(|step| matches!(step, Step::Custom(_))).count();
+    let number = StepNumber::after(before);
     let made_with = MadeWith {
-        step: format!("clean.{name}.{number}"),
+        step: format!("clean.{name}.{}", number.0),
         // Only its author knows which settings its state goes on under.
         meaning: serde_json::to_string(settings).unwrap_or_default(),
         settings: String::new(),
     };
-    let plan = CustomPlan { name: name.to_owned(), made_with, schema: Arc::clone(&schema), fresh, number };
+    let (kind, name) = ("custom", name.to_owned());
+    let plan = CustomPlan { kind, name, made_with, schema: Arc::clone(&schema), fresh, number };
     Stepped::Known(Step::Custom(plan), schema)
 }
 
 impl CustomPlan {
+    /// Of a step of our own that keeps state the way custom ones do.
+    pub(super) fn built_in(
+        kind: &'static str,
+        made_with: MadeWith,
+        schema: SchemaRef,
+        fresh: Fresh<dyn CustomStep>,
+        number: StepNumber,
+    ) -> Self {
+        Self { kind, name: kind.to_owned(), made_with, schema, fresh, number }
+    }
+
     /// What panics of the step are called.
     fn part(&self) -> String {
-        format!("custom cleaning step `{}`", self.name)
+        format!("{} cleaning step `{}`", self.kind, self.name)
     }
 
     pub(super) fn guarded<R>(&self, work: impl FnOnce() -> R) -> R {
@@ -139,7 +163,7 @@ impl CustomPlan {
             work.rows.batch = RecordBatch::new_empty(Arc::clone(&self.schema));
             return Ok(());
         }
-        let step = &mut steps[self.number];
+        let step = &mut steps[self.number.0];
         let stepped = self.guarded(|| step.clean(&work.rows.batch, &work.rows.times))?;
         let batch = stepped.rows;
         if batch.num_rows() != work.rows.origin.len() || batch.schema_ref() != &self.schema {

@@ -56,6 +56,16 @@ pub enum CleanPlanError {
         /// Its type.
         found: String,
     },
+    /// A column has the name of a flag and is none.
+    #[error(
+        "column `{name}` is {found}: the step says there whether a value was imputed; give yours another name before"
+    )]
+    NotFlag {
+        /// The column.
+        name: String,
+        /// Its type.
+        found: String,
+    },
     /// Neither the step nor the schema gives a limit.
     #[error("column `{name}` has neither `minimum` nor `maximum`")]
     NoLimits {

@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use super::columns::{plan_cast, plan_filter, plan_rename, plan_unit};
 use super::custom::{CustomPlan, CustomRequest, plan_custom};
 use super::dedupe::{DedupePlan, plan_dedupe};
+use super::impute::{ImputeRequest, plan_impute};
 use super::lookup::{Lookup, LookupRequest, plan_lookup};
 use super::null_if::{NullIf, plan_null_if};
 use super::range::{Range, plan_range};
@@ -70,7 +71,7 @@ impl Step {
             Self::Dedupe(_) => "dedupe",
             Self::Lookup(_) => "lookup",
             Self::Sql(sql) => sql.step,
-            Self::Custom(_) => "custom",
+            Self::Custom(custom) => custom.kind,
         }
     }
 
@@ -222,6 +223,9 @@ fn plan_step(scope: &mut Scope<'_>, path: &YamlPath, settings: &CleanStep, befor
         }
         CleanStep::Lookup { table, on, columns, missing } => {
             plan_lookup(scope, path, &LookupRequest { table, on, columns, missing: *missing })
+        }
+        CleanStep::Impute { columns, within_micros } => {
+            plan_impute(scope, path, &ImputeRequest { columns, within_micros: *within_micros }, before)
         }
         CleanStep::Rename(names) => plan_rename(scope, path, names),
         CleanStep::Filter(condition) => plan_filter(scope, path, condition),

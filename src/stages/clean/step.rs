@@ -60,6 +60,13 @@ pub enum CleanStep {
         /// What becomes of a row without a match.
         missing: Missing,
     },
+    /// Fills what is missing with the last value of the key, and flags the row.
+    Impute {
+        /// Columns of numbers.
+        columns: Vec<String>,
+        /// Oldest value that may stand in, microseconds before the row.
+        within_micros: i64,
+    },
     /// Old name -> new name.
     Rename(BTreeMap<String, String>),
     /// SQL condition: rows for which it is not true are filtered.
@@ -130,6 +137,7 @@ impl CleanStep {
             Self::Range { .. } => "range",
             Self::Dedupe { .. } => "dedupe",
             Self::Lookup { .. } => "lookup",
+            Self::Impute { .. } => "impute",
             Self::Rename(_) => "rename",
             Self::Filter(_) => "filter",
             Self::Cast(_) => "cast",

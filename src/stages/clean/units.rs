@@ -105,6 +105,16 @@ pub(super) fn conversion(from: &str, to: &str) -> Result<Conversion, UnitProblem
     Ok(Conversion { factor: from.factor / to.factor, offset: (from.offset - to.offset) / to.factor })
 }
 
+/// Whether two names are of one unit; `None` where one of them is of none that is known here.
+#[must_use]
+pub fn same_unit(one: &str, other: &str) -> Option<bool> {
+    if one == other {
+        return Some(true);
+    }
+    let (one, other) = (find(one).ok()?, find(other).ok()?);
+    Some(std::ptr::eq(one, other))
+}
+
 fn find(name: &str) -> Result<&'static Unit, UnitProblem> {
     let found = UNITS.iter().find(|unit| unit.names.contains(&name));
     found.ok_or_else(|| {

@@ -14,6 +14,8 @@ pub struct ClosedWindow {
     pub live: Vec<bool>,
     /// Accepted rows of each key.
     pub rows: Vec<u32>,
+    /// How many of them have a value that was imputed; no numbers at all where rows do not say so.
+    pub imputed: Vec<u32>,
     /// Values: `columns[c][key]`, NaN for null. Order: the plan's `columns`, then its `carry`. A live key without rows
     /// has counts of 0 and NaN for the rest.
     pub columns: Vec<Vec<f64>>,
@@ -28,10 +30,11 @@ impl ClosedWindow {
         self.live.len()
     }
 
-    /// Whether a column of a key was measured: a finite value, from `min_count` rows at least.
+    /// Whether a column of a key was measured: a finite value, from `min_count` rows at least in which nothing was imputed.
     #[must_use]
     pub fn measured(&self, column: usize, key: KeyId, min_count: u32) -> bool {
         let key = key as usize;
-        self.live[key] && self.rows[key] >= min_count.max(1) && self.columns[column][key].is_finite()
+        let rows = self.rows[key] - self.imputed.get(key).copied().unwrap_or(0);
+        self.live[key] && rows >= min_count.max(1) && self.columns[column][key].is_finite()
     }
 }

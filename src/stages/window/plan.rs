@@ -8,7 +8,7 @@ use super::function::{Function, aggregate};
 use super::saved::{KEYS_MAX, OPEN_MAX};
 use super::settings::{AtEnd, Stamps};
 use crate::stages::expression::did_you_mean;
-use crate::vocab::{At, MadeWith, PathStep, YamlPath};
+use crate::vocab::{At, IMPUTED, MadeWith, PathStep, YamlPath};
 
 /// What the pipeline file says of windows. Times in microseconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,8 @@ pub struct WindowSettings {
     pub key: Vec<String>,
     /// Output column -> `function(column)`.
     pub columns: BTreeMap<String, String>,
+    /// Whether rows say in column [`IMPUTED`] that a value of theirs was imputed.
+    pub imputed: bool,
     /// Columns whose last value rides along.
     pub carry: Vec<String>,
     /// Fewest rows for a window to count as measured.
@@ -65,6 +67,7 @@ pub struct WindowPlan {
     key_columns: Vec<usize>,
     /// Row columns that aggregates read, each once.
     columns: Vec<usize>,
+    /// Those of the output columns, and last the number of imputed rows where rows say which are.
     aggregates: Vec<Aggregate>,
     output_columns: Vec<String>,
 }
@@ -128,6 +131,12 @@ pub enum WindowPlanError {
         /// Its type.
         found: String,
     },
+    /// The flag of imputed rows was made into something else.
+    #[error("column `{IMPUTED}`, which says whether a value of the row was imputed, is {found}")]
+    NotFlag {
+        /// Its type now.
+        found: String,
+    },
     /// Not `function(column)`.
     #[error("`{text}` is not an aggregate")]
     NotAggregate {
@@ -175,6 +184,9 @@ impl WindowPlan {
                 function: Function::Last,
                 column: Some(column),
             }));
+        }
+        if settings.imputed {
+            aggregates.extend(check.imputed(&root));
         }
         if !check.errors.is_empty() {
             return Err(check.errors);
@@ -235,6 +247,16 @@ impl WindowPlan {
         self.settings.columns.len()
     }
 
+    /// The place of the number of imputed rows among the aggregates; `None` where none are.
+    pub(super) fn imputed(&self) -> Option<usize> {
+        self.settings.imputed.then_some(self.output_columns.len())
+    }
+
+    /// The place of the flag that tells imputed rows among the columns that aggregates read.
+    pub(super) fn flag(&self) -> Option<usize> {
+        self.aggregates.get(self.imputed()?)?.column
+    }
+
     /// Fewest rows for a window to count as measured.
     #[must_use]
     pub fn min_count(&self) -> u32 {
@@ -259,10 +281,11 @@ impl WindowPlan {
     pub fn made_with(&self) -> MadeWith {
         let every = self.settings.every.filter(|every| *every != self.settings.size);
         let every = every.map(|every| format!("/{every}")).unwrap_or_default();
+        let imputed = if self.settings.imputed { " imputed" } else { "" };
         let WindowSettings { size, key, columns, carry, min_count, expire_after, keys_max, .. } = &self.settings;
         MadeWith {
             step: "window".to_owned(),
-            meaning: format!("{size}{every} {} {key:?} {columns:?} {carry:?}", self.stamp_shift()),
+            meaning: format!("{size}{every} {} {key:?} {columns:?} {carry:?}{imputed}", self.stamp_shift()),
             settings: format!("{min_count} {expire_after} {keys_max}"),
         }
     }
@@ -359,6 +382,18 @@ impl Check<'_> {
         }
         self.refuse(path, WindowPlanError::NotKey { name: name.to_owned(), found: found.to_string() }, None);
         None
+    }
+
+    /// The count of imputed rows. Its column is read apart from others of the name: it counts which are true.
+    fn imputed(&mut self, root: &YamlPath) -> Option<Aggregate> {
+        let (index, found) = self.find(root, IMPUTED)?;
+        if found != DataType::Boolean {
+            self.refuse(root, WindowPlanError::NotFlag { found: found.to_string() }, None);
+            return None;
+        }
+        self.columns.push(index);
+        let column = Some(self.columns.len() - 1);
+        Some(Aggregate { name: IMPUTED.to_owned(), function: Function::Count, column })
     }
 
     fn number(&mut self, path: &YamlPath, name: &str) -> Option<usize> {

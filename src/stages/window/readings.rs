@@ -22,7 +22,11 @@ pub(super) struct Readings<'a> {
 
 impl<'a> Readings<'a> {
     pub(super) fn new(plan: &WindowPlan, rows: &'a Rows) -> Self {
-        let values: Vec<_> = plan.columns().iter().map(|column| numbers(rows.batch.column(*column))).collect();
+        let read = |(place, column): (usize, &usize)| {
+            let array = rows.batch.column(*column);
+            if plan.flag() == Some(place) { flags(array) } else { numbers(array) }
+        };
+        let values: Vec<_> = plan.columns().iter().enumerate().map(read).collect();
         let mut too_large = Vec::new();
         for (place, aggregate) in plan.aggregates().iter().enumerate() {
             let Some(column) = aggregate.column.filter(|_| aggregate.function.sums()) else { continue };
@@ -44,6 +48,11 @@ impl<'a> Readings<'a> {
         let aggregate = &plan.aggregates()[*place];
         Some((aggregate, self.values[aggregate.column?][row]))
     }
+}
+
+/// A column of conditions as values to count: 1 where it is true, else none.
+fn flags(column: &ArrayRef) -> Cow<'_, [f64]> {
+    column.as_boolean().iter().map(|flag| if flag == Some(true) { 1.0 } else { f64::NAN }).collect()
 }
 
 /// A column as numbers, NaN for null. Of columns without numbers only the count of values is asked: 1 stands for each.

@@ -178,7 +178,9 @@ impl Windows {
         let mut rows: Vec<u32> = open.map(|open| open.rows.clone()).unwrap_or_default();
         rows.resize(lives.len(), 0);
         let nothing = OpenWindow::new(&self.plan);
-        let columns = (0..self.plan.aggregates().len()).map(|place| open.unwrap_or(&nothing).column(place, &live));
+        let column = |place: usize| open.unwrap_or(&nothing).column(place, &live);
+        // NaN, of a key that is not live, becomes 0.
+        let imputed = self.plan.imputed().map(|place| column(place).iter().map(|count| *count as u32).collect());
         let empty_for = |life: &Life| index.saturating_sub(life.last_window).saturating_mul(every);
         let expired =
             |key: &KeyId| live[*key as usize] && empty_for(&lives[*key as usize]) >= self.plan.settings().expire_after;
@@ -186,7 +188,8 @@ impl Windows {
             start: EventTime(end.saturating_sub(self.plan.size())),
             end: EventTime(end),
             rows,
-            columns: columns.collect(),
+            imputed: imputed.unwrap_or_default(),
+            columns: (0..self.plan.output_columns().len()).map(column).collect(),
             expired: (0..lives.len() as KeyId).filter(expired).collect(),
             live,
         }

@@ -1,0 +1,109 @@
+//! Cells of a sample -> which column holds times, how they are written, and how far they are out of order.
+
+use chrono::{DateTime, NaiveDateTime};
+
+use super::sample::{Cell, Sample, Written};
+use super::words::has_word;
+
+/// Parts of names of columns that hold times.
+const TIME_WORDS: [&str; 6] = ["time", "date", "observed", "stamp", "when", "ts"];
+/// Seconds since 1970 from 2000 to 2100: numbers that may be times.
+const EPOCH_SECONDS: std::ops::Range<f64> = 946_684_800.0..4_102_444_800.0;
+/// Share of the cells that must be times, and of the columns that must be numbers.
+const MOST: f64 = 0.95;
+/// Zone-less times, as the decoder takes them.
+const LOCAL: [&str; 4] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+
+/// How times are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimeText {
+    Rfc3339,
+    /// Without a zone.
+    Local,
+    EpochS,
+    EpochMs,
+    EpochUs,
+}
+
+/// The column of times: nearly all of its cells are some, and its name says so where several are.
+pub(super) fn time_column(sample: &Sample) -> Option<(usize, TimeText)> {
+    let candidates = (0..sample.columns.len()).filter_map(|index| {
+        let named = has_word(&sample.columns[index], &TIME_WORDS).is_some();
+        let text = time_text(sample, index, named)?;
+        Some((index, text, named))
+    });
+    candidates.max_by_key(|(index, _, named)| (*named, std::cmp::Reverse(*index))).map(|(index, text, _)| (index, text))
+}
+
+/// How the times of a column are written, if it holds some; `named` where it is known that it should: then numbers may be
+/// times, too.
+pub(super) fn time_text(sample: &Sample, index: usize, named: bool) -> Option<TimeText> {
+    let share = |fits: &dyn Fn(&Cell) -> bool| {
+        let fitting = sample.rows.iter().filter(|row| fits(&row[index])).count();
+        fitting as f64 >= MOST * sample.rows.len() as f64
+    };
+    let text = |cell: &Cell, is: fn(&str) -> bool| matches!(cell, Cell::Text(text) if is(text));
+    let epoch =
+        |cell: &Cell, per_second: f64| matches!(cell, Cell::Number(n, _) if EPOCH_SECONDS.contains(&(n / per_second)));
+    if share(&|cell| text(cell, |text| zoned(text).is_some())) {
+        return Some(TimeText::Rfc3339);
+    }
+    if share(&|cell| text(cell, |text| zoned(text).is_some() || local(text).is_some())) {
+        return Some(TimeText::Local);
+    }
+    let scales = [(1.0, TimeText::EpochS), (1e3, TimeText::EpochMs), (1e6, TimeText::EpochUs)];
+    // Typed columns of times are whole numbers.
+    let whole =
+        |cell: &Cell| sample.written != Written::Parquet || matches!(cell, Cell::Number(n, _) if n.fract() == 0.0);
+    scales
+        .into_iter()
+        .filter(|_| named && share(&whole))
+        .find(|(scale, _)| share(&|cell| epoch(cell, *scale)))
+        .map(|(_, text)| text)
+}
+
+fn zoned(text: &str) -> Option<i64> {
+    let without_seconds = || text.strip_suffix(['Z', 'z']).and_then(local);
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros()).or_else(without_seconds)
+}
+
+fn local(text: &str) -> Option<i64> {
+    let parsed = LOCAL.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())?;
+    Some(parsed.and_utc().timestamp_micros())
+}
+
+/// How far behind the newest time before it a row comes at most, microseconds.
+pub(super) fn disorder(sample: &Sample, (time, text): (usize, TimeText)) -> i64 {
+    let times = sample.rows.iter().filter_map(|row| micros(&row[time], text));
+    let (mut newest, mut most) = (i64::MIN, 0);
+    for at in times {
+        newest = newest.max(at);
+        most = most.max(newest - at);
+    }
+    most
+}
+
+/// A cell as microseconds since 1970; zone-less times as if they were UTC.
+pub(super) fn micros(cell: &Cell, text: TimeText) -> Option<i64> {
+    match (cell, text) {
+        (Cell::Text(text), _) => zoned(text).or_else(|| local(text)),
+        (Cell::Number(number, _), TimeText::EpochS) => Some((number * 1e6) as i64),
+        (Cell::Number(number, _), TimeText::EpochMs) => Some((number * 1e3) as i64),
+        (Cell::Number(number, _), TimeText::EpochUs) => Some(*number as i64),
+        _ => None,
+    }
+}
+
+pub(super) fn no_time(sample: &Sample) -> String {
+    let example = |(index, name): (usize, &String)| match sample.rows.first().map(|row| &row[index]) {
+        Some(Cell::Text(text)) => format!("{name} = {text:?}"),
+        Some(Cell::Number(number, _)) => format!("{name} = {number}"),
+        _ => name.clone(),
+    };
+    let seen: Vec<String> = sample.columns.iter().enumerate().map(example).collect();
+    format!(
+        "no column holds times that can be read: RFC 3339 (`2026-11-23T08:00:00Z`, also without zone or seconds), or numbers \
+         since 1970 in a column whose name says so; found {}",
+        seen.join(", ")
+    )
+}
