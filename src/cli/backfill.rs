@@ -26,6 +26,7 @@ use crate::spec::PipelinePlan;
 #[command(after_help = "Examples:\n  \
     arterial backfill pipelines/congestion-aarhus.yaml --from 'history/*.parquet' --to out\n  \
     arterial backfill --format json --partitions 8 pipelines/congestion-aarhus.yaml --from traffic.parquet --to out\n  \
+    arterial backfill --parquet pipelines/congestion-aarhus.yaml --from traffic.parquet --to out\n  \
     arterial backfill --open-end pipelines/congestion-aarhus.yaml --from traffic.parquet --to out\n  \
     arterial run --state-from out pipelines/congestion-aarhus.yaml\n\n\
     The files stand for the pipeline's topic: rows lie in the partitions and have the offsets that a replay gives them, so \
@@ -50,6 +51,9 @@ pub struct BackfillArgs {
     /// the end of a bounded run.
     #[arg(long)]
     pub open_end: bool,
+    /// Write alerts, forecasts and scores as Parquet, a column for each of their fields, instead of lines of JSON.
+    #[arg(long)]
+    pub parquet: bool,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -70,7 +74,8 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
         }
     };
     let (from, to) = (std::path::absolute(&args.from)?, std::path::absolute(&args.to)?);
-    let mut plan = plan.with_file(from.display().to_string(), partitions).with_folder(&to.display().to_string());
+    let mut plan =
+        plan.with_file(from.display().to_string(), partitions).with_folder(&to.display().to_string(), args.parquet);
     plan = plan.with_workers(args.workers.unwrap_or_else(cores).min(partitions));
     if args.open_end {
         plan = plan.with_open_end();

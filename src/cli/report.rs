@@ -137,9 +137,10 @@ pub fn print_outputs(plan: &PipelinePlan, format: Format) -> Result<()> {
     let Some(folder) = folder.filter(|_| format == Format::Text) else { return Ok(()) };
     let records = if folder.exists() { Manifest::records_in_all(&folder)? } else { BTreeMap::new() };
     let (mut files, mut none) = (Vec::new(), Vec::new());
-    for (name, _) in plan.sinks.declared() {
+    for (name, sink) in plan.sinks.declared() {
+        let ending = if sink.columns() { "parquet" } else { "ndjson" };
         match records.get(name) {
-            Some(records) => files.push(format!("{name}.ndjson ({records})")),
+            Some(records) => files.push(format!("{name}.{ending} ({records})")),
             None => none.push(name.as_str()),
         }
     }

@@ -17,6 +17,7 @@ mod models;
 mod outputs;
 mod pace;
 mod pipeline;
+mod rows;
 mod shard;
 mod silence;
 mod starts;

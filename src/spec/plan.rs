@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::assemble::{Stages, assemble};
 use super::file::PipelineFile;
 use super::model::{
-    Delivery, EARLIEST, FileSourceSpec, FolderSinkSpec, LedgerSpec, Output, PipelineSpec, SinkSpec, SourceSpec,
-    TestRow, TestSpec,
+    Delivery, EARLIEST, EncodeSpec, FileSourceSpec, FolderFormat, FolderSinkSpec, LedgerSpec, Output, PipelineSpec,
+    SinkSpec, SourceSpec, TestRow, TestSpec,
 };
 use super::parts::Parts;
 use super::problem::SpecErrors;
@@ -392,12 +392,17 @@ impl PipelinePlan {
     }
 
     /// The plan with a folder for outputs, positions and state instead of its sinks' places and its ledger; `path` relative
-    /// to the pipeline file.
+    /// to the pipeline file. With `parquet`, what the engine itself makes is written as columns, without headers.
     #[must_use]
-    pub fn with_folder(mut self, path: &str) -> Self {
+    pub fn with_folder(mut self, path: &str, parquet: bool) -> Self {
         for (_, sink) in &mut self.sinks.sinks {
             (sink.kafka, sink.memory) = (None, None);
-            sink.folder = Some(FolderSinkSpec { path: path.to_owned() });
+            let mut format = FolderFormat::Ndjson;
+            if parquet && sink.from.is_made() {
+                format = FolderFormat::Parquet;
+                sink.encode = EncodeSpec::default();
+            }
+            sink.folder = Some(FolderSinkSpec { path: path.to_owned(), format });
         }
         self.ledger = None;
         self
@@ -414,7 +419,7 @@ impl PipelinePlan {
     #[must_use]
     pub fn with_all_outputs(&self) -> Self {
         let outputs = [Output::Alerts, Output::Forecasts, Output::Scores, Output::Late, Output::DeadLetter];
-        let encode = super::model::EncodeSpec::default();
+        let encode = EncodeSpec::default();
         let sink = |from| SinkSpec { from, kafka: None, memory: None, folder: None, encode: encode.clone() };
         let sinks = outputs.into_iter().map(|from| (format!("{from:?}"), sink(from))).collect();
         Self { sinks: SinkPlan { sinks, control: None }, ..self.clone() }

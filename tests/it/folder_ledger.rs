@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use arterial_connectors::conformance::{CommittedRecord, LEDGER_CHECKS, LedgerHarness, check_ledger};
-use arterial_connectors::folder::{Folder, FolderError, FolderLedger, FolderLedgerConfig, Manifest};
+use arterial_connectors::folder::{Folder, FolderError, FolderLedger, FolderLedgerConfig, FolderSink, Manifest};
 use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, StateRecord};
 use arterial_connectors::position::{Partition, Position};
 use tempfile::TempDir;
@@ -19,7 +19,7 @@ fn config() -> FolderLedgerConfig {
         pipeline: "p".to_owned(),
         input: "rows.parquet".to_owned(),
         partitions: vec![3],
-        sinks: vec!["one".to_owned(), "two".to_owned()],
+        sinks: vec![FolderSink::lines("one"), FolderSink::lines("two")],
     }
 }
 

@@ -43,6 +43,7 @@ mod file_source;
 mod file_support;
 mod folder_ledger;
 #[cfg(feature = "kafka")]
+mod folder_parquet;
 mod folder_run;
 mod folder_support;
 mod graph;

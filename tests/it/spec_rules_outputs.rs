@@ -353,4 +353,16 @@ fn folder_sinks_stand_alone_since_two_ledgers_cannot_commit_together() {
                    program: two ledgers cannot commit together";
     only_problem(&text, message, "memory: {}");
     assert_eq!(problems(&over(file, &both("folder: { path: out }"))), [], "exactly once");
+    let text = over(file, &both("folder: { path: out, format: «parquet }"));
+    only_problem(
+        &text,
+        "`late` cannot be written as Parquet: its records are as they came, with headers",
+        "`format: ndjson`",
+    );
+    let events = "folder: { path: out, format: «parquet }, encode: { format: cloudevents }";
+    let text = over(
+        file,
+        &both("folder: { path: out }").replace("folder: { path: out } }\n  late", &format!("{events} }}\n  late")),
+    );
+    only_problem(&text, "Parquet has no headers, which CloudEvents are", "leave `encode` out");
 }

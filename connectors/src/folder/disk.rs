@@ -47,6 +47,10 @@ impl DurableFile {
         Ok(Self { path, file: BufWriter::with_capacity(BUFFER_BYTES, file) })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FolderError> {
         asked("write", &self.path, self.file.write_all(bytes))
     }
@@ -55,5 +59,16 @@ impl DurableFile {
         let Self { path, file } = self;
         let file = asked("write", &path, file.into_inner().map_err(io::IntoInnerError::into_error))?;
         asked("sync", &path, file.sync_all())
+    }
+}
+
+/// For writers that take any: their errors do not name the file.
+impl Write for DurableFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }

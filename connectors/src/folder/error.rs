@@ -4,6 +4,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use parquet::errors::ParquetError;
+
 /// Why a folder cannot be used, or not any longer.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -52,6 +54,14 @@ pub enum FolderError {
         found: Vec<u32>,
         /// Partitions of each topic now.
         expected: Vec<u32>,
+    },
+    /// Rows cannot be written as columns.
+    #[error("cannot write `{}`: {source}", .path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the format's library said.
+        source: ParquetError,
     },
     /// A file in it is not what was written.
     #[error("`{}` is damaged: {reason}", .path.display())]
@@ -107,6 +117,9 @@ impl FolderError {
                 "make room, or raise the limit, and start again: nothing is lost, it goes on from the last epoch"
             }
             Self::Disk { .. } => "look at the path and its permissions and start again: it goes on from the last epoch",
+            Self::Parquet { .. } => {
+                "this is a defect of the engine, please report it; `format: ndjson` does without columns"
+            }
             Self::Taken { .. } => "give each run a folder of its own, or wait until the other one ends",
             Self::Foreign { .. } => "name another folder: outputs and state of two pipelines cannot be told apart",
             Self::Input { .. } => "fill a new folder, or name the same input: it may have got more files at its end",

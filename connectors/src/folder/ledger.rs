@@ -5,11 +5,14 @@ use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::disk::{DurableFile, asked, remove_dir, sync_dir};
+use arrow::error::ArrowError;
+
+use super::disk::{asked, remove_dir, sync_dir};
 use super::error::FolderError;
 use super::lock::{Folder, Inner};
 use super::manifest::Manifest;
-use super::{epochs, lines, state};
+use super::sink::{FolderSink, SinkFile};
+use super::{epochs, state};
 use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, misuse};
 use crate::position::Partition;
 
@@ -22,8 +25,8 @@ pub struct FolderLedgerConfig {
     pub input: String,
     /// Partitions of each of the source's topics.
     pub partitions: Vec<u32>,
-    /// Names of the sinks, which are those of their files, by index.
-    pub sinks: Vec<String>,
+    /// The sinks by index.
+    pub sinks: Vec<FolderSink>,
 }
 
 /// What may come next.
@@ -40,7 +43,17 @@ enum Phase {
 struct OpenEpoch {
     directory: PathBuf,
     /// Files of the sinks that have records, with their number.
-    sinks: BTreeMap<u16, (DurableFile, u64)>,
+    sinks: BTreeMap<u16, (SinkFile, u64)>,
+}
+
+impl OpenEpoch {
+    /// The file of a sink, made where it is the first time, and its number of records.
+    fn file(&mut self, index: u16, sink: &FolderSink) -> Result<&mut (SinkFile, u64), FolderError> {
+        match self.sinks.entry(index) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => Ok(new.insert((sink.create(&self.directory)?, 0))),
+        }
+    }
 }
 
 /// The ledger of a worker's slot. Dropping it leaves an unfinished epoch behind, as a crash does.
@@ -50,7 +63,6 @@ pub struct FolderLedger {
     config: FolderLedgerConfig,
     term: u64,
     phase: Phase,
-    line: Vec<u8>,
 }
 
 impl FolderLedger {
@@ -64,7 +76,7 @@ impl FolderLedger {
         let term = inner.next_term(slot);
         remove_dir(&epochs::unfinished(folder.path(), slot))?;
         let (folder, slot) = (folder.clone(), slot.to_owned());
-        let ledger = Self { folder: folder.clone(), slot, config, term, phase: Phase::Unsettled, line: Vec::new() };
+        let ledger = Self { folder: folder.clone(), slot, config, term, phase: Phase::Unsettled };
         ledger.newest(&mut inner)?;
         drop(inner);
         Ok(ledger)
@@ -147,20 +159,23 @@ impl Ledger for FolderLedger {
         self.check_term(&self.folder.inner())?;
         let Phase::Open(open) = &mut self.phase else { return Err(misuse("append", "no transaction is open")) };
         for record in records.iter() {
-            let (file, written) = match open.sinks.entry(record.sink) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    let Some(name) = self.config.sinks.get(usize::from(record.sink)) else {
-                        return Err(misuse("append", "there is no sink of that index"));
-                    };
-                    let path = open.directory.join(format!("{name}.ndjson"));
-                    new.insert((DurableFile::create(path)?, 0))
-                }
+            let Some(sink) = self.config.sinks.get(usize::from(record.sink)) else {
+                return Err(misuse("append", "there is no sink of that index"));
             };
-            self.line.clear();
-            lines::write(&record, &mut self.line);
-            file.write(&self.line)?;
+            let (file, written) = open.file(record.sink, sink)?;
+            file.line(&record)?;
             *written += 1;
+        }
+        for (index, sink) in (0..).zip(&self.config.sinks) {
+            let Some(columns) = &sink.columns else { continue };
+            let broken = |source: ArrowError| FolderError::Parquet {
+                path: open.directory.join(&sink.name),
+                source: source.into(),
+            };
+            let rows = columns.batch(records, index).map_err(broken)?;
+            if rows.num_rows() > 0 {
+                open.file(index, sink)?.0.rows(&rows)?;
+            }
         }
         Ok(())
     }
@@ -177,7 +192,7 @@ impl Ledger for FolderLedger {
         let mut records = BTreeMap::new();
         for (sink, (file, written)) in open.sinks {
             file.finish()?;
-            records.insert(self.config.sinks[usize::from(sink)].clone(), written);
+            records.insert(self.config.sinks[usize::from(sink)].name.clone(), written);
         }
         Ok(self.publish(&mut folder.inner(), &open.directory, records, &mut commit)?)
     }

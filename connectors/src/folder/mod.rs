@@ -4,7 +4,7 @@
 //! out/
 //!   lock                         held by the process at work; the system lets go of it when the process ends
 //!   epoch-0000000001/            complete, since it has this name
-//!     alerts.ndjson              a line per record of the sink, in the order they were written
+//!     alerts.ndjson              a line per record of the sink, in the order they were written; or alerts.parquet
 //!     manifest.json              pipeline, partitions, positions, records per sink, digest of the state
 //!   epoch-0000000002/
 //!     ...
@@ -21,6 +21,7 @@
 //! |---|---|
 //! | [`lock`] | [`Folder`]: one process at a time, and in it one ledger of each slot |
 //! | `epochs` | names of epochs, which are there, which state is not needed any more |
+//! | `sink` | records of a sink -> its file: lines of JSON, or Parquet |
 //! | `lines` | a record -> a line of JSON that loses no byte |
 //! | `state` | the state before and its changes -> the state after, in one pass over files |
 //! | [`manifest`] | what an epoch says about itself |
@@ -34,9 +35,11 @@ pub mod ledger;
 mod lines;
 pub mod lock;
 pub mod manifest;
+mod sink;
 mod state;
 
 pub use error::FolderError;
 pub use ledger::{FolderLedger, FolderLedgerConfig};
 pub use lock::Folder;
 pub use manifest::Manifest;
+pub use sink::{Columns, FolderSink};

@@ -6,14 +6,12 @@
 //! | `builder` | a file's text, and what the program brings along -> [`Embedded`], checked |
 //! | `input` | batches of the program -> rows of the source, with backpressure |
 //! | `output` | committed records of a sink -> batches of the program |
-//! | `rows` | records -> batches, by the schemas of the topics |
 //! | `ends` | the two ends as a worker sees them |
 
 mod builder;
 mod ends;
 mod input;
 mod output;
-mod rows;
 
 pub use builder::{BuildError, Embedded, PipelineBuilder};
 pub use input::{Input, SendError};

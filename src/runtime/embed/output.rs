@@ -7,12 +7,13 @@ use std::task::{Context, Poll};
 
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use arterial_connectors::folder::Columns;
 use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
 use arterial_connectors::position::{Partition, Position};
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
-use super::rows::RowsOf;
+use crate::runtime::rows::RowsOf;
 use crate::spec::PipelinePlan;
 
 /// Most batches of an output that wait for their reader; then the pipeline waits.

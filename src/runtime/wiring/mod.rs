@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arterial_connectors::discard::DiscardLedger;
 use arterial_connectors::file::{FileSource, FileSourceConfig, TableClock, TableLayout, Unpivot};
-use arterial_connectors::folder::{Folder, FolderLedger, FolderLedgerConfig};
+use arterial_connectors::folder::{Columns, Folder, FolderLedger, FolderLedgerConfig, FolderSink};
 use arterial_connectors::ledger::{Ledger, LedgerError};
 use arterial_connectors::simulate::{SimulateConfig, SimulateSource};
 use arterial_connectors::source::{Source, SourceError, Until};
@@ -26,6 +26,7 @@ pub(super) use self::read::{Visit, read_to_end};
 use self::share::Share;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::pipeline::Connect;
+use crate::runtime::rows::RowsOf;
 use crate::spec::model::{CsvClockSpec, CsvFileSpec, FileSourceSpec, SimulateSpec, UnpivotSpec};
 use crate::spec::{OpenRequest, PipelinePlan};
 use crate::stages::custom::CustomSettings;
@@ -89,10 +90,12 @@ impl Wiring {
             None => Folder::open(&plan.folder.join(path))?,
         };
         let folder = shared.insert(folder);
-        let mut sinks = plan.sinks.names();
-        if let Some(name) = plan.sinks.control().and_then(|control| sinks.get_mut(usize::from(control))) {
-            CONTROL_FILE.clone_into(name);
-        }
+        let declared = plan.sinks.declared().iter().map(|(name, sink)| FolderSink {
+            name: name.clone(),
+            columns: sink.columns().then(|| Arc::new(RowsOf::new(sink.from)) as Arc<dyn Columns>),
+        });
+        let control = plan.sinks.control().map(|_| FolderSink::lines(CONTROL_FILE));
+        let sinks = declared.chain(control).collect();
         let input = plan.source.file.as_ref().map_or_else(|| plan.topic(0).to_owned(), |file| file.path.clone());
         let (pipeline, partitions) = (plan.name.clone(), partition_counts.to_vec());
         Ok(FolderLedger::open(folder, slot, FolderLedgerConfig { pipeline, input, partitions, sinks })?)

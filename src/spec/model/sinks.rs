@@ -43,6 +43,22 @@ pub enum Output {
     DeadLetter,
 }
 
+impl SinkSpec {
+    /// Whether its records are columns of Parquet files.
+    #[must_use]
+    pub fn columns(&self) -> bool {
+        self.folder.as_ref().is_some_and(|folder| folder.format == FolderFormat::Parquet)
+    }
+}
+
+impl Output {
+    /// Whether the engine makes it; late rows and dead letters are records as they came.
+    #[must_use]
+    pub fn is_made(self) -> bool {
+        matches!(self, Self::Alerts | Self::Forecasts | Self::Scores)
+    }
+}
+
 /// A Kafka topic to write.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -78,8 +94,22 @@ pub struct MemorySinkSpec {}
 #[serde(deny_unknown_fields)]
 pub struct FolderSinkSpec {
     /// The folder, relative to the pipeline file; created where it is missing. Every `runtime.commit_rows_max` rows an epoch
-    /// is added, a directory with a file `SINK.ndjson` for each sink that has records: a line of JSON each.
+    /// is added, a directory with a file `SINK.ndjson` (or `.parquet`) for each sink that has records.
     pub path: String,
+    /// How its records are written there.
+    #[serde(default)]
+    pub format: FolderFormat,
+}
+
+/// How records are written in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FolderFormat {
+    /// A line of JSON each, with key, value and headers.
+    #[default]
+    Ndjson,
+    /// The columns of the output's schema: of alerts, forecasts and scores.
+    Parquet,
 }
 
 /// How an output is written.

@@ -1,7 +1,7 @@
 //! `sinks:`: one kind each, every output at most once, nothing lost, no topic in a circle.
 
 use super::{Check, sources};
-use crate::spec::model::{EMBEDDED, EncodeFormat, Output};
+use crate::spec::model::{EMBEDDED, EncodeFormat, FolderFormat, Output};
 use crate::spec::part::Part;
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -20,6 +20,7 @@ pub(super) fn check(check: &mut Check<'_>) {
             None => outputs.push((output, name)),
         }
         check_encoding(check, &sink, output);
+        check_columns(check, &sink, output);
         check_origin(check, &from, output);
         check_kept(check, &sink, output);
     }
@@ -109,6 +110,23 @@ fn check_encoding(check: &mut Check<'_>, sink: &Part<'_>, output: Output) {
     if format.read() == Some(EncodeFormat::Cloudevents) && output != Output::Alerts {
         let message = format!("`{}` cannot be written as CloudEvents", word(output));
         check.push(format.problem(message, "only alerts can: write `format: json`"));
+    }
+}
+
+/// Columns have no room for headers, nor for bytes as they came.
+fn check_columns(check: &mut Check<'_>, sink: &Part<'_>, output: Output) {
+    let format = sink.get("folder").get("format");
+    if format.read() != Some(FolderFormat::Parquet) {
+        return;
+    }
+    if !output.is_made() {
+        let message =
+            format!("`{}` cannot be written as Parquet: its records are as they came, with headers", word(output));
+        check.push(format.problem(message, "write `format: ndjson`"));
+    }
+    if sink.get("encode").get("format").read() == Some(EncodeFormat::Cloudevents) {
+        let hint = "leave `encode` out: every field of an alert is a column, what CloudEvents adds is in headers";
+        check.push(format.problem("Parquet has no headers, which CloudEvents are", hint));
     }
 }
 

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use arrow::record_batch::RecordBatch;
+use arterial_connectors::folder::Columns;
 use arterial_connectors::ledger::{Record, Records};
 
 use crate::schema;
@@ -40,22 +41,6 @@ impl RowsOf {
         Self { output, schema }
     }
 
-    pub(super) fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    /// The records of sink number `sink`, in order.
-    pub(super) fn batch(&self, records: &Records, sink: u16) -> Result<RecordBatch, ArrowError> {
-        let mine: Vec<Record<'_>> = records.iter().filter(|record| record.sink == sink).collect();
-        if mine.is_empty() {
-            return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
-        }
-        match self.output {
-            Output::Alerts | Output::Forecasts | Output::Scores => self.json(&mine),
-            Output::Late | Output::DeadLetter => self.bytes(&mine),
-        }
-    }
-
     fn json(&self, records: &[Record<'_>]) -> Result<RecordBatch, ArrowError> {
         let mut decoder =
             ReaderBuilder::new(Arc::clone(&self.schema)).with_batch_size(records.len() + 1).build_decoder()?;
@@ -82,6 +67,23 @@ impl RowsOf {
             }
         }
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
+    }
+}
+
+impl Columns for RowsOf {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn batch(&self, records: &Records, sink: u16) -> Result<RecordBatch, ArrowError> {
+        let mine: Vec<Record<'_>> = records.iter().filter(|record| record.sink == sink).collect();
+        if mine.is_empty() {
+            return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
+        }
+        match self.output {
+            Output::Alerts | Output::Forecasts | Output::Scores => self.json(&mine),
+            Output::Late | Output::DeadLetter => self.bytes(&mine),
+        }
     }
 }
 
