@@ -31,7 +31,7 @@ pub(crate) fn episodes(name: &str, lines: &str) -> Result<Vec<Episode>> {
     std::fs::write(&input, lines)?;
     let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines").join(name);
     let plan = load_plan(&pipeline, &[].into())?;
-    let plan = Arc::new(plan.with_file(input.display().to_string(), 1).with_folder(&out.display().to_string()));
+    let plan = Arc::new(plan.with_file(input.display().to_string(), 1).with_folder(&out.display().to_string(), false));
     let connect = Arc::new(Wiring::new(&plan)?);
     let options = RunOptions { until: Until::Latest, ..RunOptions::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

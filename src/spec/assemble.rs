@@ -144,7 +144,12 @@ fn decode_settings(name: &str, source: &SourceSpec) -> DecodeSettings {
     DecodeSettings {
         source: name.to_owned(),
         format: decode.format,
-        csv: CsvSettings { columns: decode.columns.clone(), dialect: decode.dialect(), nulls: decode.nulls.clone() },
+        csv: CsvSettings {
+            columns: decode.columns.clone(),
+            dialect: decode.dialect(),
+            decimal_comma: decode.decimal == Some(','),
+            nulls: decode.nulls.clone(),
+        },
         paths: decode.paths.clone(),
         zone: decode.timezone.as_ref().and_then(|name| name.parse().ok()),
         timestamp: decode.timestamp,

@@ -147,3 +147,25 @@ proptest! {
         prop_assert_eq!(found, notes);
     }
 }
+
+#[test]
+fn decimals_may_stand_behind_a_comma_and_then_no_point_is_guessed_at() {
+    let csv = CsvSettings {
+        dialect: CsvDialect { delimiter: b';', ..CsvDialect::default() },
+        decimal_comma: true,
+        ..settings().csv
+    };
+    let settings = DecodeSettings { csv, ..settings() };
+    let decoded =
+        decode(settings.clone(), &[";L1;2026-03-02T08:00:00Z;-61,5;3,0;;", ";L1;2026-03-02T08:00:01Z;61;3;;"]);
+    assert_eq!(decoded.rejected.len(), 0, "{:?}", decoded.rejected);
+    let speeds = rows(&decoded);
+    assert!(
+        speeds[0].contains("\"speed_kmh\":-61.5,\"lanes\":3") && speeds[1].contains("\"speed_kmh\":61.0"),
+        "{speeds:?}"
+    );
+    for wrong in ["1.234,5", "61.5", "6,1,5"] {
+        let (reason, detail) = refused(settings.clone(), &format!(";L1;2026-03-02T08:00:00Z;{wrong};;;"));
+        assert_eq!((reason, detail), (Reason::WrongType, format!("`km/h`: `{wrong}` is not a number")));
+    }
+}

@@ -258,3 +258,13 @@ fn readmes_five_minutes_end_with_an_alert() {
     assert_eq!(alerts.len(), 2, "{last}");
     assert!(last.contains("\"station\":\"N7\"") && last.contains("opened") && last.contains("cleared"), "{last}");
 }
+
+#[test]
+fn decimal_commas_are_found_and_read() {
+    let table = readings(|time, station, speed| format!("{station};{time};{},5", speed.floor()));
+    let (pipeline, rows) = walk("zahlen.csv", format!("station;time;speed\n{table}"));
+    assert!(pipeline.contains("      decimal: \",\"\n"), "{pipeline}");
+    assert_eq!((rows["accepted"].as_u64(), rows["dead_letter"].as_u64()), (rows["in"].as_u64(), Some(0)));
+    let (pipeline, _) = walk("numbers.csv", format!("station;time;speed\n{}", table.replace(",5", ".5")));
+    assert!(!pipeline.contains("decimal"), "{pipeline}");
+}

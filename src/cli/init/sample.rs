@@ -30,7 +30,7 @@ pub(super) enum Cell {
 /// How the rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    Csv { delimiter: char },
+    Csv { delimiter: char, decimal_comma: bool },
     Json,
     Parquet,
 }
@@ -101,15 +101,18 @@ impl Sample {
             .trim(csv::Trim::All)
             .from_reader(text.as_bytes());
         let columns: Vec<String> = reader.headers()?.iter().map(str::to_owned).collect();
-        let mut sample = Self { written: Written::Csv { delimiter }, columns, rows: Vec::new(), nulls: Vec::new() };
-        for record in reader.records() {
-            let record = record?;
+        let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>()?;
+        let decimal_comma = has_decimal_commas(records.iter().flatten());
+        let written = Written::Csv { delimiter, decimal_comma };
+        let mut sample = Self { written, columns, rows: Vec::new(), nulls: Vec::new() };
+        for record in records {
             for null in record.iter().filter(|cell| is_null_word(cell)) {
                 if !sample.nulls.iter().any(|known| known == null) {
                     sample.nulls.push(null.to_owned());
                 }
             }
-            let row = (0..sample.columns.len()).map(|column| cell(record.get(column).unwrap_or_default()));
+            let row =
+                (0..sample.columns.len()).map(|column| cell(record.get(column).unwrap_or_default(), decimal_comma));
             sample.rows.push(row.collect());
         }
         sample.checked()
@@ -146,13 +149,30 @@ impl Sample {
 }
 
 /// A cell of delimited text is what it looks like. Zeros in front make a name of what looks like a number.
-fn cell(text: &str) -> Cell {
-    let named = text.len() > 1 && text.starts_with('0') && !text.starts_with("0.");
-    match text.parse::<f64>() {
+fn cell(text: &str, decimal_comma: bool) -> Cell {
+    let point =
+        |text: &str| if decimal_comma && is_decimal(text, ',') { text.replace(',', ".") } else { text.to_owned() };
+    let named = text.len() > 1
+        && text.starts_with('0')
+        && !text.starts_with("0.")
+        && !(decimal_comma && text.starts_with("0,"));
+    match point(text).parse::<f64>() {
         _ if text.is_empty() || is_null_word(text) => Cell::Null,
         Ok(number) if number.is_finite() && !named => Cell::Number(number, text.to_owned()),
         _ => Cell::Text(text.to_owned()),
     }
+}
+
+/// Whether decimals of these cells stand behind a comma: some do, and none behind a point.
+fn has_decimal_commas<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> bool {
+    cells.clone().any(|cell| is_decimal(cell, ',')) && !{ cells }.any(|cell| is_decimal(cell, '.'))
+}
+
+/// Whether a text is digits, a sign that stands before decimals, and digits.
+fn is_decimal(text: &str, sign: char) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.strip_prefix(['-', '+']).unwrap_or(text);
+    number.split_once(sign).is_some_and(|(whole, decimals)| digits(whole) && digits(decimals))
 }
 
 fn is_null_word(text: &str) -> bool {

@@ -223,10 +223,13 @@ fn source(text: &mut String, schema: &str, place: &Place, sample: &Sample, field
         let _ = writeln!(text, "      csv: {{ {} }}", csv.join(", "));
     }
     text.push_str("    decode:\n");
-    if let Written::Csv { delimiter } = sample.written {
+    if let Written::Csv { delimiter, decimal_comma } = sample.written {
         text.push_str("      format: csv\n");
         if delimiter != ',' {
             let _ = writeln!(text, "      delimiter: {}", quoted(&delimiter.to_string()));
+        }
+        if decimal_comma {
+            text.push_str("      decimal: \",\"\n");
         }
         if !sample.nulls.is_empty() {
             let nulls: Vec<String> = sample.nulls.iter().map(|null| quoted(null)).collect();

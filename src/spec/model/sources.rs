@@ -236,6 +236,9 @@ pub struct DecodeSpec {
     /// `format: csv`: the ASCII character around cells that hold a delimiter or an end of line, `"` unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<char>,
+    /// `format: csv`: the character before the decimals of a number, `.` unless given; `,` for `61,5`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<char>,
     /// `format: csv`: cells that mean null, as `[NA, "-"]`, beside empty ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nulls: Vec<String>,

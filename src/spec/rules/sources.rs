@@ -122,7 +122,7 @@ fn check_file(check: &mut Check<'_>, source: &Part<'_>) {
 fn check_csv(check: &mut Check<'_>, source: &Part<'_>) {
     let decode = source.get("decode");
     if decode.get("format").read() != Some(Format::Csv) {
-        for key in ["columns", "delimiter", "quote", "nulls"] {
+        for key in ["columns", "delimiter", "quote", "decimal", "nulls"] {
             let part = decode.get(key);
             if part.given() {
                 check.push(
@@ -145,6 +145,10 @@ fn check_csv(check: &mut Check<'_>, source: &Part<'_>) {
             let message = format!("{other:?} cannot tell cells apart");
             check.push(part.problem(message, "take one ASCII character that is no end of line, as `;`"));
         }
+    }
+    let decimal = decode.get("decimal");
+    if let Some(other) = decimal.read::<char>().filter(|other| !['.', ','].contains(other)) {
+        check.push(decimal.problem(format!("{other:?} stands before no decimals"), "write `\",\"` or `\".\"`"));
     }
     let read = |part: &Part<'_>, usual| part.read::<char>().unwrap_or(usual);
     if read(&delimiter, ',') == read(&quote, '"') {

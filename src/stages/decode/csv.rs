@@ -50,7 +50,7 @@ impl CsvCells {
             *slot = match place {
                 None => Slot::Absent,
                 Some(_) if cell.is_empty() || plan.settings.csv.nulls.iter().any(|null| null == cell) => Slot::Null,
-                Some(_) => value(cell, column, plan.settings.timestamp, scratch)?,
+                Some(_) => value(cell, column, (plan.settings.timestamp, plan.settings.csv.decimal_comma), scratch)?,
             };
         }
         Ok(())
@@ -83,12 +83,13 @@ impl CsvCells {
 fn value(
     cell: &str,
     column: &Column,
-    timestamp: TimestampFormat,
+    (timestamp, decimal_comma): (TimestampFormat, bool),
     scratch: &mut String,
 ) -> Result<Slot, (Reason, String)> {
     let refused =
         |reason: Reason, what: &str| Err((reason, format!("`{}`: `{}` is not {what}", column.path, quoted(cell))));
     let trimmed = cell.trim_ascii();
+    let number = |text: &str| if decimal_comma { comma_number(text) } else { number(text) };
     match column.kind {
         Kind::Float => match number(trimmed) {
             Some(number) if number.is_finite() => Ok(Slot::Float(number)),
@@ -125,6 +126,11 @@ fn value(
 /// A decimal number; `nan` and `inf` count as numbers here.
 fn number(text: &str) -> Option<f64> {
     fast_float2::parse(text).ok()
+}
+
+/// A number whose decimals stand behind a comma. A point in it could part thousands, or be a number of others: refused.
+fn comma_number(text: &str) -> Option<f64> {
+    if text.contains('.') { None } else { number(&text.replace(',', ".")) }
 }
 
 fn text(cell: &str, scratch: &mut String) -> Slot {

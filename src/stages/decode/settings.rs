@@ -22,6 +22,8 @@ pub struct CsvSettings {
     pub columns: Option<Vec<String>>,
     /// How cells are told apart.
     pub dialect: CsvDialect,
+    /// Whether decimals stand behind a comma.
+    pub decimal_comma: bool,
     /// Cells that mean null, beside empty ones.
     pub nulls: Vec<String>,
 }
