@@ -92,7 +92,7 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
     bar.finish_and_clear();
     let summary = ended?;
     print_summary(&plan, &summary, args.format)?;
-    print_outputs(&plan, args.format)?;
+    print_outputs(&plan, args.format);
     if summary.reached_end {
         return Ok(Manifest::mark_finished(&to)?);
     }

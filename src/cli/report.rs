@@ -1,7 +1,5 @@
 //! Summaries and score tables, for people and for programs.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use arterial_connectors::folder::Manifest;
 use clap::ValueEnum;
@@ -14,7 +12,8 @@ use crate::spec::model::Span;
 use crate::stages::encode::day_text;
 use crate::stages::predict::{ScoreTotal, skill};
 
-/// Ten times worse.
+/// Ten times worse than the baseline: beyond it a number tells only that the baseline is hardly ever wrong. Chosen so that
+/// every forecast that is of use, and any that merely fails, keeps its number.
 const SKILL_SHOWN_MIN: f64 = -9.0;
 
 /// How data is printed.
@@ -124,18 +123,21 @@ fn anew(plan: &PipelinePlan) -> String {
         Some(folder) => {
             format!("To read it again, remove `{}`: outputs, positions and state", plan.folder.join(folder).display())
         }
-        None => "To read it again, give the pipeline another name: positions and state go by it".to_owned(),
+        None => "To look at all of it again: `arterial eval`. A pipeline of another name would read it again, too, and write \
+                 its outputs once more"
+            .to_owned(),
     }
 }
 
 /// Prints where the outputs are, for a pipeline that writes into a folder.
-///
-/// # Errors
-/// A folder that cannot be read.
-pub fn print_outputs(plan: &PipelinePlan, format: Format) -> Result<()> {
+pub fn print_outputs(plan: &PipelinePlan, format: Format) {
     let folder = plan.sinks.folder().map(|folder| plan.folder.join(folder));
-    let Some(folder) = folder.filter(|_| format == Format::Text) else { return Ok(()) };
-    let records = if folder.exists() { Manifest::records_in_all(&folder)? } else { BTreeMap::new() };
+    let Some(folder) = folder.filter(|_| format == Format::Text) else { return };
+    let records = match Manifest::records_in_all(&folder) {
+        Ok(records) => records,
+        // Everything is done by now; somebody may have taken epochs away.
+        Err(error) => return say!("outputs in {}/epoch-*; not all of them can be counted: {error}", folder.display()),
+    };
     let (mut files, mut none) = (Vec::new(), Vec::new());
     for (name, sink) in plan.sinks.declared() {
         let ending = if sink.columns() { "parquet" } else { "ndjson" };
@@ -147,7 +149,6 @@ pub fn print_outputs(plan: &PipelinePlan, format: Format) -> Result<()> {
     let none = if none.is_empty() { String::new() } else { format!("nothing for {}", none.join(", ")) };
     let files = if files.is_empty() { none } else { [files.join(", "), none].join("; ") };
     say!("outputs in {}/epoch-*: {}", folder.display(), files.trim_end_matches("; "));
-    Ok(())
 }
 
 /// Prints a table without lines, each row behind `indent`.

@@ -89,7 +89,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
             server.abort();
         }
         print_summary(&plan, &summary, args.format)?;
-        print_outputs(&plan, args.format)
+        print_outputs(&plan, args.format);
+        Ok(())
     })
 }
 

@@ -175,6 +175,8 @@ fn clean(
         limits: limits.collect(),
         event_time: source.event_time.column.clone(),
         partitioned_by: source.partitioned_by.clone(),
+        late_micros: source.event_time.max_delay.micros.saturating_add(spec.window.size.micros),
+        keys_max: spec.keys.max,
         keys: spec.window.key.clone(),
     };
     // The rules have refused names that nobody registered.

@@ -53,6 +53,14 @@ fn follow(step: &CleanStepSpec, units: &mut Units) {
     }
 }
 
+/// As [`follow`], of what is certain: a step that computes columns anew may give them any unit.
+fn follow_surely(step: &CleanStepSpec, units: &mut Units) {
+    match step {
+        CleanStepSpec::Sql(_) | CleanStepSpec::Custom(_) => units.clear(),
+        other => follow(other, units),
+    }
+}
+
 /// Of a window column: that of the row column it is made from, none for a count.
 pub(super) fn of_window(spec: &PipelineSpec, schema: &TopicSchema, name: &str) -> Option<String> {
     match spec.window.columns.get(name).map(|text| aggregate(text)) {
@@ -87,9 +95,13 @@ pub(super) fn check(file: &mut PipelineFile, spec: &PipelineSpec, schema: &Topic
                 check_change(file, index, (column, change), units.get(column));
             }
         }
-        follow(step, &mut units);
+        follow_surely(step, &mut units);
     }
     for (name, alert) in &spec.alerts {
+        let computed = |step: &CleanStepSpec| matches!(step, CleanStepSpec::Sql(_) | CleanStepSpec::Custom(_));
+        if spec.clean.iter().any(computed) {
+            continue;
+        }
         let (Some(unit), Some(known)) = (&alert.unit, of_measure(spec, schema, alert)) else { continue };
         if same_unit(unit, &known) == Some(false) {
             let path = YamlPath::default().key("alerts").key(name).key("unit");

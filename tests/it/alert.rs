@@ -63,6 +63,7 @@ fn window(minute: i64, measures: &[Option<f64>]) -> (ClosedWindow, Vec<Forecasts
         live: vec![true; keys],
         rows: vec![1; keys],
         imputed: Vec::new(),
+        measured_columns: Vec::new(),
         columns: vec![speeds.clone(), vec![100.0; keys]],
         expired: Vec::new(),
     };

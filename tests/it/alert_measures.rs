@@ -20,6 +20,7 @@ fn window(minute: i64, speeds: &[Option<f64>], rows: &[u32]) -> ClosedWindow {
         live: vec![true; speeds.len()],
         rows: rows.to_vec(),
         imputed: Vec::new(),
+        measured_columns: Vec::new(),
         columns: vec![speeds.iter().map(|speed| speed.unwrap_or(f64::NAN)).collect(), vec![100.0; speeds.len()]],
         expired: Vec::new(),
     }

@@ -1,7 +1,7 @@
 //! Imputed values: whose they are, how old they may be, what says so, and that no model learns from them.
 
 use arrow::array::AsArray;
-use arterial::stages::clean::{CleanStep, Cleaned};
+use arterial::stages::clean::{CleanInput, CleanPlan, CleanStep, Cleaned, Cleaner, Missing};
 use serde_json::Value;
 
 use crate::clean_support::*;
@@ -10,6 +10,11 @@ use crate::file_support::write;
 /// A row with a speed or none.
 fn reading(sensor: &str, seconds: i64, speed: Option<f64>) -> Row {
     Row { speed, ..row(sensor, seconds, 0.0) }
+}
+
+/// An `impute` step by sensor, and what makes the other column of the key.
+fn imputing(columns: &[&str], seconds: i64) -> [CleanStep; 2] {
+    [lookup(&["segment_id"], Missing::Null), impute(columns, seconds)]
 }
 
 fn flags(cleaned: &Cleaned) -> Vec<bool> {
@@ -29,7 +34,7 @@ fn last_value_of_the_same_key_stands_in_while_it_is_young_enough_and_the_row_say
         reading("A", 80, Some(40.0)),
         reading("A", 90, None),
     ];
-    let cleaned = clean(&[impute(&["speed_kmh"], 60)], &rows);
+    let cleaned = clean(&imputing(&["speed_kmh"], 60), &rows);
     let expected = [Some(50.0), None, Some(50.0), Some(50.0), None, None, Some(40.0), Some(40.0)];
     assert_eq!(floats(&cleaned, "speed_kmh"), expected);
     assert_eq!(flags(&cleaned), [false, false, true, true, false, false, false, true]);
@@ -40,7 +45,7 @@ fn last_value_of_the_same_key_stands_in_while_it_is_young_enough_and_the_row_say
 fn value_that_is_newer_than_the_row_never_stands_in() {
     let rows =
         [reading("A", 100, Some(50.0)), reading("A", 40, None), reading("A", 90, Some(20.0)), reading("A", 110, None)];
-    let cleaned = clean(&[impute(&["speed_kmh"], 60)], &rows);
+    let cleaned = clean(&imputing(&["speed_kmh"], 60), &rows);
     assert_eq!(floats(&cleaned, "speed_kmh"), [Some(50.0), None, Some(20.0), Some(50.0)], "also where it comes first");
 }
 
@@ -52,7 +57,7 @@ fn whole_numbers_stay_whole_and_a_second_step_adds_to_the_flags_of_the_first() {
         Row { count: None, ..reading("A", 10, Some(2.0)) },
         reading("A", 20, None),
     ];
-    let cleaned = clean(&[impute(&["count"], 60), impute(&["speed_kmh"], 60)], &rows);
+    let cleaned = clean(&[imputing(&["count"], 60).to_vec(), vec![impute(&["speed_kmh"], 60)]].concat(), &rows);
     assert_eq!(ints(&cleaned, "count"), [Some(big), Some(big), Some(1)]);
     assert_eq!(floats(&cleaned, "speed_kmh"), [Some(1.0), Some(2.0), Some(2.0)]);
     assert_eq!(flags(&cleaned), [false, true, true]);
@@ -61,22 +66,62 @@ fn whole_numbers_stay_whole_and_a_second_step_adds_to_the_flags_of_the_first() {
 #[test]
 fn row_without_a_key_passes_as_it_is() {
     let none = Row { sensor: None, ..reading("", 10, None) };
-    let cleaned = clean(&[impute(&["speed_kmh"], 60)], &[reading("A", 0, Some(1.0)), none]);
+    let cleaned = clean(&imputing(&["speed_kmh"], 60), &[reading("A", 0, Some(1.0)), none]);
     assert_eq!(floats(&cleaned, "speed_kmh"), [Some(1.0), None]);
     assert_eq!(flags(&cleaned), [false, false]);
 }
 
 #[test]
 fn steps_that_cannot_impute_are_refused_with_the_place() {
-    let problem = |step: CleanStep| problems(&[step]).join("\n");
+    let problem = |step: CleanStep| problems(&[lookup(&["segment_id"], Missing::Null), step]).join("\n");
     assert!(problem(impute(&["note"], 60)).contains("columns[0]: column `note` is Utf8, not a number"));
     assert!(problem(impute(&["sped_kmh"], 60)).contains("did you mean `speed_kmh`?"));
     assert!(problem(impute(&["speed_kmh"], 0)).contains("within"));
     let renamed = CleanStep::Rename([("note".to_owned(), "imputed".to_owned())].into());
     let taken = problems(&[renamed, impute(&["speed_kmh"], 60)]).join("\n");
     assert!(taken.contains("column `imputed` is Utf8: the step says there"), "{taken}");
-    let late = problems(&[impute(&["speed_kmh"], 60), dedupe(60)]).join("\n");
+    let late = problems(&[imputing(&["speed_kmh"], 60).to_vec(), vec![dedupe(60)]].concat()).join("\n");
     assert!(late.contains("impute"), "{late}");
+    let early = problems(&[impute(&["speed_kmh"], 60), lookup(&["segment_id"], Missing::Null)]).join("\n");
+    assert!(early.contains("no key column `segment_id` at this step; it remembers by the window's key"), "{early}");
+}
+
+#[test]
+fn what_says_which_rows_are_imputed_is_not_to_be_changed_afterwards() {
+    let then = |step: CleanStep| problems(&[imputing(&["speed_kmh"], 60).to_vec(), vec![step]].concat()).join("\n");
+    let renamed = then(CleanStep::Rename([("imputed".to_owned(), "made_up".to_owned())].into()));
+    assert!(renamed.contains("`imputed` is the source's `flag of imputed rows`"), "{renamed}");
+    let nulled = then(null_if("imputed", "speed_kmh > 5"));
+    assert!(nulled.contains("flag of imputed rows"), "{nulled}");
+    let computed = then(sql("SELECT sensor_id, observed_at, segment_id, speed_kmh, false AS imputed FROM rows"));
+    assert!(computed.contains("imputed"), "{computed}");
+    let lost = then(sql("SELECT sensor_id, observed_at, segment_id, speed_kmh FROM rows"));
+    assert!(lost.contains("select `imputed` too"), "{lost}");
+    let passed =
+        [imputing(&["speed_kmh"], 60).to_vec(), vec![sql("SELECT *, speed_kmh / 2 AS half FROM rows")]].concat();
+    assert!(plan(&passed).is_ok());
+}
+
+#[test]
+fn whether_a_value_stands_in_does_not_depend_on_other_sensors() {
+    let mine = [reading("A", 0, Some(100.0)), reading("A", 59, None)];
+    let others = [reading("B", 61, Some(20.0)), reading("B", 119, Some(20.0))];
+    let [first, late] = mine;
+    let rows = [vec![first], others.to_vec(), vec![late]].concat();
+    let cleaned = clean(&imputing(&["speed_kmh"], 60), &rows);
+    assert_eq!(floats(&cleaned, "speed_kmh")[3], Some(100.0), "a minute late, as rows may be here");
+}
+
+#[test]
+fn keys_beyond_the_limit_are_dead_letters_and_those_without_a_value_take_no_room() {
+    let mut rows: Vec<Row> = (0..1500).map(|sensor| reading(&format!("N{sensor}"), 0, None)).collect();
+    rows.extend((0..1001).map(|sensor| reading(&format!("S{sensor}"), 1, Some(1.0))));
+    let keyed = CleanInput { keys: names(&["sensor_id"]), ..input() };
+    let plan = CleanPlan::new(&[impute(&["speed_kmh"], 60)], &keyed, &sites()).expect("a plan");
+    let cleaned = Cleaner::new(std::sync::Arc::new(plan)).clean(crate::clean_support::rows(&rows)).expect("cleaned");
+    let refused = rejects(&cleaned);
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!((refused[0].0, refused[0].2.as_str()), (2500, "one key more than `keys.max`: impute remembers 1000"));
 }
 
 /// Three sensors, a reading each minute for eight hours; every fourth five minutes all of their speeds are missing.

@@ -15,9 +15,9 @@ fn every_step() -> Vec<CleanStep> {
     vec![
         null_if("speed_kmh", "speed_kmh < 0 OR CAST(note AS BIGINT) > 90"),
         dedupe(120),
-        impute(&["speed_kmh", "count"], 60),
         range("count", Limits { minimum: Some(0.0), maximum: Some(3.0) }, Otherwise::DeadLetter),
         lookup(&["segment_id", "lanes"], Missing::Drop),
+        impute(&["speed_kmh", "count"], 60),
         sql("SELECT *, lanes / count AS share, speed_kmh / (count - 2) AS odd FROM rows WHERE note <> '5'"),
     ]
 }

@@ -61,6 +61,8 @@ pub(crate) fn input() -> CleanInput {
         limits: BTreeMap::from([("speed_kmh".to_owned(), Limits { minimum: Some(0.0), maximum: Some(250.0) })]),
         event_time: "observed_at".to_owned(),
         partitioned_by: "sensor_id".to_owned(),
+        late_micros: 60 * SECOND,
+        keys_max: 1000,
         keys: vec!["sensor_id".to_owned(), "segment_id".to_owned()],
     }
 }

@@ -40,6 +40,7 @@ pub(crate) fn window(end: i64, speeds: &[f64]) -> ClosedWindow {
         live: vec![true; speeds.len()],
         rows: vec![1; speeds.len()],
         imputed: Vec::new(),
+        measured_columns: Vec::new(),
         columns: vec![speeds.to_vec(), speeds.iter().map(|speed| speed * 10.0).collect()],
         expired: Vec::new(),
     }

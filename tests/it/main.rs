@@ -116,6 +116,7 @@ mod spec_tree;
 mod tidy;
 mod validate;
 mod window;
+mod window_labels;
 mod window_plan;
 mod window_properties;
 mod window_support;

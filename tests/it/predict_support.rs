@@ -149,6 +149,7 @@ impl Feed {
             live: vec![true; values.len()],
             rows: vec![10; values.len()],
             imputed: Vec::new(),
+            measured_columns: Vec::new(),
             columns: vec![values.to_vec(), vec![100.0; values.len()]],
             expired: Vec::new(),
         };

@@ -12,6 +12,11 @@ use super::text::{RECORD_BYTES_MAX, TextFile};
 use crate::csv::{CsvDialect, CsvParser, Fed};
 use crate::source::SourceError;
 
+/// What text looks like that is written in another encoding.
+const UTF_16: &str = "holds zero bytes, as text in UTF-16 does; convert it: `iconv -f UTF-16 -t UTF-8`";
+/// And with the line ends of another time.
+const LONE_RETURNS: &str = "ends its lines with carriage returns alone; convert it: `tr '\\r' '\\n'`";
+
 /// How tables of delimited text are laid out.
 #[derive(Debug, Clone, Default)]
 pub struct TableLayout {
@@ -61,6 +66,8 @@ pub(super) struct Table {
     parser: CsvParser,
     line: Vec<u8>,
     header: Header,
+    /// Whether the line goes on behind the last record.
+    trailing: bool,
     /// Rows that were read of this file and those before it.
     pub(super) rows: i64,
 }
@@ -85,7 +92,15 @@ pub(super) type Take<'a> = dyn FnMut(i64, Option<&str>, &[u8]) + 'a;
 impl Table {
     pub(super) fn new(layout: TableLayout, key: &str) -> Self {
         let parser = CsvParser::new(layout.dialect);
-        Self { layout, key: key.to_owned(), parser, line: Vec::new(), header: Header::default(), rows: 0 }
+        Self {
+            layout,
+            key: key.to_owned(),
+            parser,
+            line: Vec::new(),
+            header: Header::default(),
+            trailing: false,
+            rows: 0,
+        }
     }
 
     /// Reads the header of a file that was just opened, and looks whether everything is there.
@@ -97,6 +112,12 @@ impl Table {
                 let Some(_) = self.next_record(file, &mut record)? else {
                     return Err(unreadable(file.path(), "is empty; its first line has to name the columns"));
                 };
+                if record.contains(&0) {
+                    return Err(unreadable(file.path(), UTF_16));
+                }
+                if self.trailing {
+                    return Err(unreadable(file.path(), LONE_RETURNS));
+                }
                 let name = |index| String::from_utf8_lossy(self.parser.cell(index)).trim().to_owned();
                 (0..self.parser.cells()).map(name).collect()
             }
@@ -125,7 +146,7 @@ impl Table {
             take(line, key.and_then(|key| std::str::from_utf8(key).ok()), record);
             return Ok(true);
         }
-        if self.parser.cells() == self.header.names.len() {
+        if self.parser.cells() == self.header.names.len() && !self.trailing {
             self.give(row, line, record, take);
         } else {
             self.give_ragged(line, record, take);
@@ -178,6 +199,7 @@ impl Table {
     fn next_record(&mut self, file: &mut TextFile, record: &mut Vec<u8>) -> Result<Option<i64>, SourceError> {
         record.clear();
         self.parser.restart();
+        self.trailing = false;
         let mut begun = None;
         while let Some(number) = file.next_line(&mut self.line)? {
             if begun.is_none() && self.line.trim_ascii().is_empty() {
@@ -191,9 +213,11 @@ impl Table {
             if record.len() > RECORD_BYTES_MAX {
                 return Err(file.too_long(first));
             }
-            // An empty piece would be the end of the text.
-            if !self.line.is_empty() {
-                self.parser.feed(&self.line);
+            // An empty piece would be the end of the text. A carriage return within a line ends a record, too: what
+            // follows it belongs to no row.
+            if !self.line.is_empty() && self.parser.feed(&self.line).0 == Fed::Record {
+                self.trailing = true;
+                return Ok(begun);
             }
             if self.parser.feed(b"\n").0 == Fed::Record {
                 return Ok(begun);

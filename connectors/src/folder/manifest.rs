@@ -74,6 +74,9 @@ impl Manifest {
     /// As [`Manifest::newest`].
     pub fn records_in_all(folder: &Path) -> Result<BTreeMap<String, u64>, FolderError> {
         let mut all = BTreeMap::new();
+        if !folder.exists() {
+            return Ok(all);
+        }
         for epoch in epochs::numbers(folder)? {
             for (sink, records) in Self::read(&epochs::complete(folder, epoch))?.records {
                 *all.entry(sink).or_default() += records;

@@ -74,6 +74,9 @@ fn watermark(plan: &PipelinePlan) -> Memory {
 }
 
 fn cleaning(plan: &PipelinePlan, step: &str) -> Memory {
+    if step.starts_with("clean.impute.") {
+        return imputing(plan, step);
+    }
     let names: Vec<&str> = plan.clean.stateful_steps().map(|made_with| made_with.step.as_str()).collect();
     let index = names.iter().position(|name| *name == step).unwrap_or(0);
     let dedupes = plan.spec.clean.iter().filter_map(|step| match step {
@@ -95,6 +98,19 @@ fn cleaning(plan: &PipelinePlan, step: &str) -> Memory {
             limit: format!("{READINGS_MAX} readings"),
         },
     )
+}
+
+fn imputing(plan: &PipelinePlan, step: &str) -> Memory {
+    let number = step.rsplit('.').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    // Numbered with the steps of the embedding program, which stand between them.
+    let steps = plan.spec.clean.iter();
+    let numbered = steps.filter(|step| matches!(step, CleanStepSpec::Impute(_) | CleanStepSpec::Custom(_)));
+    let within = match { numbered }.nth(number) {
+        Some(CleanStepSpec::Impute(impute)) => impute.within.to_string(),
+        _ => String::new(),
+    };
+    let forgets = format!("a key without values for {within}, `max_delay` and a window");
+    Memory { forgets, ..by_window_key(plan, "last values") }
 }
 
 /// State of window keys goes with its key.

@@ -56,6 +56,12 @@ pub enum CleanPlanError {
         /// Its type.
         found: String,
     },
+    /// A key that is made by a later step, or has a type that no key has.
+    #[error("there is no key column `{name}` at this step")]
+    NoKey {
+        /// The column.
+        name: String,
+    },
     /// A column has the name of a flag and is none.
     #[error(
         "column `{name}` is {found}: the step says there whether a value was imputed; give yours another name before"

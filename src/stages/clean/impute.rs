@@ -1,8 +1,8 @@
 //! Rows in offset order -> the same rows; where a value is missing, the last one of its key stands in, and the row says so
 //! in column [`IMPUTED`]. Only what came before in event time stands in, and nothing older than `within`: a row is
-//! disposed of when it comes, so no value waits for the next one to be interpolated.
+//! disposed of when it comes, so no value waits for the next one to be interpolated (docs/design/0010).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ use crate::vocab::{
     IMPUTED, KEY_BYTES_MAX, MadeWith, Snapshot, StateError, StateReader, StateWriter, YamlPath, from_block, to_block,
 };
 
-/// Most keys remembered per partition; rows of further ones are dead letters.
-const KEYS_MAX: usize = 1 << 22;
-/// Keys are spread over so many blocks of state by their bytes: with 100,000 keys a block has 20 kB.
-const BLOCKS: u32 = 256;
+/// Keys of a block of state: 30 kB of it.
+const BLOCK_KEYS: u32 = 1024;
+/// The block of the newest event time; keys are numbered far below it.
+const NEWEST_BLOCK: u32 = u32::MAX;
 
 /// What the check of one impute step is told.
 pub(super) struct ImputeRequest<'a> {
@@ -41,6 +41,9 @@ struct ImputePlan {
     /// Columns of numbers that are imputed.
     columns: Vec<usize>,
     within_micros: i64,
+    /// How long a value is kept behind the newest event time: a row may come that late and still want it.
+    kept_micros: i64,
+    keys_max: u32,
     /// Where an earlier step has flagged rows already.
     flag: Option<usize>,
     schema: SchemaRef,
@@ -75,9 +78,18 @@ pub(super) fn plan_impute(
         scope.refuse(&path.key("within"), CleanPlanError::Within { micros: request.within_micros });
         fine = false;
     }
-    // Key columns that are missing are a matter of the window, which reports them.
-    let found = scope.input.keys.iter().filter_map(|name| scope.schema.index_of(name).ok());
-    let key = found.filter_map(|index| Some((index, key_kind(scope.schema.field(index).data_type())?))).collect();
+    let mut key = Vec::new();
+    for name in &scope.input.keys {
+        let found = scope.schema.index_of(name).ok();
+        match found.and_then(|index| Some((index, key_kind(scope.schema.field(index).data_type())?))) {
+            Some(column) => key.push(column),
+            None => {
+                let hint = "it remembers by the window's key: put it behind the step that makes the column".to_owned();
+                scope.refuse_with(path, CleanPlanError::NoKey { name: name.clone() }, Some(hint));
+                fine = false;
+            }
+        }
+    }
     let flag = scope.schema.index_of(IMPUTED).ok();
     if let Some(index) = flag.filter(|index| scope.schema.field(*index).data_type() != &DataType::Boolean) {
         let found = scope.schema.field(index).data_type().to_string();
@@ -93,7 +105,11 @@ pub(super) fn plan_impute(
     let within_micros = request.within_micros;
     let meaning = format!("{:?} {:?}", scope.input.keys, request.columns);
     let made_with = MadeWith { step: step.clone(), meaning, settings: within_micros.to_string() };
-    let plan = Arc::new(ImputePlan { key, columns, within_micros, flag, schema: Arc::clone(&schema), step });
+    let kept_micros = within_micros.saturating_add(scope.input.late_micros);
+    let keys_max = scope.input.keys_max;
+    let schema_after = Arc::clone(&schema);
+    let plan = ImputePlan { key, columns, within_micros, kept_micros, keys_max, flag, schema: schema_after, step };
+    let plan = Arc::new(plan);
     let fresh = Fresh::new(move |_: &str| -> Box<dyn CustomStep> { Box::new(Impute::new(Arc::clone(&plan))) });
     Stepped::Known(Step::Custom(CustomPlan::built_in("impute", made_with, Arc::clone(&schema), fresh, number)), schema)
 }
@@ -101,7 +117,8 @@ pub(super) fn plan_impute(
 /// The schema with the flag, at the end unless it is there.
 fn flagged(schema: &SchemaRef, flag: Option<usize>) -> SchemaRef {
     let mut fields = schema.fields().to_vec();
-    let field = Arc::new(Field::new(IMPUTED, DataType::Boolean, false));
+    let mark = HashMap::from([(IMPUTED.to_owned(), String::new())]);
+    let field = Arc::new(Field::new(IMPUTED, DataType::Boolean, false).with_metadata(mark));
     match flag {
         Some(index) => fields[index] = field,
         None => fields.push(field),
@@ -117,7 +134,7 @@ struct Impute {
     /// Keys by number; `None` for a number that is free.
     keys: Vec<Option<Remembered>>,
     free: BTreeSet<u32>,
-    /// Newest event time; with every `within` of it what is too old is forgotten.
+    /// Newest event time; with every stretch of `kept_micros` that it enters, what is too old is forgotten.
     newest: i64,
     changed: BTreeSet<u32>,
     newest_changed: bool,
@@ -127,9 +144,6 @@ struct Impute {
 #[derive(Debug, Serialize, Deserialize)]
 struct Remembered {
     key: Box<[u8]>,
-    /// Its block of state.
-    #[serde(skip)]
-    block: u32,
     /// By imputed column.
     last: Vec<Option<Reading>>,
 }
@@ -207,73 +221,72 @@ impl Impute {
         if time <= self.newest {
             return;
         }
-        let within = self.plan.within_micros;
-        if self.newest > i64::MIN && time.div_euclid(within) > self.newest.div_euclid(within) {
-            self.forget_older(time.saturating_sub(within));
+        let kept = self.plan.kept_micros;
+        if self.newest > i64::MIN && time.div_euclid(kept) > self.newest.div_euclid(kept) {
+            self.forget_older(time.saturating_sub(kept));
         }
         self.newest = time;
         self.newest_changed = true;
     }
 
-    /// Forgets keys all of whose values are too old for every row to come that is not older than the newest.
+    /// Forgets keys all of whose values are too old for every row that may still come.
     fn forget_older(&mut self, horizon: i64) {
         for number in 0..self.keys.len() as u32 {
             let Some(key) = &self.keys[number as usize] else { continue };
             if key.last.iter().flatten().any(|reading| reading.time >= horizon) {
                 continue;
             }
-            let hash = self.hasher.hash_one(&key.key);
-            self.changed.insert(key.block);
-            if let Ok(entry) = self.names.find_entry(hash, |known| *known == number) {
+            if let Ok(entry) = self.names.find_entry(self.hasher.hash_one(&key.key), |known| *known == number) {
                 entry.remove();
             }
             self.keys[number as usize] = None;
             self.free.insert(number);
+            self.changed.insert(number / BLOCK_KEYS);
         }
     }
 
-    /// The key's number; `None` where there are too many.
-    fn number(&mut self, key: &[u8]) -> Option<u32> {
-        let hash = self.hasher.hash_one(key);
+    fn find(&self, key: &[u8]) -> Option<u32> {
         let same = |number: &u32| self.keys[*number as usize].as_ref().is_some_and(|known| *known.key == *key);
-        if let Some(number) = self.names.find(hash, same) {
-            return Some(*number);
-        }
-        let last = vec![None; self.plan.columns.len()];
-        self.insert(Remembered { key: key.into(), block: block_of(key), last })
+        self.names.find(self.hasher.hash_one(key), same).copied()
     }
 
-    fn insert(&mut self, remembered: Remembered) -> Option<u32> {
-        let number = match self.free.pop_first() {
-            Some(number) => number,
-            None if self.keys.len() >= KEYS_MAX => return None,
-            None => {
-                self.keys.push(None);
-                (self.keys.len() - 1) as u32
-            }
-        };
+    /// Remembers a key under the least free number; `None` where there are as many as there may be.
+    fn remember(&mut self, key: &[u8]) -> Option<u32> {
+        if self.names.len() >= self.plan.keys_max as usize {
+            return None;
+        }
+        let number = self.free.first().copied().unwrap_or(self.keys.len() as u32);
+        self.put(number, Remembered { key: key.into(), last: vec![None; self.plan.columns.len()] });
+        Some(number)
+    }
+
+    fn put(&mut self, number: u32, remembered: Remembered) {
+        while self.keys.len() <= number as usize {
+            self.free.insert(self.keys.len() as u32);
+            self.keys.push(None);
+        }
+        self.free.remove(&number);
         let hash = self.hasher.hash_one(&remembered.key);
         self.keys[number as usize] = Some(remembered);
         let (keys, hasher) = (&self.keys, &self.hasher);
         let hash_of = |number: &u32| keys[*number as usize].as_ref().map_or(0, |known| hasher.hash_one(&known.key));
         self.names.insert_unique(hash, number, hash_of);
-        Some(number)
     }
 
-    /// One value of a row: itself, or what stands in for it; and whether something does.
-    fn see(&mut self, number: u32, column: usize, time: i64, value: Option<Number>) -> (Option<Number>, bool) {
-        let Some(known) = &mut self.keys[number as usize] else { return (value, false) };
+    /// Notes a value that was measured.
+    fn learn(&mut self, number: u32, column: usize, reading: Reading) {
+        let Some(known) = &mut self.keys[number as usize] else { return };
         let last = &mut known.last[column];
-        if let Some(value) = value {
-            if last.is_none_or(|last| last.time <= time) {
-                *last = Some(Reading { time, value });
-                self.changed.insert(known.block);
-            }
-            return (Some(value), false);
+        if last.is_none_or(|last| last.time <= reading.time) {
+            *last = Some(reading);
+            self.changed.insert(number / BLOCK_KEYS);
         }
-        let fresh = |last: &Reading| last.time <= time && time.saturating_sub(last.time) <= self.plan.within_micros;
-        let stands_in = last.filter(fresh).map(|last| last.value);
-        (stands_in, stands_in.is_some())
+    }
+
+    /// What stands in for a value that is missing at this time.
+    fn stand_in(&self, number: u32, column: usize, time: i64) -> Option<Number> {
+        let last = self.keys[number as usize].as_ref()?.last[column]?;
+        (last.time <= time && time.saturating_sub(last.time) <= self.plan.within_micros).then_some(last.value)
     }
 }
 
@@ -291,17 +304,30 @@ impl CustomStep for Impute {
         for (row, time) in times.iter().enumerate() {
             self.advance(*time);
             bytes.clear();
-            key.iter().filter(|column| !column.is_null(row)).for_each(|column| column.append(row, &mut bytes));
             // What has no key, or one that no window takes, is not remembered; the window says what is wrong with it.
-            let keyed = !key.iter().any(|column| column.is_null(row)) && bytes.len() <= KEY_BYTES_MAX;
-            let number = if keyed { self.number(&bytes) } else { None };
-            if keyed && number.is_none() {
-                fates.push((row, RowFate::DeadLetter(format!("impute remembers {KEYS_MAX} keys already"))));
+            let mut keyed = !key.iter().any(|column| column.is_null(row));
+            if keyed {
+                key.iter().for_each(|column| column.append(row, &mut bytes));
+                keyed = bytes.len() <= KEY_BYTES_MAX + 8 * key.len();
+            }
+            let mut number = self.find(&bytes).filter(|_| keyed);
+            if keyed && number.is_none() && columns.iter().any(|column| column.value(row).is_some()) {
+                number = self.remember(&bytes);
+                if number.is_none() {
+                    let reason = format!("one key more than `keys.max`: impute remembers {}", self.plan.keys_max);
+                    fates.push((row, RowFate::DeadLetter(reason)));
+                }
             }
             for (place, column) in columns.iter_mut().enumerate() {
-                let value = column.value(row);
-                let (value, imputed) = number.map_or((value, false), |number| self.see(number, place, *time, value));
-                flags[row] |= imputed;
+                let mut value = column.value(row);
+                match (number, value) {
+                    (Some(number), Some(value)) => self.learn(number, place, Reading { time: *time, value }),
+                    (Some(number), None) => {
+                        value = self.stand_in(number, place, *time);
+                        flags[row] |= value.is_some();
+                    }
+                    (None, _) => {}
+                }
                 column.push(value);
             }
         }
@@ -319,23 +345,23 @@ impl CustomStep for Impute {
 
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
         let full = which == Snapshot::Full;
-        let mut blocks: BTreeMap<u32, Vec<&Remembered>> = BTreeMap::new();
-        for key in self.keys.iter().flatten().filter(|key| key.last.iter().any(Option::is_some)) {
-            if full || self.changed.contains(&key.block) {
-                blocks.entry(key.block).or_default().push(key);
+        let step = &self.plan.step;
+        for (block, keys) in (0..).zip(self.keys.chunks(BLOCK_KEYS as usize)) {
+            if !full && !self.changed.contains(&block) {
+                continue;
+            }
+            let held = keys.iter().enumerate().filter_map(|(place, key)| Some((place as u32, key.as_ref()?)));
+            let held: Vec<(u32, &Remembered)> = held.collect();
+            match (held.is_empty(), full) {
+                (false, _) => writer.put(step, block, to_block(&held)),
+                (true, false) => writer.delete(step, block),
+                (true, true) => {}
             }
         }
-        for (block, keys) in &mut blocks {
-            // Their numbers depend on what was forgotten when, their bytes do not.
-            keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-            writer.put(&self.plan.step, *block, to_block(keys));
-        }
         if (full && self.newest > i64::MIN) || self.newest_changed {
-            writer.put(&self.plan.step, BLOCKS, to_block(&self.newest));
+            writer.put(step, NEWEST_BLOCK, to_block(&self.newest));
         }
         if !full {
-            let emptied = self.changed.iter().filter(|block| !blocks.contains_key(block));
-            emptied.for_each(|block| writer.delete(&self.plan.step, *block));
             self.changed.clear();
             self.newest_changed = false;
         }
@@ -343,25 +369,19 @@ impl CustomStep for Impute {
 
     fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
         let step = self.plan.step.clone();
-        let invalid = |block: u32, reason: &str| StateError { step: step.clone(), block, reason: reason.to_owned() };
         for (block, bytes) in reader.blocks(&step) {
-            if block == BLOCKS {
+            if block == NEWEST_BLOCK {
                 self.newest = from_block(&step, block, bytes)?;
                 continue;
             }
-            for remembered in from_block::<Vec<Remembered>>(&step, block, bytes)? {
-                if remembered.last.len() != self.plan.columns.len() {
-                    return Err(invalid(block, "is of other columns"));
+            for (place, remembered) in from_block::<Vec<(u32, Remembered)>>(&step, block, bytes)? {
+                if remembered.last.len() != self.plan.columns.len() || place >= BLOCK_KEYS {
+                    let reason = "is of other columns or keys".to_owned();
+                    return Err(StateError { step, block, reason });
                 }
-                self.insert(Remembered { block, ..remembered })
-                    .ok_or_else(|| invalid(block, "holds more keys than are remembered"))?;
+                self.put(block * BLOCK_KEYS + place, remembered);
             }
         }
         Ok(())
     }
-}
-
-/// The block of state that a key is in: the same in every process.
-fn block_of(key: &[u8]) -> u32 {
-    u32::from(blake3::hash(key).as_bytes()[0])
 }

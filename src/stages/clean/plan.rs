@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 
 use super::columns::{plan_cast, plan_filter, plan_rename, plan_unit};
 use super::custom::{CustomPlan, CustomRequest, plan_custom};
@@ -15,7 +15,7 @@ use super::range::{Range, plan_range};
 use super::sql::{Sql, plan_sql};
 use super::{CleanPlanError, CleanStep, Limits, Table};
 use crate::stages::expression::{Sandbox, SqlError, did_you_mean};
-use crate::vocab::{At, MadeWith, PathStep, YamlPath};
+use crate::vocab::{At, IMPUTED, MadeWith, PathStep, YamlPath};
 
 /// What the steps start from.
 #[derive(Debug, Clone)]
@@ -29,6 +29,10 @@ pub struct CleanInput {
     pub event_time: String,
     /// The column that the topic is keyed by: likewise.
     pub partitioned_by: String,
+    /// How far behind the newest event time a row may come and still be in time, microseconds.
+    pub late_micros: i64,
+    /// Most keys of a partition.
+    pub keys_max: u32,
     /// Further columns that later stages read as keys: where they are known before a `sql` step, they must be after.
     pub keys: Vec<String>,
 }
@@ -121,7 +125,9 @@ impl Scope<'_> {
     /// several partitions, and the event time has been judged before cleaning.
     pub(super) fn is_fixed(&mut self, path: &YamlPath, name: &str, hint: &str) -> bool {
         let roles = [(&self.input.event_time, "event_time.column"), (&self.input.partitioned_by, "partitioned_by")];
-        let Some((_, role)) = roles.into_iter().find(|(fixed, _)| *fixed == name) else { return false };
+        let role = roles.into_iter().find(|(fixed, _)| *fixed == name).map(|(_, role)| role);
+        let flag = || is_flag(self.schema, name).then_some("flag of imputed rows");
+        let Some(role) = role.or_else(flag) else { return false };
         self.refuse_with(path, CleanPlanError::Fixed { name: name.to_owned(), role }, Some(hint.to_owned()));
         true
     }
@@ -240,7 +246,12 @@ fn plan_step(scope: &mut Scope<'_>, path: &YamlPath, settings: &CleanStep, befor
 
 /// The columns a `sql` step must pass on: those whose value may not change, then those that may be computed.
 pub(super) fn needed_columns(input: &CleanInput) -> (BTreeSet<&str>, BTreeSet<&str>) {
-    let unchanged: BTreeSet<&str> = [input.event_time.as_str(), input.partitioned_by.as_str()].into();
+    let unchanged: BTreeSet<&str> = [input.event_time.as_str(), input.partitioned_by.as_str(), IMPUTED].into();
     let present = input.keys.iter().map(String::as_str).filter(|name| !unchanged.contains(name)).collect();
     (unchanged, present)
+}
+
+/// Whether a column says which rows are imputed: it has been put there by a step, and not by the data.
+pub(super) fn is_flag(schema: &Schema, name: &str) -> bool {
+    name == IMPUTED && schema.field_with_name(name).is_ok_and(|field| field.metadata().contains_key(IMPUTED))
 }

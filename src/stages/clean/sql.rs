@@ -15,10 +15,10 @@ use datafusion::sql::sqlparser::tokenizer::Location;
 
 use super::clause::{check_shape, only_select};
 use super::cleaner::{CleanError, Working};
-use super::plan::{Scope, Step, Stepped, needed_columns};
+use super::plan::{Scope, Step, Stepped, is_flag, needed_columns};
 use crate::stages::expression::{Expression, SqlError, SqlProblem, SqlText, Wanted, check_column};
 use crate::stages::rows::Reason;
-use crate::vocab::YamlPath;
+use crate::vocab::{IMPUTED, YamlPath};
 
 /// A compiled statement.
 #[derive(Debug)]
@@ -72,7 +72,8 @@ fn compile(scope: &Scope<'_>, text: &str) -> Result<Sql, SqlError> {
         if !names.insert(selected.name.clone()) {
             return Err(SqlError::at(selected.place, SqlProblem::Repeated { name: selected.name }));
         }
-        let unchanged = [&scope.input.event_time, &scope.input.partitioned_by].contains(&&selected.name);
+        let unchanged = [&scope.input.event_time, &scope.input.partitioned_by].contains(&&selected.name)
+            || is_flag(schema, &selected.name);
         let passed = expression.passed_column().map(|index| schema.field(index));
         if unchanged && passed.is_none_or(|field| *field.name() != selected.name) {
             let hint = "give the computed value another name";
@@ -92,7 +93,8 @@ fn compile(scope: &Scope<'_>, text: &str) -> Result<Sql, SqlError> {
 fn require_columns(scope: &Scope<'_>, names: &BTreeSet<String>) -> Result<(), SqlError> {
     let (unchanged, present) = needed_columns(scope.input);
     for name in unchanged.union(&present) {
-        if scope.schema.index_of(name).is_ok() && !names.contains(*name) {
+        let needed = *name != IMPUTED || is_flag(scope.schema, name);
+        if needed && scope.schema.index_of(name).is_ok() && !names.contains(*name) {
             let problem = SqlProblem::LeftOut { name: (*name).to_owned() };
             return Err(SqlError::at(Location { line: 1, column: 1 }, problem).hint(format!("select `{name}` too")));
         }

@@ -268,8 +268,7 @@ fn score_rows(
 
 /// The target's values that count as measured: `[key]`, NaN elsewhere.
 fn labels(window: &ClosedWindow, target: usize, min_count: u32) -> Vec<f64> {
-    let values = window.columns[target].iter().zip(0..);
-    values.map(|(&value, key)| if window.measured(target, key, min_count) { value } else { f64::NAN }).collect()
+    (0..window.key_count()).map(|key| window.label(target, key as KeyId, min_count)).collect()
 }
 
 /// The columns that a predictor uses, of every key.

@@ -19,6 +19,8 @@ pub struct ClosedWindow {
     /// Values: `columns[c][key]`, NaN for null. Order: the plan's `columns`, then its `carry`. A live key without rows
     /// has counts of 0 and NaN for the rest.
     pub columns: Vec<Vec<f64>>,
+    /// The same of the rows alone in which nothing was imputed; none at all where rows do not say so.
+    pub measured_columns: Vec<Vec<f64>>,
     /// Keys forgotten at the end of this window: their ids may be given to other keys afterwards.
     pub expired: Vec<KeyId>,
 }
@@ -30,11 +32,19 @@ impl ClosedWindow {
         self.live.len()
     }
 
-    /// Whether a column of a key was measured: a finite value, from `min_count` rows at least in which nothing was imputed.
+    /// What a column of a key was measured to be; NaN unless that is a finite value, from `min_count` rows at least in
+    /// which nothing was imputed.
     #[must_use]
-    pub fn measured(&self, column: usize, key: KeyId, min_count: u32) -> bool {
+    pub fn label(&self, column: usize, key: KeyId, min_count: u32) -> f64 {
         let key = key as usize;
         let rows = self.rows[key] - self.imputed.get(key).copied().unwrap_or(0);
-        self.live[key] && rows >= min_count.max(1) && self.columns[column][key].is_finite()
+        let value = self.measured_columns.get(column).unwrap_or(&self.columns[column])[key];
+        if self.live[key] && rows >= min_count.max(1) && value.is_finite() { value } else { f64::NAN }
+    }
+
+    /// Whether a column of a key was measured: whether it has a label.
+    #[must_use]
+    pub fn measured(&self, column: usize, key: KeyId, min_count: u32) -> bool {
+        !self.label(column, key, min_count).is_nan()
     }
 }

@@ -67,7 +67,8 @@ pub struct WindowPlan {
     key_columns: Vec<usize>,
     /// Row columns that aggregates read, each once.
     columns: Vec<usize>,
-    /// Those of the output columns, and last the number of imputed rows where rows say which are.
+    /// Those of the output columns. Where rows say which are imputed, then the number of these, and then the output columns
+    /// once more, of the other rows alone.
     aggregates: Vec<Aggregate>,
     output_columns: Vec<String>,
 }
@@ -186,7 +187,7 @@ impl WindowPlan {
             }));
         }
         if settings.imputed {
-            aggregates.extend(check.imputed(&root));
+            check.measured(&root, &mut aggregates);
         }
         if !check.errors.is_empty() {
             return Err(check.errors);
@@ -247,12 +248,14 @@ impl WindowPlan {
         self.settings.columns.len()
     }
 
-    /// The place of the number of imputed rows among the aggregates; `None` where none are.
+    /// The place of the number of imputed rows among the aggregates; `None` where none are. Those of the other rows alone
+    /// follow.
     pub(super) fn imputed(&self) -> Option<usize> {
         self.settings.imputed.then_some(self.output_columns.len())
     }
 
-    /// The place of the flag that tells imputed rows among the columns that aggregates read.
+    /// The place of the flag that tells imputed rows among the columns that aggregates read; those that follow are read
+    /// where it is false.
     pub(super) fn flag(&self) -> Option<usize> {
         self.aggregates.get(self.imputed()?)?.column
     }
@@ -384,16 +387,24 @@ impl Check<'_> {
         None
     }
 
-    /// The count of imputed rows. Its column is read apart from others of the name: it counts which are true.
-    fn imputed(&mut self, root: &YamlPath) -> Option<Aggregate> {
-        let (index, found) = self.find(root, IMPUTED)?;
+    /// Adds the count of imputed rows, and every aggregate once more over the rows that are not. Their columns are read
+    /// apart from others of the name.
+    fn measured(&mut self, root: &YamlPath, aggregates: &mut Vec<Aggregate>) {
+        let Some((index, found)) = self.find(root, IMPUTED) else { return };
         if found != DataType::Boolean {
-            self.refuse(root, WindowPlanError::NotFlag { found: found.to_string() }, None);
-            return None;
+            return self.refuse(root, WindowPlanError::NotFlag { found: found.to_string() }, None);
         }
+        let outputs = aggregates.clone();
         self.columns.push(index);
         let column = Some(self.columns.len() - 1);
-        Some(Aggregate { name: IMPUTED.to_owned(), function: Function::Count, column })
+        aggregates.push(Aggregate { name: IMPUTED.to_owned(), function: Function::Count, column });
+        for aggregate in outputs {
+            let column = aggregate.column.map(|column| {
+                self.columns.push(self.columns[column]);
+                self.columns.len() - 1
+            });
+            aggregates.push(Aggregate { column, ..aggregate });
+        }
     }
 
     fn number(&mut self, path: &YamlPath, name: &str) -> Option<usize> {

@@ -24,7 +24,11 @@ impl<'a> Readings<'a> {
     pub(super) fn new(plan: &WindowPlan, rows: &'a Rows) -> Self {
         let read = |(place, column): (usize, &usize)| {
             let array = rows.batch.column(*column);
-            if plan.flag() == Some(place) { flags(array) } else { numbers(array) }
+            match plan.flag() {
+                Some(flag) if place == flag => flags(array),
+                Some(flag) if place > flag => unflagged(array, rows.batch.column(plan.columns()[flag])),
+                _ => numbers(array),
+            }
         };
         let values: Vec<_> = plan.columns().iter().enumerate().map(read).collect();
         let mut too_large = Vec::new();
@@ -53,6 +57,13 @@ impl<'a> Readings<'a> {
 /// A column of conditions as values to count: 1 where it is true, else none.
 fn flags(column: &ArrayRef) -> Cow<'_, [f64]> {
     column.as_boolean().iter().map(|flag| if flag == Some(true) { 1.0 } else { f64::NAN }).collect()
+}
+
+/// A column as numbers, NaN for null and where the flag is true.
+fn unflagged<'a>(column: &'a ArrayRef, flag: &ArrayRef) -> Cow<'a, [f64]> {
+    let flagged = flag.as_boolean().iter().map(|flag| flag == Some(true));
+    let values = numbers(column);
+    values.iter().zip(flagged).map(|(value, flagged)| if flagged { f64::NAN } else { *value }).collect()
 }
 
 /// A column as numbers, NaN for null. Of columns without numbers only the count of values is asked: 1 stands for each.

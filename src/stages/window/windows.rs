@@ -181,6 +181,14 @@ impl Windows {
         let column = |place: usize| open.unwrap_or(&nothing).column(place, &live);
         // NaN, of a key that is not live, becomes 0.
         let imputed = self.plan.imputed().map(|place| column(place).iter().map(|count| *count as u32).collect());
+        let imputed: Vec<u32> = imputed.unwrap_or_default();
+        let measured = |place: usize| match self.plan.aggregates()[place].column {
+            Some(_) => column(place),
+            // Whole rows are counted by the window itself.
+            None => column(place).iter().zip(&imputed).map(|(rows, imputed)| rows - f64::from(*imputed)).collect(),
+        };
+        let others = self.plan.imputed().map_or(0, |place| place + 1)..self.plan.aggregates().len();
+        let measured_columns = if imputed.is_empty() { Vec::new() } else { others.map(measured).collect() };
         let empty_for = |life: &Life| index.saturating_sub(life.last_window).saturating_mul(every);
         let expired =
             |key: &KeyId| live[*key as usize] && empty_for(&lives[*key as usize]) >= self.plan.settings().expire_after;
@@ -188,7 +196,8 @@ impl Windows {
             start: EventTime(end.saturating_sub(self.plan.size())),
             end: EventTime(end),
             rows,
-            imputed: imputed.unwrap_or_default(),
+            measured_columns,
+            imputed,
             columns: (0..self.plan.output_columns().len()).map(column).collect(),
             expired: (0..lives.len() as KeyId).filter(expired).collect(),
             live,
