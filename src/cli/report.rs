@@ -101,6 +101,14 @@ fn print_accounting(plan: &PipelinePlan, summary: &RunSummary) {
         (_, 0) => say!("nothing new was read: all of it is of earlier runs. {}", anew(plan)),
         (before, now) => say!("{now} rows in are of this run, {before} of earlier ones; so with all that follows"),
     }
+    if rows.rows_in > 0 && rows.accepted == 0 {
+        say!("no row could be used: the log says why of the first, the outputs `late` and `dead_letter` of all");
+    } else if rows.late > rows.accepted {
+        say!(
+            "most rows came late: one time far ahead makes all that follow it late. Sort a table by time, or say what \
+             cannot be meant: `event_time: {{ latest: ... }}`"
+        );
+    }
     if rows.skipped > 0 {
         say!("{} offsets were gone before they could be read and were skipped", rows.skipped);
     }

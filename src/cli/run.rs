@@ -29,7 +29,7 @@ use crate::spec::model::KafkaSourceSpec;
 pub struct RunArgs {
     /// The pipeline file.
     pub pipeline: PathBuf,
-    /// How long to read.
+    /// How long to read. Files are read to their end in any case.
     #[arg(long, value_enum, default_value_t = UntilArg::Forever)]
     pub until: UntilArg,
     /// Forget the state of this step, and of the steps whose state is made from it, and learn it anew: a step's name, or
@@ -66,8 +66,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
         plan = plan.with_earliest_start();
     }
     let until = match args.until {
-        UntilArg::Forever => Until::Forever,
-        UntilArg::Latest => Until::Latest,
+        // Files do not grow under it: their end is the end.
+        UntilArg::Forever if plan.source.file.is_none() => Until::Forever,
+        UntilArg::Forever | UntilArg::Latest => Until::Latest,
     };
     let embedded = plan.source.kafka.as_ref().is_some_and(KafkaSourceSpec::embedded);
     if embedded && until == Until::Latest {

@@ -37,6 +37,22 @@ pub enum UsageError {
         /// The column.
         name: String,
     },
+    /// `init` with a sensor that no key is made of.
+    #[error("--sensor: `{name}` holds neither text nor whole numbers alone")]
+    NoKey {
+        /// The column.
+        name: String,
+    },
+    /// `init` with one column for two things.
+    #[error("{option} and {other} both name `{name}`")]
+    SameColumn {
+        /// The option.
+        option: &'static str,
+        /// The one before.
+        other: &'static str,
+        /// The column.
+        name: String,
+    },
     /// `init` with a zone for times that need none.
     #[error("--timezone is for times that name no zone; these are in UTC or name theirs")]
     ZoneOfNothing,

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::report::Format;
 use crate::runtime::{Connect, Wiring};
-use crate::spec::{PipelineFile, PipelinePlan, Registry, SpecErrors, load_plan, suggest};
+use crate::spec::{PipelineFile, PipelinePlan, Registry, SpecErrors, folder_of, suggest};
 use crate::vocab::{At, YamlPath};
 
 /// Check pipeline files and report all their problems at once.
@@ -37,12 +37,15 @@ pub fn validate(args: &ValidateArgs) -> Result<()> {
     let mut refused: Option<SpecErrors> = None;
     let mut reports = Vec::new();
     for path in &args.pipelines {
-        let checked = load_plan(path, &BTreeMap::new()).and_then(|plan| check_input(path, plan));
+        let checked = check(path);
         match (&checked, args.format) {
-            (Ok((plan, note)), Format::Text) => {
-                say!("{}: pipeline `{}` is valid{note}", path.display(), plan.name);
+            (Ok(Valid { pipeline, note }), Format::Text) => {
+                let note = note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
+                say!("{}: pipeline `{pipeline}` is valid{note}", path.display());
             }
-            (Ok(_), Format::Json) => reports.push(serde_json::json!({ "file": path, "problems": [] })),
+            (Ok(Valid { note, .. }), Format::Json) => {
+                reports.push(serde_json::json!({ "file": path, "problems": [], "note": note }));
+            }
             (Err(errors), Format::Json) => {
                 reports.push(serde_json::json!({ "file": path, "problems": errors.report() }));
             }
@@ -60,30 +63,47 @@ pub fn validate(args: &ValidateArgs) -> Result<()> {
     refused.map_or(Ok(()), |errors| Err(errors.into()))
 }
 
-/// Opens the files that a pipeline reads, if they are there. The plan, and what is to be told of them.
-fn check_input(path: &Path, plan: PipelinePlan) -> Result<(PipelinePlan, String), SpecErrors> {
-    let Some(input) = plan.source.file.as_ref().map(|file| file.path.clone()) else { return Ok((plan, String::new())) };
-    let plan = Arc::new(plan);
-    let opened = Wiring::detached(&plan).source("validate", Until::Latest);
-    match opened.err() {
-        None => Ok((Arc::unwrap_or_clone(plan), String::new())),
-        Some(SourceError::File { .. }) if !plan.folder.join(&input).exists() => {
-            Ok((Arc::unwrap_or_clone(plan), format!("; its input `{input}` is not there yet")))
-        }
-        Some(error) => Err(input_problem(path, error)),
+/// A file without problems.
+struct Valid {
+    pipeline: String,
+    /// What there is to tell all the same.
+    note: Option<String>,
+}
+
+fn check(path: &Path) -> Result<Valid, SpecErrors> {
+    let mut file = PipelineFile::load(path, &Registry::standard());
+    let plan = file.plan_anyway(folder_of(path), &BTreeMap::new());
+    let note = plan.as_ref().and_then(|plan| check_input(&mut file, plan));
+    match plan {
+        Some(plan) if file.problems().is_empty() => Ok(Valid { pipeline: plan.name, note }),
+        _ => Err(file.into_errors()),
     }
 }
 
-fn input_problem(path: &Path, error: SourceError) -> SpecErrors {
-    let mut file = PipelineFile::load(path, &Registry::standard());
-    let source = file.spec().and_then(|spec| spec.sources.iter().next());
-    let place = source.map(|(name, _)| YamlPath::default().key("sources").key(name)).unwrap_or_default();
-    let (mut at, mut hint) = (place.clone().key("file").key("path"), error.hint().to_owned());
-    if let SourceError::NoColumn { name, others, .. } = &error {
-        let paths = source.and_then(|(_, source)| source.decode.paths.iter().find(|(_, path)| *path == name));
-        at = paths.map_or(at, |(column, _)| place.key("decode").key("paths").key(column));
-        hint = suggest::hint(name, others.iter().map(String::as_str), "it has").unwrap_or(hint);
+/// Opens the files that a pipeline reads, if they are there; tells where they are not.
+fn check_input(file: &mut PipelineFile, plan: &PipelinePlan) -> Option<String> {
+    let input = plan.source.file.as_ref().map(|file| file.path.clone())?;
+    if !arterial_connectors::file::exists(&plan.folder.join(&input)) {
+        return Some(format!("its input `{input}` is not there yet"));
     }
-    file.report(&At { path: at, error, hint: Some(hint) });
-    file.into_errors()
+    let opened = Wiring::detached(&Arc::new(plan.clone())).source("validate", Until::Latest);
+    if let Err(error) = opened {
+        input_problem(file, error);
+    }
+    None
+}
+
+fn input_problem(file: &mut PipelineFile, error: SourceError) {
+    let Some((name, source)) = file.spec().and_then(|spec| spec.sources.iter().next()) else { return };
+    let place = YamlPath::default().key("sources").key(name);
+    let (mut path, mut hint) = (place.key("file").key("path"), error.hint().to_owned());
+    if let SourceError::NoColumn { name, others, .. } = &error {
+        let named = source.decode.paths.iter().find(|(_, path)| *path == name).map(|(column, _)| column);
+        path = named.map_or(path, |column| place.key("decode").key("paths").key(column));
+        hint = suggest::hint(name, others.iter().map(String::as_str), "it has").unwrap_or(hint);
+        if named.is_none() {
+            hint = format!("write under `paths:` what the file calls it, as `{name}: ...`; {hint}");
+        }
+    }
+    file.report(&At { path, error, hint: Some(hint) });
 }

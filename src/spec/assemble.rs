@@ -128,6 +128,11 @@ fn topic_schema(file: &mut PipelineFile, name: &str, source: &SourceSpec, folder
         .ok()
 }
 
+/// A time as RFC 3339 has it, microseconds since 1970 UTC.
+fn micros(text: &str) -> Option<i64> {
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
+}
+
 /// The column that partitions go by is read from the topic.
 fn check_partitioned_by(file: &mut PipelineFile, name: &str, source: &SourceSpec, decode: &DecodePlan) {
     let columns = decode.schema().fields().iter().map(|field| field.name().as_str());
@@ -155,6 +160,8 @@ fn decode_settings(name: &str, source: &SourceSpec) -> DecodeSettings {
         timestamp: decode.timestamp,
         event_time: event_time.column.clone(),
         future_skew: event_time.future_skew.map(|span| span.micros),
+        // The rules have refused what is not RFC 3339.
+        latest: event_time.latest.as_ref().and_then(|text| micros(text)),
         max_bytes: decode.max_bytes as usize,
         max_depth: decode.max_depth,
     }
@@ -369,11 +376,7 @@ fn predictor_settings(name: &str, predict: &PredictSpec, parts: &Parts) -> Optio
         minimum: predict.minimum,
         maximum: predict.maximum,
         // The rules have refused what is not RFC 3339.
-        score_from: predict
-            .score_from
-            .as_ref()
-            .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
-            .map(|time| EventTime(time.timestamp_micros())),
+        score_from: predict.score_from.as_ref().and_then(|text| micros(text)).map(EventTime),
         score_by: predict.score_by,
     })
 }

@@ -20,7 +20,8 @@ pub(super) fn check(file: &mut PipelineFile, spec: &PipelineSpec, decode: &Decod
     for (test, given) in spec.tests.iter().map(|test| &test.given).enumerate() {
         for (row, cells) in given.rows.iter().enumerate() {
             for key in cells.keys().filter(|key| !read.contains(&key.as_str())) {
-                let Some(hint) = did_you_mean(key, read.iter().copied()) else { continue };
+                let Some(near) = did_you_mean(key, read.iter().copied()) else { continue };
+                let hint = format!("{near} Or correct `paths:`, where the source's name for it is `{key}`");
                 let rows = YamlPath::default().key("tests").index(test).key("given").key("rows");
                 let path = rows.index(row).key(key);
                 file.report(&At { path, error: UnreadKey { key: key.clone() }, hint: Some(hint) });

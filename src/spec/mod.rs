@@ -40,6 +40,8 @@ mod version;
 
 pub use file::PipelineFile;
 pub use parts::{OpenLedger, OpenRequest, OpenSource, Parts};
+#[cfg(feature = "cli")]
+pub(crate) use plan::folder_of;
 pub use plan::{EventTimePlan, PipelinePlan, RuntimePlan, SinkPlan, UnknownStep, load_plan, load_plan_to_connect};
 pub use problem::{Place, Problem, SpecErrors};
 pub use registry::{PropertyRefusal, Registry};

@@ -166,15 +166,23 @@ impl PipelineFile {
     /// # Errors
     /// All problems together, by position; the operator corrects the file.
     pub fn plan(mut self, folder: &Path, tables: &BTreeMap<String, Vec<TestRow>>) -> Result<PipelinePlan, SpecErrors> {
-        let stages = self.spec().cloned().and_then(|spec| assemble(&mut self, &spec, folder, tables));
-        match stages {
-            Some(stages) => {
-                let parts = self.parts().clone();
-                Ok(PipelinePlan::new(self.finish()?, stages, folder, parts))
-            }
+        match self.plan_anyway(folder, tables) {
+            Some(plan) if self.problems().is_empty() => Ok(plan),
             // Whatever gave no plan has reported why.
-            None => Err(self.into_errors()),
+            _ => Err(self.into_errors()),
         }
+    }
+
+    /// The plan as far as its stages can be made, although there may be problems: to look at what the file names.
+    pub(crate) fn plan_anyway(
+        &mut self,
+        folder: &Path,
+        tables: &BTreeMap<String, Vec<TestRow>>,
+    ) -> Option<PipelinePlan> {
+        let spec = self.spec()?.clone();
+        let stages = assemble(self, &spec, folder, tables)?;
+        let parts = self.parts().clone();
+        Some(PipelinePlan::new(spec, stages, folder, parts))
     }
 }
 
@@ -195,7 +203,8 @@ pub fn load_plan_to_connect(path: &Path) -> Result<PipelinePlan, SpecErrors> {
     PipelineFile::load(path, &Registry::connecting(folder)).plan(folder, &BTreeMap::new())
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// Where relative paths of a pipeline file start.
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 

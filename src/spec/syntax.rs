@@ -55,7 +55,9 @@ fn zone_hint(text: &str) -> String {
     let (area, city) = text.rsplit_once('/').unwrap_or(("", text));
     let known = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
     let area_known = known().any(|zone| split(zone).0 == area) && !area.is_empty();
-    let candidates = || known().filter(|zone| !area_known || split(zone).0 == area);
+    // A short word without an area is an abbreviation, and no city.
+    let of_area = area_known || (area.is_empty() && city.len() <= 4);
+    let candidates = || known().filter(|zone| !of_area || split(zone).0 == area);
     let meant = closest(city, candidates().map(|zone| split(zone).1));
     match candidates().find(|zone| Some(split(zone).1) == meant) {
         Some(zone) => format!("did you mean `{zone}`?"),

@@ -51,6 +51,7 @@ pub(crate) fn flat_settings() -> DecodeSettings {
         timestamp: TimestampFormat::Rfc3339,
         event_time: "observed_at".to_owned(),
         future_skew: None,
+        latest: None,
         max_bytes: 1_000,
         max_depth: 8,
     }

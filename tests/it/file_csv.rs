@@ -8,7 +8,7 @@ use arterial_connectors::position::{Partition, partition_of_key};
 use arterial_connectors::source::{Source, Until};
 
 use super::conformance::{IN_PROCESS, without_broker};
-use super::file_support::{FileRow, file_plan, header, read_rows, refusal, run_file, write};
+use super::file_support::{FileRow, file_plan, header, read_rows, refusal, run_file, timed_file_plan, write};
 
 /// METR-LA's shape: a time, then a column for every sensor.
 fn wide(rows: std::ops::Range<u32>) -> String {
@@ -200,6 +200,16 @@ fn tables_that_lack_what_readings_need_are_refused_by_name_and_remedy() {
     let open = "sensor_id,observed_at,speed_kmh\nL1,2026-03-02T08:00:00Z,\"5\nL2,2026-03-02T08:00:00Z,6\n";
     let open = refused(&at("open.csv", open), "");
     assert!(open.contains("open.csv`: line 2 opens a quote that is never closed; close or remove it"), "{open}");
+    let utf_16: Vec<u8> = "sensor_id,observed_at,speed_kmh\nL1,2026-03-02T08:00:00Z,5\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let excel = folder.path().join("excel.csv");
+    std::fs::write(&excel, [vec![0xff, 0xfe], utf_16].concat()).unwrap();
+    let excel = refused(&excel, "");
+    assert!(excel.contains("as text in UTF-16 does; convert it"), "{excel}");
+    let old = refused(&at("old.csv", "sensor_id,observed_at,speed_kmh\rL1,2026-03-02T08:00:00Z,5\r"), "");
+    assert!(old.contains("ends its lines with carriage returns alone"), "{old}");
     let twice = refused(&at("twice.csv", "sensor_id,sensor_id\n"), "");
     assert!(twice.contains("names column `sensor_id` twice"), "{twice}");
     let own = refused(&at("own.csv", "observed_at,sensor_id\n"), ", csv: { add: { sensor_id: x } }");
@@ -209,4 +219,26 @@ fn tables_that_lack_what_readings_need_are_refused_by_name_and_remedy() {
     let whole = super::file_support::packed(&cut, wide(0..4000).as_bytes());
     std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
     assert!(refusal(&cut).contains("is cut short"), "{}", refusal(&cut));
+}
+
+#[test]
+fn carriage_return_within_a_line_makes_a_dead_letter_of_it_and_time_that_cannot_be_meant_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.csv");
+    let rows = [
+        "L1,2026-03-02T08:00:00Z,50",
+        "L1,2026-03-02T08:01:00Z,5\r0",
+        "L1,2036-03-02T08:02:00Z,50",
+        "L1,2026-03-02T08:03:00Z,50",
+    ];
+    write(&path, format!("sensor_id,observed_at,speed_kmh\n{}\n", rows.join("\n")));
+    let plan = |latest: &str| timed_file_plan(&format!("path: \"{}\"", path.display()), ", format: csv", latest);
+    let (summary, letters) = run_file(plan(", latest: \"2027-01-01T00:00:00Z\"")).unwrap();
+    let account = summary.partitions.values().next().unwrap().accounting;
+    assert_eq!((account.accepted, account.late, account.dead_letter_decode), (2, 0, 2), "the clock did not jump");
+    let said: Vec<&str> = letters.iter().map(|letter| header(letter, "__connect.errors.exception.message")).collect();
+    assert!(said[0].contains("found another"), "{said:?}");
+    assert!(said[1].contains("2036-03-02T08:02:00Z lies after `latest`, 2027-01-01T00:00:00Z"), "{said:?}");
+    let (summary, _) = run_file(plan("")).unwrap();
+    assert_eq!(summary.partitions.values().next().unwrap().accounting.late, 1, "without it the clock jumps");
 }

@@ -76,6 +76,11 @@ pub fn refusal(path: &Path) -> String {
 
 /// A pipeline over a file, `file` and `decode` being what stands there in YAML, with means of five minutes.
 pub fn file_plan(file: &str, decode: &str) -> PipelinePlan {
+    timed_file_plan(file, decode, "")
+}
+
+/// Likewise, with more said of event time.
+pub fn timed_file_plan(file: &str, decode: &str, time: &str) -> PipelinePlan {
     plan(&format!(
         "
 version: 1
@@ -85,7 +90,7 @@ sources:
     file: {{ {file} }}
     decode: {{ schema: traffic-observation.v1{decode} }}
     partitioned_by: sensor_id
-    event_time: {{ column: observed_at, max_delay: 60s }}
+    event_time: {{ column: observed_at, max_delay: 60s{time} }}
 window: {{ size: 5m, key: [sensor_id], columns: {{ speed_kmh: avg(speed_kmh) }} }}
 sinks:
   dead_letter: {{ from: dead_letter, memory: {{}} }}

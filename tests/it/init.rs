@@ -159,7 +159,7 @@ fn table_of_another_language_keeps_its_sensors_apart_and_what_was_guessed_is_tol
     assert!(said.contains("from 120 rows of 3 sensors"), "{said}");
     for guessed in [
         "sensor: `meetpunt` (text, and its 3 values come again and again)",
-        "time:   `tijdstip` as UTC, since it names no zone; another: --timezone ZONE",
+        "time:   `tijdstip` (its cells are times); another: --time COLUMN, as UTC, since it names no zone; another: --timezone ZONE",
         "value:  `snelheid_kmh` (its name holds `kmh`)",
     ] {
         assert!(said.contains(guessed), "{said}");
@@ -192,6 +192,7 @@ fn what_the_user_says_is_not_guessed_and_what_is_not_there_is_refused_with_what_
         ("--sensor", "punkt", "--sensor: no column `punkt`; did you mean `punt`?"),
         ("--value", "station", "--value: `station` is not a column of numbers"),
         ("--time", "punt", "no column holds times that can be read"),
+        ("--time", "station", "no column holds times that can be read"),
         ("--timezone", "Europe/Eindhoven", "a zone bears the name of one large city in it"),
         ("--timezone", "Europe/Amsterdm", "did you mean `Europe/Amsterdam`?"),
     ] {
@@ -267,4 +268,31 @@ fn decimal_commas_are_found_and_read() {
     assert_eq!((rows["accepted"].as_u64(), rows["dead_letter"].as_u64()), (rows["in"].as_u64(), Some(0)));
     let (pipeline, _) = walk("numbers.csv", format!("station;time;speed\n{}", table.replace(",5", ".5")));
     assert!(!pipeline.contains("decimal"), "{pipeline}");
+}
+
+#[test]
+fn one_column_for_two_things_and_sensors_that_no_key_is_made_of_are_refused_and_nothing_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&folder.path().join("t.csv"), "id,time,speed\n1,2026-03-02T07:00:00Z,50\n");
+    write(&folder.path().join("two.csv"), "id,time,speed,speed\n1,2026-03-02T07:00:00Z,50,51\n");
+    write(&folder.path().join("t.ndjson"), "{\"s\":1.5,\"time\":\"2026-03-02T07:00:00Z\",\"speed\":50}\n");
+    for (arguments, expected) in [
+        (["--from", "t.csv", "--sensor", "time", "--time", "time"], "--time and --sensor both name `time`"),
+        (
+            ["--from", "t.ndjson", "--sensor", "s", "--value", "speed"],
+            "--sensor: `s` holds neither text nor whole numbers",
+        ),
+        (["--from", "two.csv", "--sensor", "id", "--value", "speed"], "names column `speed` twice"),
+    ] {
+        let refused = arterial(folder.path(), &[&["init", "--name", "made"], arguments.as_slice()].concat());
+        assert!(!refused.status.success() && said(&refused).contains(expected), "{}", said(&refused));
+        assert!(!folder.path().join("made.yaml").exists());
+    }
+}
+
+#[test]
+fn slow_is_what_is_warned_of_however_the_speed_is_called() {
+    let table = readings(|time, station, speed| format!("{station};{time};{speed};{}", 5 + station));
+    let (pipeline, _) = walk("punte.csv", format!("counting_point;measured;avg_kph;lorries_pct\n{table}"));
+    assert!(pipeline.contains("target: avg_kph\n") && pipeline.contains("when: \"<"), "{pipeline}");
 }

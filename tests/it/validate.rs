@@ -176,3 +176,50 @@ fn header_that_lacks_a_named_column_is_a_problem_of_the_name_and_a_table_that_is
     let (code, said) = over_table("elsewhere", None);
     assert_eq!(code, Some(0), "{said}");
 }
+
+/// What `validate` prints, also where nothing is wrong.
+fn told(file: &std::path::Path) -> (Option<i32>, String) {
+    let ran = Command::new(env!("CARGO_BIN_EXE_arterial")).arg("validate").arg(file).output().expect("it runs");
+    (ran.status.code(), String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned())
+}
+
+#[test]
+fn misspelt_column_is_told_beside_the_tests_that_have_it_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(
+        folder.path().join("t.csv"),
+        "id,time,speed\n1,2026-03-02T07:00:00Z,50\n1,2026-03-02T07:05:00Z,51\n",
+    )
+    .expect("a table");
+    let mut init = Command::new(env!("CARGO_BIN_EXE_arterial"));
+    let made = init.current_dir(folder.path()).args(["init", "--from", "t.csv"]).output().expect("it runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let file = folder.path().join("t.yaml");
+    let text = std::fs::read_to_string(&file).expect("a pipeline");
+    assert!(text.contains("observed_at: \"time\""), "{text}");
+    std::fs::write(&file, text.replace("observed_at: \"time\"", "observed_at: \"tyme\"")).expect("written");
+    let (code, said) = told(&file);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(
+        said.contains("has no column `tyme`, only: id, time, speed") && said.contains("did you mean `time`?"),
+        "{said}"
+    );
+    assert!(said.contains("Or correct `paths:`"), "{said}");
+}
+
+#[test]
+fn input_that_cannot_be_read_is_not_called_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let paths = "paths: { sensor_id: station, speed_kmh: mph }";
+    let source =
+        format!("file: {{ path: \"in/*\" }}\n    decode: {{ format: csv, schema: traffic-observation.v1, {paths} }}");
+    let text = GOOD.replace("simulate: { length: 1d }\n    decode: { schema: traffic-observation.v1 }", &source);
+    let file = folder.path().join("p.yaml");
+    std::fs::write(&file, text).expect("a pipeline");
+    let (code, said) = told(&file);
+    assert!(code == Some(0) && said.contains("its input `in/*` is not there yet"), "{said}");
+    std::fs::create_dir(folder.path().join("in")).expect("a folder");
+    std::fs::write(folder.path().join("in/a.csv"), "").expect("a table");
+    let (code, said) = told(&file);
+    assert!(code == Some(78) && said.contains("is empty; its first line has to name the columns"), "{said}");
+}

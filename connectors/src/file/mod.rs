@@ -41,6 +41,12 @@ pub use rows::{FileRows, FileRowsConfig, rows_total};
 pub use source::{FileSource, FileSourceConfig};
 pub use table::{TableClock, TableLayout, Unpivot};
 
+/// Whether a path or a pattern names any file that is there.
+#[must_use]
+pub fn exists(pattern: &Path) -> bool {
+    paths::paths_of(pattern).is_ok_and(|paths| paths.iter().any(|path| path.exists()))
+}
+
 /// The first lines of the first file that a path or a pattern names: what is looked at to learn how it is written. Bytes that
 /// are no UTF-8 are replaced.
 ///

@@ -11,7 +11,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 /// Adds to an error what was asked.
 pub(super) fn asked<T>(operation: &'static str, path: &Path, answer: io::Result<T>) -> Result<T, FolderError> {
-    answer.map_err(|source| FolderError::Disk { operation, path: path.to_owned(), source })
+    answer.map_err(|cause| FolderError::Disk { operation, path: path.to_owned(), cause })
 }
 
 /// Makes the entries of a directory durable.

@@ -10,14 +10,14 @@ use parquet::errors::ParquetError;
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// The operating system refused: no room, no permission, no such path.
-    #[error("cannot {operation} `{}`: {source}", .path.display())]
+    #[error("cannot {operation} `{}`: {cause}", .path.display())]
     Disk {
         /// What was being done.
         operation: &'static str,
         /// To what.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Another process works in it.
     #[error("folder `{}` is in use by another process", .path.display())]
@@ -56,12 +56,12 @@ pub enum FolderError {
         expected: Vec<u32>,
     },
     /// Rows cannot be written as columns.
-    #[error("cannot write `{}`: {source}", .path.display())]
+    #[error("cannot write `{}`: {cause}", .path.display())]
     Parquet {
         /// The file.
         path: PathBuf,
         /// What the format's library said.
-        source: ParquetError,
+        cause: ParquetError,
     },
     /// A file in it is not what was written.
     #[error("`{}` is damaged: {reason}", .path.display())]
@@ -113,7 +113,7 @@ impl FolderError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Disk { source, .. } if is_full(source) => {
+            Self::Disk { cause, .. } if is_full(cause) => {
                 "make room, or raise the limit, and start again: nothing is lost, it goes on from the last epoch"
             }
             Self::Disk { .. } => "look at the path and its permissions and start again: it goes on from the last epoch",

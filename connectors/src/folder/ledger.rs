@@ -170,7 +170,7 @@ impl Ledger for FolderLedger {
             let Some(columns) = &sink.columns else { continue };
             let broken = |source: ArrowError| FolderError::Parquet {
                 path: open.directory.join(&sink.name),
-                source: source.into(),
+                cause: source.into(),
             };
             let rows = columns.batch(records, index).map_err(broken)?;
             if rows.num_rows() > 0 {

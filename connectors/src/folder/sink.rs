@@ -108,9 +108,9 @@ impl SinkFile {
 fn parquet_error(path: PathBuf, source: ParquetError) -> FolderError {
     match source {
         ParquetError::External(error) => match error.downcast::<std::io::Error>() {
-            Ok(source) => FolderError::Disk { operation: "write", path, source: *source },
-            Err(error) => FolderError::Parquet { path, source: ParquetError::External(error) },
+            Ok(cause) => FolderError::Disk { operation: "write", path, cause: *cause },
+            Err(error) => FolderError::Parquet { path, cause: ParquetError::External(error) },
         },
-        source => FolderError::Parquet { path, source },
+        cause => FolderError::Parquet { path, cause },
     }
 }

@@ -21,12 +21,12 @@ const KEY_WORDS: [&str; 13] = [
     "lane",
 ];
 /// Parts of names of what is worth a forecast, likelier ones first.
-const TARGET_WORDS: [&str; 16] = [
-    "speed", "velocity", "mph", "kmh", "flow", "volume", "count", "pm25", "pm2", "pm10", "no2", "o3", "noise", "level",
-    "temp", "value",
+const TARGET_WORDS: [&str; 18] = [
+    "speed", "velocity", "mph", "kmh", "kph", "kmph", "flow", "volume", "count", "pm25", "pm2", "pm10", "no2", "o3",
+    "noise", "level", "temp", "value",
 ];
 /// Of these little is bad.
-const LOW_IS_BAD: [&str; 4] = ["speed", "velocity", "mph", "kmh"];
+const LOW_IS_BAD: [&str; 6] = ["speed", "velocity", "mph", "kmh", "kph", "kmph"];
 /// Share of the columns that must be numbers in a table whose columns are sensors.
 const MOST: f64 = 0.95;
 /// A table is wide from so many columns of numbers on.
@@ -34,7 +34,7 @@ const WIDE: usize = 8;
 /// Between readings where the sample does not say.
 const USUAL_INTERVAL: i64 = 300 * MICROS_PER_SECOND;
 /// The reason of what needs no guess.
-const GIVEN: &str = "as given";
+pub(super) const GIVEN: &str = "as given";
 
 /// Where the time of a row is.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub(super) struct Findings {
     pub(super) rows: usize,
     pub(super) keys: usize,
     pub(super) time: TimeOf,
+    pub(super) time_reason: String,
     /// Zone of times that name none, where the user gave it.
     pub(super) zone: Option<Tz>,
     pub(super) key: KeyOf,
@@ -77,6 +78,7 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn of(sample: &Sample, said: &Said) -> Result<Self> {
+        check_apart(said)?;
         let all: Vec<Column> = (0..sample.columns.len()).map(|index| Column::of(sample, index)).collect();
         let time = time_place(sample, said)?;
         let (key, key_reason) = key_of(sample, &all, time.map(|(index, _)| index), said)?;
@@ -112,6 +114,7 @@ impl Findings {
             rows: sample.rows.len(),
             keys,
             time: time_of,
+            time_reason: time::reason(sample, time.map(|(index, _)| index), said.time.is_some()),
             zone: said.timezone,
             key,
             key_reason,
@@ -125,22 +128,29 @@ impl Findings {
 
     /// The columns that it took for what they are, one to a line.
     pub(super) fn told(&self) -> [String; 3] {
-        let why = &self.key_reason;
+        let told = |what: String, why: &str, option: &str| match why {
+            GIVEN => format!("{what} ({GIVEN})"),
+            why => format!("{what} ({why}); another: {option}"),
+        };
         let sensor = match &self.key {
-            KeyOf::Column(name, _) => format!("sensor: `{name}` ({why}); another: --sensor COLUMN"),
-            KeyOf::Header => format!("sensor: each column is one ({why}); another: --sensor COLUMN"),
-            KeyOf::File => format!("sensor: all rows are of one ({why}); another: --sensor COLUMN"),
+            KeyOf::Column(name, _) => format!("sensor: `{name}`"),
+            KeyOf::Header => "sensor: each column is one".to_owned(),
+            KeyOf::File => "sensor: all rows are of one".to_owned(),
         };
-        let time = match (&self.time, self.zone) {
-            (TimeOf::Column(name, TimeText::Local), Some(zone)) => format!("time:   `{name}`, in {zone}"),
-            (TimeOf::Column(name, TimeText::Local), None) => {
-                format!("time:   `{name}` as UTC, since it names no zone; another: --timezone ZONE")
+        let sensor = told(sensor, &self.key_reason, "--sensor COLUMN");
+        let time = match &self.time {
+            TimeOf::Column(name, _) => told(format!("time:   `{name}`"), &self.time_reason, "--time COLUMN"),
+            TimeOf::Row => "time:   none, rows are counted".to_owned(),
+        };
+        let zone = match (&self.time, self.zone) {
+            (TimeOf::Column(_, TimeText::Local), Some(zone)) => format!(", in {zone}"),
+            (TimeOf::Column(_, TimeText::Local), None) => {
+                ", as UTC, since it names no zone; another: --timezone ZONE".to_owned()
             }
-            (TimeOf::Column(name, _), _) => format!("time:   `{name}`; another: --time COLUMN"),
-            (TimeOf::Row, _) => "time:   none, rows are counted".to_owned(),
+            _ => String::new(),
         };
-        let value = &self.columns[self.target].name;
-        [sensor, time, format!("value:  `{value}` ({}); another: --value COLUMN", self.target_reason)]
+        let value = format!("value:  `{}`", self.columns[self.target].name);
+        [sensor, time + &zone, told(value, &self.target_reason, "--value COLUMN")]
     }
 
     /// Whether small values of the target are the ones to warn of.
@@ -158,10 +168,22 @@ fn named(sample: &Sample, option: &'static str, name: &str) -> Result<usize, Usa
     })
 }
 
+/// One column is one thing.
+fn check_apart(said: &Said) -> Result<(), UsageError> {
+    let options = [("--sensor", &said.sensor), ("--time", &said.time), ("--value", &said.value)];
+    for (index, (option, name)) in options.iter().enumerate() {
+        let same = options[..index].iter().find(|(_, other)| name.is_some() && other == name);
+        if let (Some((other, _)), Some(name)) = (same, name) {
+            return Err(UsageError::SameColumn { option, other, name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
 fn time_place(sample: &Sample, said: &Said) -> Result<Option<(usize, TimeText)>> {
     let Some(name) = &said.time else { return Ok(time::time_column(sample)) };
     let index = named(sample, "--time", name)?;
-    match time::time_text(sample, index, true) {
+    match time::time_text(sample, index, time::SOME) {
         Some(text) => Ok(Some((index, text))),
         None => bail!("{}", time::no_time(sample)),
     }
@@ -169,10 +191,15 @@ fn time_place(sample: &Sample, said: &Said) -> Result<Option<(usize, TimeText)>>
 
 fn key_of(sample: &Sample, all: &[Column], time: Option<usize>, said: &Said) -> Result<(KeyOf, String)> {
     let column = |index: usize| KeyOf::Column(all[index].name.clone(), all[index].kind);
-    if let Some(name) = &said.sensor {
-        return Ok((column(named(sample, "--sensor", name)?), GIVEN.to_owned()));
-    }
     let csv = matches!(sample.written, Written::Csv { .. });
+    if let Some(name) = &said.sensor {
+        let index = named(sample, "--sensor", name)?;
+        // Delimited text has no numbers and conditions, only what looks like some.
+        if !csv && !matches!(all[index].kind, Kind::Text | Kind::Whole) {
+            return Err(UsageError::NoKey { name: name.clone() }.into());
+        }
+        return Ok((column(index), GIVEN.to_owned()));
+    }
     match key_column(sample, all, time) {
         Some((index, reason)) => Ok((column(index), reason)),
         None if csv && said.value.is_none() && wide(all, time) => {

@@ -109,9 +109,13 @@ pub fn init(args: &InitArgs) -> Result<()> {
     let unsaid = findings.time == TimeOf::Row;
     if !unsaid {
         // What it wrote is read as any file is: a mistake in it is ours.
-        crate::spec::load_plan(&output, &BTreeMap::new()).with_context(|| {
-            format!("`{}` was written with a mistake; please report it with a sample", output.display())
-        })?;
+        let checked = crate::spec::load_plan(&output, &BTreeMap::new());
+        if checked.is_err() {
+            [&output, &schema].into_iter().try_for_each(std::fs::remove_file)?;
+        }
+        checked.context(
+            "the pipeline that was made has mistakes, and was taken away again; please report it with a sample",
+        )?;
     }
     say!(
         "{} and {} written, from {} rows of {} sensors",

@@ -101,6 +101,9 @@ impl Sample {
             .trim(csv::Trim::All)
             .from_reader(text.as_bytes());
         let columns: Vec<String> = reader.headers()?.iter().map(str::to_owned).collect();
+        if let Some(name) = columns.iter().enumerate().find(|(index, name)| columns[..*index].contains(name)) {
+            bail!("its header names column `{}` twice: give one of them another name", name.1);
+        }
         let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>()?;
         let decimal_comma = has_decimal_commas(records.iter().flatten());
         let written = Written::Csv { delimiter, decimal_comma };

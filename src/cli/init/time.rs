@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDateTime};
 
+use super::guess::GIVEN;
 use super::sample::{Cell, Sample, Written};
 use super::words::has_word;
 
@@ -9,10 +10,21 @@ use super::words::has_word;
 const TIME_WORDS: [&str; 6] = ["time", "date", "observed", "stamp", "when", "ts"];
 /// Seconds since 1970 from 2000 to 2100: numbers that may be times.
 const EPOCH_SECONDS: std::ops::Range<f64> = 946_684_800.0..4_102_444_800.0;
-/// Share of the cells that must be times, and of the columns that must be numbers.
+/// Share of the cells that must be times, where a column is taken for one of times.
 const MOST: f64 = 0.95;
+/// And where the user says that it is: the others are for dead letters.
+pub(super) const SOME: Wanted = Wanted { share: 0.5, named: true };
 /// Zone-less times, as the decoder takes them.
 const LOCAL: [&str; 4] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+
+/// What makes a column one of times.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// So many of its cells.
+    share: f64,
+    /// Whether it is known that it should: then numbers may be times, too.
+    named: bool,
+}
 
 /// How times are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,18 +41,17 @@ pub(super) enum TimeText {
 pub(super) fn time_column(sample: &Sample) -> Option<(usize, TimeText)> {
     let candidates = (0..sample.columns.len()).filter_map(|index| {
         let named = has_word(&sample.columns[index], &TIME_WORDS).is_some();
-        let text = time_text(sample, index, named)?;
+        let text = time_text(sample, index, Wanted { share: MOST, named })?;
         Some((index, text, named))
     });
     candidates.max_by_key(|(index, _, named)| (*named, std::cmp::Reverse(*index))).map(|(index, text, _)| (index, text))
 }
 
-/// How the times of a column are written, if it holds some; `named` where it is known that it should: then numbers may be
-/// times, too.
-pub(super) fn time_text(sample: &Sample, index: usize, named: bool) -> Option<TimeText> {
+/// How the times of a column are written, if it holds some.
+pub(super) fn time_text(sample: &Sample, index: usize, wanted: Wanted) -> Option<TimeText> {
     let share = |fits: &dyn Fn(&Cell) -> bool| {
         let fitting = sample.rows.iter().filter(|row| fits(&row[index])).count();
-        fitting as f64 >= MOST * sample.rows.len() as f64
+        fitting as f64 >= wanted.share * sample.rows.len() as f64
     };
     let text = |cell: &Cell, is: fn(&str) -> bool| matches!(cell, Cell::Text(text) if is(text));
     let epoch =
@@ -57,7 +68,7 @@ pub(super) fn time_text(sample: &Sample, index: usize, named: bool) -> Option<Ti
         |cell: &Cell| sample.written != Written::Parquet || matches!(cell, Cell::Number(n, _) if n.fract() == 0.0);
     scales
         .into_iter()
-        .filter(|_| named && share(&whole))
+        .filter(|_| wanted.named && share(&whole))
         .find(|(scale, _)| share(&|cell| epoch(cell, *scale)))
         .map(|(_, text)| text)
 }
@@ -94,8 +105,24 @@ pub(super) fn micros(cell: &Cell, text: TimeText) -> Option<i64> {
     }
 }
 
+/// Why the column was taken.
+pub(super) fn reason(sample: &Sample, column: Option<usize>, given: bool) -> String {
+    let word = column.and_then(|index| has_word(&sample.columns[index], &TIME_WORDS));
+    match word {
+        _ if given => GIVEN.to_owned(),
+        Some(word) => format!("its cells are times, and its name holds `{}`", TIME_WORDS[word]),
+        None => "its cells are times".to_owned(),
+    }
+}
+
 pub(super) fn no_time(sample: &Sample) -> String {
-    let example = |(index, name): (usize, &String)| match sample.rows.first().map(|row| &row[index]) {
+    let unread = |index: usize| {
+        let cells = || sample.rows.iter().map(|row| &row[index]);
+        cells()
+            .find(|cell| matches!(cell, Cell::Text(text) if zoned(text).or_else(|| local(text)).is_none()))
+            .or_else(|| cells().next())
+    };
+    let example = |(index, name): (usize, &String)| match unread(index) {
         Some(Cell::Text(text)) => format!("{name} = {text:?}"),
         Some(Cell::Number(number, _)) => format!("{name} = {number}"),
         _ => name.clone(),

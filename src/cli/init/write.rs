@@ -272,9 +272,9 @@ fn time(text: &mut String, fields: &Fields<'_>) {
     };
     let _ = write!(
         text,
-        "    # The sensor: {}.\n    partitioned_by: {}\n    # How far behind the newest reading one may come: {late}, {why}.\n    \
+        "    # The sensor: {}.\n    partitioned_by: {}\n    # The time: {}. How far behind the newest reading one may come: {late}, {why}.\n    \
          event_time: {{ column: {}, max_delay: {late} }}\n\n",
-        findings.key_reason, fields.key, fields.time
+        findings.key_reason, fields.key, findings.time_reason, fields.time
     );
 }
 

@@ -297,6 +297,10 @@ pub struct EventTimeSpec {
     pub idle_after: Option<Span>,
     /// How far a time may lie ahead of the record's broker timestamp; rows further ahead are dead letters.
     pub future_skew: Option<Span>,
+    /// The last time that can be meant (RFC 3339): rows with a later one are dead letters and close no windows. One year
+    /// misspelt in a table would make everything after it late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest: Option<String>,
     /// Partitions this far ahead of the slowest are paused.
     #[serde(default = "default_max_drift")]
     pub max_drift: Span,

@@ -69,7 +69,11 @@ impl PipelinePlan {
             before = vec![index];
         }
         for (name, sink) in self.sinks.declared() {
-            let place = sink.kafka.as_ref().map_or_else(|| format!("memory {name}"), |kafka| kafka.topic.clone());
+            let place = match (&sink.kafka, &sink.folder) {
+                (Some(kafka), _) => kafka.topic.clone(),
+                (None, Some(folder)) => format!("{}/{name}", folder.path),
+                (None, None) => format!("memory {name}"),
+            };
             let to = graph.add(NodeKind::Output, place);
             for stage in made_by(sink.from) {
                 graph.connect(stage, to, content(sink.from));

@@ -101,7 +101,11 @@ fn check_file(check: &mut Check<'_>, source: &Part<'_>) {
     for key in ["future_skew", "max_drift"] {
         let part = source.get("event_time").get(key);
         if part.given() {
-            check.push(part.key_problem(format!("`{key}` says nothing of files"), "remove it"));
+            let hint = match key {
+                "future_skew" => "remove it; `latest: 2026-12-31T00:00:00Z` says which times cannot be meant",
+                _ => "remove it",
+            };
+            check.push(part.key_problem(format!("`{key}` says nothing of files"), hint));
         }
     }
     let format = source.get("decode").get("format");

@@ -10,6 +10,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     if let Some(source) = check.source() {
         zones.push(source.get("decode").get("timezone"));
         times.push(source.get("simulate").get("start"));
+        times.push(source.get("event_time").get("latest"));
     }
     for feature in check.file.get("features").items() {
         zones.extend(feature.variant().map(|(_, settings)| settings.get("timezone")));

@@ -167,6 +167,9 @@ impl Decoder {
             let column = &self.plan.columns[self.plan.event_time].path;
             return Err((Reason::MissingColumn, format!("`{column}` is absent or null")));
         };
+        if let Some(detail) = self.plan.beyond_latest(time) {
+            return Err((Reason::FutureTimestamp, detail));
+        }
         if let Some(skew) = self.plan.settings.future_skew
             && let Some(arrival_ms) = raw().broker_ts_ms
             && time > arrival_ms.saturating_mul(1_000).saturating_add(skew)

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use super::settings::{CsvSettings, Format, TimestampFormat};
 use crate::schema::TopicSchema;
 use crate::stages::expression::did_you_mean;
-use crate::vocab::{At, PathStep, YamlPath};
+use crate::vocab::{At, EventTime, PathStep, YamlPath};
 
 /// What the pipeline file says of decoding.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +30,8 @@ pub struct DecodeSettings {
     pub event_time: String,
     /// How far an event time may lie ahead of the broker's timestamp, microseconds.
     pub future_skew: Option<i64>,
+    /// The last event time that can be meant, microseconds since 1970 UTC.
+    pub latest: Option<i64>,
     /// Longest payload, bytes.
     pub max_bytes: usize,
     /// Deepest nesting.
@@ -202,6 +204,13 @@ impl DecodePlan {
             errors.push(At { path: at.clone(), error, hint });
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Why an event time cannot be meant, if it lies beyond the last that can.
+    pub(super) fn beyond_latest(&self, time: i64) -> Option<String> {
+        let latest = self.settings.latest.filter(|latest| time > *latest)?;
+        let column = &self.columns[self.event_time].path;
+        Some(format!("`{column}`: {} lies after `latest`, {}", EventTime(time), EventTime(latest)))
     }
 
     /// Columns that rows must have: those without which no row is whole, and those that the user named.

@@ -44,6 +44,14 @@ pub(super) fn decode_typed(
             }
         }
     }
+    let times = columns[plan.event_time].as_primitive::<TimestampMicrosecondType>();
+    for (row, keep) in keep.iter_mut().enumerate() {
+        if let Some(detail) = plan.beyond_latest(times.value(row)).filter(|_| *keep) {
+            *keep = false;
+            let (origin, reason) = (row as u32, Reason::FutureTimestamp);
+            rejected.push(Rejected { origin, stage: RejectStage::Decode, reason, detail });
+        }
+    }
     rejected.sort_by_key(|rejected| rejected.origin);
     let nullable = Arc::new(arrow::datatypes::Schema::new(
         plan.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
