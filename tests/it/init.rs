@@ -159,7 +159,7 @@ fn table_of_another_language_keeps_its_sensors_apart_and_what_was_guessed_is_tol
     assert!(said.contains("from 120 rows of 3 sensors"), "{said}");
     for guessed in [
         "sensor: `meetpunt` (text, and its 3 values come again and again)",
-        "time:   `tijdstip` (its cells are times); another: --time COLUMN, as UTC, since it names no zone; another: --timezone ZONE",
+        "time:   `tijdstip` as UTC, or as --timezone says (its cells are times); another: --time COLUMN",
         "value:  `snelheid_kmh` (its name holds `kmh`)",
     ] {
         assert!(said.contains(guessed), "{said}");

@@ -138,19 +138,17 @@ impl Findings {
             KeyOf::File => "sensor: all rows are of one".to_owned(),
         };
         let sensor = told(sensor, &self.key_reason, "--sensor COLUMN");
-        let time = match &self.time {
-            TimeOf::Column(name, _) => told(format!("time:   `{name}`"), &self.time_reason, "--time COLUMN"),
-            TimeOf::Row => "time:   none, rows are counted".to_owned(),
-        };
         let zone = match (&self.time, self.zone) {
-            (TimeOf::Column(_, TimeText::Local), Some(zone)) => format!(", in {zone}"),
-            (TimeOf::Column(_, TimeText::Local), None) => {
-                ", as UTC, since it names no zone; another: --timezone ZONE".to_owned()
-            }
+            (TimeOf::Column(_, TimeText::Local), Some(zone)) => format!(" in {zone}"),
+            (TimeOf::Column(_, TimeText::Local), None) => " as UTC, or as --timezone says".to_owned(),
             _ => String::new(),
         };
+        let time = match &self.time {
+            TimeOf::Column(name, _) => told(format!("time:   `{name}`{zone}"), &self.time_reason, "--time COLUMN"),
+            TimeOf::Row => "time:   none, rows are counted".to_owned(),
+        };
         let value = format!("value:  `{}`", self.columns[self.target].name);
-        [sensor, time + &zone, told(value, &self.target_reason, "--value COLUMN")]
+        [sensor, time, told(value, &self.target_reason, "--value COLUMN")]
     }
 
     /// Whether small values of the target are the ones to warn of.
