@@ -154,9 +154,11 @@ pub fn print_outputs(plan: &PipelinePlan, format: Format) {
             None => none.push(name.as_str()),
         }
     }
-    let none = if none.is_empty() { String::new() } else { format!("nothing for {}", none.join(", ")) };
-    let files = if files.is_empty() { none } else { [files.join(", "), none].join("; ") };
-    say!("outputs in {}/epoch-*: {}", folder.display(), files.trim_end_matches("; "));
+    let mut told = if files.is_empty() { Vec::new() } else { vec![files.join(", ")] };
+    if !none.is_empty() {
+        told.push(format!("nothing for {}", none.join(", ")));
+    }
+    say!("outputs in {}/epoch-*: {}", folder.display(), told.join("; "));
 }
 
 /// Prints a table without lines, each row behind `indent`.

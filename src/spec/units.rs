@@ -53,12 +53,9 @@ fn follow(step: &CleanStepSpec, units: &mut Units) {
     }
 }
 
-/// As [`follow`], of what is certain: a step that computes columns anew may give them any unit.
-fn follow_surely(step: &CleanStepSpec, units: &mut Units) {
-    match step {
-        CleanStepSpec::Sql(_) | CleanStepSpec::Custom(_) => units.clear(),
-        other => follow(other, units),
-    }
+/// Whether a step computes columns, which may get any unit under the names that they had.
+fn computes(step: &CleanStepSpec) -> bool {
+    matches!(step, CleanStepSpec::Sql(_) | CleanStepSpec::Custom(_))
 }
 
 /// Of a window column: that of the row column it is made from, none for a count.
@@ -86,34 +83,41 @@ pub(super) fn of_measure(spec: &PipelineSpec, schema: &TopicSchema, alert: &Aler
     of_window(spec, schema, forecast.map_or(measure, |(_, predict)| &predict.target))
 }
 
-/// Reports changes of unit and units of alerts that contradict the schema.
+/// Reports changes of unit and units of alerts that contradict the schema, as far as columns are not computed anew.
 pub(super) fn check(file: &mut PipelineFile, spec: &PipelineSpec, schema: &TopicSchema) {
     let mut units = decoded(schema);
     for (index, step) in spec.clean.iter().enumerate() {
+        if computes(step) {
+            units.clear();
+            continue;
+        }
         if let CleanStepSpec::Unit(changes) = step {
             for (column, change) in changes {
                 check_change(file, index, (column, change), units.get(column));
             }
         }
-        follow_surely(step, &mut units);
+        follow(step, &mut units);
+    }
+    if spec.clean.iter().any(computes) {
+        return;
     }
     for (name, alert) in &spec.alerts {
-        let computed = |step: &CleanStepSpec| matches!(step, CleanStepSpec::Sql(_) | CleanStepSpec::Custom(_));
-        if spec.clean.iter().any(computed) {
-            continue;
-        }
-        let (Some(unit), Some(known)) = (&alert.unit, of_measure(spec, schema, alert)) else { continue };
-        if same_unit(unit, &known) == Some(false) {
-            let path = YamlPath::default().key("alerts").key(name).key("unit");
-            let measure = alert.measure.clone().unwrap_or_default();
-            let hint = format!("write `unit: {known}`, with limits in it, or convert with a `unit` step under `clean`");
-            file.report(&At {
-                path,
-                error: UnitProblem::Alert { measure, known, unit: unit.clone() },
-                hint: Some(hint),
-            });
-        }
+        check_alert(file, name, alert, of_measure(spec, schema, alert));
     }
+}
+
+fn check_alert(file: &mut PipelineFile, name: &str, alert: &AlertSpec, known: Option<String>) {
+    let (Some(unit), Some(known)) = (&alert.unit, known) else { return };
+    if same_unit(unit, &known) != Some(false) {
+        return;
+    }
+    let hint = format!("write `unit: {known}`, with limits in it, or convert with a `unit` step under `clean`");
+    let measure = alert.measure.clone().unwrap_or_default();
+    file.report(&At {
+        path: YamlPath::default().key("alerts").key(name).key("unit"),
+        error: UnitProblem::Alert { measure, known, unit: unit.clone() },
+        hint: Some(hint),
+    });
 }
 
 /// Values may come in another unit than the schema's, and be brought to it; or be brought from it to another.

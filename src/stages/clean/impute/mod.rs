@@ -2,30 +2,23 @@
 //! in column [`IMPUTED`]. Only what came before in event time stands in, and nothing older than `within`: a row is
 //! disposed of when it comes, so no value waits for the next one to be interpolated (docs/design/0010).
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::BuildHasher;
+mod memory;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use hashbrown::{DefaultHashBuilder, HashTable};
-use serde::{Deserialize, Serialize};
 
+use self::memory::{Limits, Memory, Number, Reading};
 use super::custom::{CustomPlan, StepNumber};
 use super::key::{KeyColumn, KeyKind, key_kind};
 use super::plan::{Scope, Step, Stepped};
 use super::{CleanPlanError, CustomStep, RowFate, SteppedRows};
 use crate::stages::custom::Fresh;
-use crate::vocab::{
-    IMPUTED, KEY_BYTES_MAX, MadeWith, Snapshot, StateError, StateReader, StateWriter, YamlPath, from_block, to_block,
-};
-
-/// Keys of a block of state: 30 kB of it.
-const BLOCK_KEYS: u32 = 1024;
-/// The block of the newest event time; keys are numbered far below it.
-const NEWEST_BLOCK: u32 = u32::MAX;
+use crate::vocab::{IMPUTED, KEY_BYTES_MAX, MadeWith, Snapshot, StateError, StateReader, StateWriter, YamlPath};
 
 /// What the check of one impute step is told.
 pub(super) struct ImputeRequest<'a> {
@@ -40,10 +33,7 @@ struct ImputePlan {
     key: Vec<(usize, KeyKind)>,
     /// Columns of numbers that are imputed.
     columns: Vec<usize>,
-    within_micros: i64,
-    /// How long a value is kept behind the newest event time: a row may come that late and still want it.
-    kept_micros: i64,
-    keys_max: u32,
+    limits: Limits,
     /// Where an earlier step has flagged rows already.
     flag: Option<usize>,
     schema: SchemaRef,
@@ -106,11 +96,12 @@ pub(super) fn plan_impute(
     let meaning = format!("{:?} {:?}", scope.input.keys, request.columns);
     let made_with = MadeWith { step: step.clone(), meaning, settings: within_micros.to_string() };
     let kept_micros = within_micros.saturating_add(scope.input.late_micros);
-    let keys_max = scope.input.keys_max;
-    let schema_after = Arc::clone(&schema);
-    let plan = ImputePlan { key, columns, within_micros, kept_micros, keys_max, flag, schema: schema_after, step };
-    let plan = Arc::new(plan);
-    let fresh = Fresh::new(move |_: &str| -> Box<dyn CustomStep> { Box::new(Impute::new(Arc::clone(&plan))) });
+    let limits = Limits { within_micros, kept_micros, keys_max: scope.input.keys_max };
+    let plan = Arc::new(ImputePlan { key, columns, limits, flag, schema: Arc::clone(&schema), step });
+    let fresh = Fresh::new(move |_: &str| -> Box<dyn CustomStep> {
+        let memory = Memory::new(plan.columns.len(), plan.limits);
+        Box::new(Impute { plan: Arc::clone(&plan), memory })
+    });
     Stepped::Known(Step::Custom(CustomPlan::built_in("impute", made_with, Arc::clone(&schema), fresh, number)), schema)
 }
 
@@ -124,41 +115,6 @@ fn flagged(schema: &SchemaRef, flag: Option<usize>) -> SchemaRef {
         None => fields.push(field),
     }
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
-}
-
-/// What is remembered of one partition.
-struct Impute {
-    plan: Arc<ImputePlan>,
-    names: HashTable<u32>,
-    hasher: DefaultHashBuilder,
-    /// Keys by number; `None` for a number that is free.
-    keys: Vec<Option<Remembered>>,
-    free: BTreeSet<u32>,
-    /// Newest event time; with every stretch of `kept_micros` that it enters, what is too old is forgotten.
-    newest: i64,
-    changed: BTreeSet<u32>,
-    newest_changed: bool,
-}
-
-/// The last values of a key.
-#[derive(Debug, Serialize, Deserialize)]
-struct Remembered {
-    key: Box<[u8]>,
-    /// By imputed column.
-    last: Vec<Option<Reading>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Reading {
-    time: i64,
-    value: Number,
-}
-
-/// As its column has it, so that nothing is rounded.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-enum Number {
-    Float(f64),
-    Whole(i64),
 }
 
 /// A column of the batch at hand, and what becomes of it.
@@ -202,92 +158,10 @@ impl Column<'_> {
     }
 }
 
-impl Impute {
-    fn new(plan: Arc<ImputePlan>) -> Self {
-        Self {
-            plan,
-            names: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
-            keys: Vec::new(),
-            free: BTreeSet::new(),
-            newest: i64::MIN,
-            changed: BTreeSet::new(),
-            newest_changed: false,
-        }
-    }
-
-    /// Moves event time on.
-    fn advance(&mut self, time: i64) {
-        if time <= self.newest {
-            return;
-        }
-        let kept = self.plan.kept_micros;
-        if self.newest > i64::MIN && time.div_euclid(kept) > self.newest.div_euclid(kept) {
-            self.forget_older(time.saturating_sub(kept));
-        }
-        self.newest = time;
-        self.newest_changed = true;
-    }
-
-    /// Forgets keys all of whose values are too old for every row that may still come.
-    fn forget_older(&mut self, horizon: i64) {
-        for number in 0..self.keys.len() as u32 {
-            let Some(key) = &self.keys[number as usize] else { continue };
-            if key.last.iter().flatten().any(|reading| reading.time >= horizon) {
-                continue;
-            }
-            if let Ok(entry) = self.names.find_entry(self.hasher.hash_one(&key.key), |known| *known == number) {
-                entry.remove();
-            }
-            self.keys[number as usize] = None;
-            self.free.insert(number);
-            self.changed.insert(number / BLOCK_KEYS);
-        }
-    }
-
-    fn find(&self, key: &[u8]) -> Option<u32> {
-        let same = |number: &u32| self.keys[*number as usize].as_ref().is_some_and(|known| *known.key == *key);
-        self.names.find(self.hasher.hash_one(key), same).copied()
-    }
-
-    /// Remembers a key under the least free number; `None` where there are as many as there may be.
-    fn remember(&mut self, key: &[u8]) -> Option<u32> {
-        if self.names.len() >= self.plan.keys_max as usize {
-            return None;
-        }
-        let number = self.free.first().copied().unwrap_or(self.keys.len() as u32);
-        self.put(number, Remembered { key: key.into(), last: vec![None; self.plan.columns.len()] });
-        Some(number)
-    }
-
-    fn put(&mut self, number: u32, remembered: Remembered) {
-        while self.keys.len() <= number as usize {
-            self.free.insert(self.keys.len() as u32);
-            self.keys.push(None);
-        }
-        self.free.remove(&number);
-        let hash = self.hasher.hash_one(&remembered.key);
-        self.keys[number as usize] = Some(remembered);
-        let (keys, hasher) = (&self.keys, &self.hasher);
-        let hash_of = |number: &u32| keys[*number as usize].as_ref().map_or(0, |known| hasher.hash_one(&known.key));
-        self.names.insert_unique(hash, number, hash_of);
-    }
-
-    /// Notes a value that was measured.
-    fn learn(&mut self, number: u32, column: usize, reading: Reading) {
-        let Some(known) = &mut self.keys[number as usize] else { return };
-        let last = &mut known.last[column];
-        if last.is_none_or(|last| last.time <= reading.time) {
-            *last = Some(reading);
-            self.changed.insert(number / BLOCK_KEYS);
-        }
-    }
-
-    /// What stands in for a value that is missing at this time.
-    fn stand_in(&self, number: u32, column: usize, time: i64) -> Option<Number> {
-        let last = self.keys[number as usize].as_ref()?.last[column]?;
-        (last.time <= time && time.saturating_sub(last.time) <= self.plan.within_micros).then_some(last.value)
-    }
+/// The step of one partition.
+struct Impute {
+    plan: Arc<ImputePlan>,
+    memory: Memory,
 }
 
 impl CustomStep for Impute {
@@ -302,7 +176,7 @@ impl CustomStep for Impute {
         };
         let (mut fates, mut bytes) = (Vec::new(), Vec::new());
         for (row, time) in times.iter().enumerate() {
-            self.advance(*time);
+            self.memory.advance(*time);
             bytes.clear();
             // What has no key, or one that no window takes, is not remembered; the window says what is wrong with it.
             let mut keyed = !key.iter().any(|column| column.is_null(row));
@@ -310,20 +184,21 @@ impl CustomStep for Impute {
                 key.iter().for_each(|column| column.append(row, &mut bytes));
                 keyed = bytes.len() <= KEY_BYTES_MAX + 8 * key.len();
             }
-            let mut number = self.find(&bytes).filter(|_| keyed);
+            let mut number = self.memory.find(&bytes).filter(|_| keyed);
             if keyed && number.is_none() && columns.iter().any(|column| column.value(row).is_some()) {
-                number = self.remember(&bytes);
+                number = self.memory.remember(&bytes);
                 if number.is_none() {
-                    let reason = format!("one key more than `keys.max`: impute remembers {}", self.plan.keys_max);
+                    let reason =
+                        format!("one key more than `keys.max`: impute remembers {}", self.plan.limits.keys_max);
                     fates.push((row, RowFate::DeadLetter(reason)));
                 }
             }
             for (place, column) in columns.iter_mut().enumerate() {
                 let mut value = column.value(row);
                 match (number, value) {
-                    (Some(number), Some(value)) => self.learn(number, place, Reading { time: *time, value }),
+                    (Some(number), Some(value)) => self.memory.learn(number, place, Reading { time: *time, value }),
                     (Some(number), None) => {
-                        value = self.stand_in(number, place, *time);
+                        value = self.memory.stand_in(number, place, *time);
                         flags[row] |= value.is_some();
                     }
                     (None, _) => {}
@@ -344,44 +219,10 @@ impl CustomStep for Impute {
     }
 
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
-        let full = which == Snapshot::Full;
-        let step = &self.plan.step;
-        for (block, keys) in (0..).zip(self.keys.chunks(BLOCK_KEYS as usize)) {
-            if !full && !self.changed.contains(&block) {
-                continue;
-            }
-            let held = keys.iter().enumerate().filter_map(|(place, key)| Some((place as u32, key.as_ref()?)));
-            let held: Vec<(u32, &Remembered)> = held.collect();
-            match (held.is_empty(), full) {
-                (false, _) => writer.put(step, block, to_block(&held)),
-                (true, false) => writer.delete(step, block),
-                (true, true) => {}
-            }
-        }
-        if (full && self.newest > i64::MIN) || self.newest_changed {
-            writer.put(step, NEWEST_BLOCK, to_block(&self.newest));
-        }
-        if !full {
-            self.changed.clear();
-            self.newest_changed = false;
-        }
+        self.memory.snapshot(&self.plan.step, which, writer);
     }
 
     fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
-        let step = self.plan.step.clone();
-        for (block, bytes) in reader.blocks(&step) {
-            if block == NEWEST_BLOCK {
-                self.newest = from_block(&step, block, bytes)?;
-                continue;
-            }
-            for (place, remembered) in from_block::<Vec<(u32, Remembered)>>(&step, block, bytes)? {
-                if remembered.last.len() != self.plan.columns.len() || place >= BLOCK_KEYS {
-                    let reason = "is of other columns or keys".to_owned();
-                    return Err(StateError { step, block, reason });
-                }
-                self.put(block * BLOCK_KEYS + place, remembered);
-            }
-        }
-        Ok(())
+        self.memory.restore(&self.plan.step, reader)
     }
 }
