@@ -122,9 +122,14 @@ impl Transaction {
         self.ledger.restore(partitions)
     }
 
+    /// Whether records of the open transaction are seen after its end only: at least once, they are seen at once.
+    pub(super) fn hides(&self) -> bool {
+        !self.ledger.overlaps()
+    }
+
     /// Whether records have to wait for the commit in flight.
     fn waits(&self) -> bool {
-        self.in_flight && !self.ledger.overlaps()
+        self.in_flight && self.hides()
     }
 
     fn hand_over(&mut self) -> Result<(), LedgerError> {

@@ -273,7 +273,7 @@ impl Worker {
         let transaction = &mut self.transaction;
         let worked = guarded(|| format!("partition {}", partition.number), || work(shard, transaction));
         let worked = worked.and_then(|report| {
-            if report.windows > 0 && !self.transaction.records().is_empty() {
+            if report.windows > 0 && !self.transaction.records().is_empty() && self.transaction.hides() {
                 self.pace.add_outputs(Instant::now());
             }
             self.transaction.append()?;
