@@ -12,8 +12,8 @@ use chrono_tz::Tz;
 use super::file::PipelineFile;
 use super::given;
 use super::model::{
-    AlertSpec, CleanStepSpec, FeatureSpec, ImputeMethod, ModelSpec, PipelineSpec, PredictSpec, SourceSpec, TestRow,
-    UnitSpec,
+    AlertSpec, CleanStepSpec, CustomSpec, ExpertSpec, FeatureSpec, ImputeMethod, MixSpec, ModelSpec, OnlineLinearSpec,
+    PipelineSpec, PredictSpec, SourceSpec, TestRow, UnitSpec,
 };
 use super::parts::Parts;
 use super::plan::EventTimePlan;
@@ -26,7 +26,8 @@ use crate::stages::decode::{CsvSettings, DecodePlan, DecodeSettings};
 use crate::stages::expression::did_you_mean;
 use crate::stages::features::{FeatureSettings, FeaturesInput, FeaturesPlan};
 use crate::stages::predict::{
-    ModelSettings, OnlineLinearSettings, PredictInput, PredictPlan, PredictorSettings, ProfileSettings,
+    ExpertSettings, MixParams, MixSettings, ModelSettings, OnlineLinearSettings, PredictInput, PredictPlan,
+    PredictorSettings, ProfileSettings,
 };
 use crate::stages::window::{WindowPlan, WindowSettings};
 use crate::state::StatefulStep;
@@ -383,23 +384,45 @@ fn predictor_settings(name: &str, predict: &PredictSpec, parts: &Parts) -> Optio
 
 fn model_settings(model: &ModelSpec, parts: &Parts) -> Option<ModelSettings> {
     Some(match model {
-        ModelSpec::OnlineLinear(linear) => ModelSettings::OnlineLinear(OnlineLinearSettings {
-            forgetting: linear.forgetting,
-            loss: linear.loss,
-            scale: linear.scale,
-            initial_covariance: linear.initial_covariance,
-            ridge: linear.ridge,
-            bias: linear.bias,
-            start: linear.start,
-            huber_delta: linear.huber_delta,
-            trace_max: linear.trace_max,
-        }),
-        ModelSpec::Custom(custom) => ModelSettings::Custom {
-            name: custom.name.clone(),
-            settings: custom.settings.clone(),
-            factory: parts.models.get(&custom.name)?.clone(),
-        },
+        ModelSpec::OnlineLinear(linear) => ModelSettings::One(ExpertSettings::OnlineLinear(linear_settings(linear))),
+        ModelSpec::Custom(custom) => ModelSettings::One(custom_settings(custom, parts)?),
+        ModelSpec::Mix(mix) => {
+            let named = |(name, expert): (&String, &ExpertSpec)| Some((name.clone(), expert_settings(expert, parts)?));
+            let MixSpec { rate, forgetting, floor, shared, .. } = *mix;
+            ModelSettings::Mix(MixSettings {
+                experts: mix.experts.iter().map(named).collect::<Option<_>>()?,
+                params: MixParams { rate, forgetting, floor, shared },
+            })
+        }
     })
+}
+
+fn expert_settings(expert: &ExpertSpec, parts: &Parts) -> Option<ExpertSettings> {
+    Some(match expert {
+        ExpertSpec::OnlineLinear(linear) => ExpertSettings::OnlineLinear(linear_settings(linear)),
+        ExpertSpec::Feature(column) => ExpertSettings::Feature(column.clone()),
+        ExpertSpec::Custom(custom) => custom_settings(custom, parts)?,
+    })
+}
+
+fn custom_settings(custom: &CustomSpec, parts: &Parts) -> Option<ExpertSettings> {
+    let (name, settings) = (custom.name.clone(), custom.settings.clone());
+    Some(ExpertSettings::Custom { factory: parts.models.get(&name)?.clone(), name, settings })
+}
+
+fn linear_settings(linear: &OnlineLinearSpec) -> OnlineLinearSettings {
+    OnlineLinearSettings {
+        features: linear.features.clone(),
+        forgetting: linear.forgetting,
+        loss: linear.loss,
+        scale: linear.scale,
+        initial_covariance: linear.initial_covariance,
+        ridge: linear.ridge,
+        bias: linear.bias,
+        start: linear.start,
+        huber_delta: linear.huber_delta,
+        trace_max: linear.trace_max,
+    }
 }
 
 fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> Option<AlertPlan> {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::model::{CleanStepSpec, FeatureSpec, ModelSpec, OnChange, OnlineLinearSpec, PipelineSpec, PredictSpec};
+use super::model::{
+    CleanStepSpec, ExpertSpec, FeatureSpec, MixSpec, ModelSpec, OnChange, OnlineLinearSpec, PipelineSpec, PredictSpec,
+};
 use crate::stages::alert::AlertPlan;
 use crate::stages::clean::{CleanPlan, Table};
 use crate::stages::features::FeaturesPlan;
@@ -79,15 +81,19 @@ fn tables_read_by_features(spec: &PipelineSpec) -> Vec<&str> {
 /// Everything that a predictor learns from and with. How it goes on learning, and where forecasts and scores are cut
 /// off, may change under what it has learned.
 fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeWith {
-    let model = match &predict.model {
-        ModelSpec::OnlineLinear(linear) => {
-            let usual = OnlineLinearSpec::default();
-            let (forgetting, loss, huber_delta, trace_max) =
-                (usual.forgetting, usual.loss, usual.huber_delta, usual.trace_max);
-            ModelSpec::OnlineLinear(OnlineLinearSpec { forgetting, loss, huber_delta, trace_max, ..linear.clone() })
+    // Only its author knows which settings the state of a custom model goes on under.
+    let model = match predict.model.clone() {
+        ModelSpec::OnlineLinear(linear) => ModelSpec::OnlineLinear(linear_learned_with(linear)),
+        ModelSpec::Custom(custom) => ModelSpec::Custom(custom),
+        ModelSpec::Mix(mut mix) => {
+            for expert in mix.experts.values_mut() {
+                if let ExpertSpec::OnlineLinear(linear) = expert {
+                    *linear = linear_learned_with(linear.clone());
+                }
+            }
+            // How weights follow evidence is no part of what was seen.
+            ModelSpec::Mix(MixSpec { rate: 0.0, forgetting: 0.0, floor: 0.0, shared: 0.0, ..mix })
         }
-        // Only its author knows which settings its state goes on under.
-        ModelSpec::Custom(custom) => ModelSpec::Custom(custom.clone()),
     };
     let meant = PredictSpec {
         model,
@@ -103,4 +109,11 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
         meaning: text(to_json(&(&meant, &spec.features, spec.window.every()))),
         settings: text(to_json(predict)),
     }
+}
+
+/// A linear model's settings without those that say how it goes on learning.
+fn linear_learned_with(linear: OnlineLinearSpec) -> OnlineLinearSpec {
+    let usual = OnlineLinearSpec::default();
+    let (forgetting, loss, huber_delta, trace_max) = (usual.forgetting, usual.loss, usual.huber_delta, usual.trace_max);
+    OnlineLinearSpec { forgetting, loss, huber_delta, trace_max, ..linear }
 }

@@ -83,6 +83,7 @@ mod kafka_source;
 #[cfg(feature = "kafka")]
 mod kafka_takeover;
 mod memory;
+mod mix;
 mod pipeline_properties;
 mod plan_version;
 mod predict;

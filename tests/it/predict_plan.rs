@@ -1,6 +1,6 @@
 //! Plans of predictors: every mistake is reported at its place.
 
-use arterial::stages::predict::{ModelSettings, PredictError, PredictInput, PredictPlan};
+use arterial::stages::predict::{ExpertSettings, ModelSettings, PredictError, PredictInput, PredictPlan};
 
 use crate::predict_support::{SIZE, city_model, columns, settings};
 
@@ -31,7 +31,9 @@ fn plan_reports_every_problem_with_its_place_and_a_hint() {
     carried.target = "free_flow".to_owned();
     let mut model = settings(&[1], city_model());
     model.name = "third".to_owned();
-    let ModelSettings::OnlineLinear(linear) = &mut model.model else { panic!("{:?}", model.model) };
+    let ModelSettings::One(ExpertSettings::OnlineLinear(linear)) = &mut model.model else {
+        panic!("{:?}", model.model)
+    };
     linear.forgetting = 1.5;
     let mut unstarted = settings(&[1], city_model());
     unstarted.name = "fourth".to_owned();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arterial::stages::features::{FeatureColumn, FeatureMatrix, Period};
 use arterial::stages::predict::{
-    Loss, ModelSettings, OnlineLinearSettings, Predict, PredictInput, PredictPlan, PredictorSettings, ProfileSettings,
-    ScoreBy, Start,
+    ExpertSettings, Loss, ModelSettings, OnlineLinearSettings, Predict, PredictInput, PredictPlan, PredictorSettings,
+    ProfileSettings, ScoreBy, Start,
 };
 use arterial::stages::window::ClosedWindow;
 use arterial::vocab::{EventTime, StateReader, StateWriter, YamlPath};
@@ -62,6 +62,7 @@ impl Numbers {
 /// The settings of the city job's model.
 pub(crate) fn city_model() -> OnlineLinearSettings {
     OnlineLinearSettings {
+        features: None,
         forgetting: 0.999,
         loss: Loss::Squared,
         scale: 100.0,
@@ -83,7 +84,7 @@ pub(crate) fn settings(horizon_steps: &[i64], model: OnlineLinearSettings) -> Pr
         horizons_micros: horizon_steps.iter().map(|steps| steps * SIZE).collect(),
         features: None,
         min_history_micros: 0,
-        model: ModelSettings::OnlineLinear(model),
+        model: ModelSettings::One(ExpertSettings::OnlineLinear(model)),
         profile: ProfileSettings {
             period: Period::Day,
             slot_micros: 1_800_000_000,
@@ -120,6 +121,7 @@ pub(crate) fn plan(settings: PredictorSettings, columns: &[FeatureColumn]) -> Ar
 }
 
 /// Windows in order, with the lags of their values.
+#[derive(Clone)]
 pub(crate) struct Feed {
     columns: Arc<[FeatureColumn]>,
     lags: usize,

@@ -27,6 +27,7 @@ pub(crate) fn params(settings: &OnlineLinearSettings, history: usize) -> OnlineL
 
 pub(crate) fn linear(loss: Loss) -> OnlineLinearSettings {
     OnlineLinearSettings {
+        features: None,
         forgetting: 0.999,
         loss,
         scale: 10.0,

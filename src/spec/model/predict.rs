@@ -1,5 +1,7 @@
 //! `predict:` entries.
 
+use std::collections::BTreeMap;
+
 pub use crate::stages::predict::{Loss, ScoreBy, Start};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +45,61 @@ pub struct PredictSpec {
 pub enum ModelSpec {
     /// Recursive least squares per key and horizon.
     OnlineLinear(OnlineLinearSpec),
+    /// Several models, mixed.
+    Mix(MixSpec),
+    /// A model that the embedding program registered.
+    Custom(CustomSpec),
+}
+
+/// Several models whose forecasts are mixed: each key and horizon trusts those that have been good.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MixSpec {
+    /// The models, each with a name of its own, under which it is scored.
+    #[schemars(length(min = 2, max = 16))]
+    pub experts: BTreeMap<String, ExpertSpec>,
+    /// How far weights move by what a label says of the experts.
+    #[serde(default = "mix_rate")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub rate: f64,
+    /// Weight that remains of what a label said after one more: 1 forgets nothing.
+    #[serde(default = "mix_forgetting")]
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
+    pub forgetting: f64,
+    /// Least weight of an expert that has a forecast, so that one which was bad can come back; at most 1 / experts.
+    #[serde(default = "mix_floor")]
+    #[schemars(range(min = 0, max = 0.5))]
+    pub floor: f64,
+    /// Part of the evidence that is the mean of all keys of the partition; the rest is the key's own.
+    #[serde(default = "mix_shared")]
+    #[schemars(range(min = 0, max = 1))]
+    pub shared: f64,
+}
+
+fn mix_rate() -> f64 {
+    0.03
+}
+
+fn mix_forgetting() -> f64 {
+    0.999
+}
+
+fn mix_floor() -> f64 {
+    0.02
+}
+
+fn mix_shared() -> f64 {
+    0.8
+}
+
+/// One of the models of a mixture.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpertSpec {
+    /// Recursive least squares per key and horizon.
+    OnlineLinear(OnlineLinearSpec),
+    /// The value of a feature column as it is, as `speed_kmh.lag0` or `speed_kmh.profile`.
+    Feature(String),
     /// A model that the embedding program registered.
     Custom(CustomSpec),
 }
@@ -51,6 +108,9 @@ pub enum ModelSpec {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OnlineLinearSpec {
+    /// Feature columns that this model reads, of those of the predictor; all of them unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<String>>,
     /// Weight that remains of an observation after one more: 1 forgets nothing.
     #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub forgetting: f64,
@@ -84,6 +144,7 @@ pub struct OnlineLinearSpec {
 impl Default for OnlineLinearSpec {
     fn default() -> Self {
         Self {
+            features: None,
             forgetting: 0.9995,
             loss: Loss::Squared,
             huber_delta: 3.0,

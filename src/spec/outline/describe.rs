@@ -130,8 +130,12 @@ pub(super) fn predict(plan: &PipelinePlan) -> Vec<String> {
     let line = |(name, predict): (&String, &crate::spec::model::PredictSpec)| {
         let horizons: Vec<String> = predict.horizons.iter().map(ToString::to_string).collect();
         let model = match &predict.model {
-            ModelSpec::OnlineLinear(_) => "online_linear",
-            ModelSpec::Custom(custom) => &custom.name,
+            ModelSpec::OnlineLinear(_) => "online_linear".to_owned(),
+            ModelSpec::Custom(custom) => custom.name.clone(),
+            ModelSpec::Mix(mix) => {
+                let experts: Vec<&str> = mix.experts.keys().map(String::as_str).collect();
+                format!("a mix of {}", experts.join(", "))
+            }
         };
         format!(
             "{name}: {} in {} with {model}, after {} of history",

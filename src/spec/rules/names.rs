@@ -22,6 +22,12 @@ pub(super) fn check(check: &mut Check<'_>) {
             }
         }
     }
+    for (_, predictor) in check.file.get("predict").entries() {
+        let experts = predictor.get("model").get("mix").get("experts").entries();
+        for (name, part) in experts.into_iter().filter(|(name, _)| !syntax::is_name(name)) {
+            check.push(part.key_problem(format!("`{name}` is not a name"), advice(name)));
+        }
+    }
 }
 
 /// The rule, and a name that keeps it where one is near.

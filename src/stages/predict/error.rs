@@ -87,6 +87,30 @@ pub enum PredictError {
         /// Greatest forecast.
         maximum: f64,
     },
+    /// Too few or too many to mix.
+    #[error("{experts} experts: a mixture has 2 to {max}")]
+    Experts {
+        /// Experts given.
+        experts: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A name that scores need.
+    #[error("an expert cannot be called `{name}`: scores have another model of that name")]
+    ExpertName {
+        /// The name.
+        name: String,
+    },
+    /// A setting of a mixture.
+    #[error("{name} {value} is not {allowed}")]
+    Mix {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it may be.
+        allowed: String,
+    },
     /// The model's settings.
     #[error(transparent)]
     Model(#[from] OnlineLinearError),

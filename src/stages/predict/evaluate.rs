@@ -9,8 +9,8 @@ use crate::vocab::{EventTime, MICROS_PER_SECOND};
 /// Microseconds of a UTC day.
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
-/// Models that are scored side by side: the model, persistence, the seasonal profile.
-pub const SCORED: usize = 3;
+/// Scored of every predictor: the model, persistence, the seasonal profile.
+const BASICS: usize = 3;
 
 /// Sums over errors (forecast minus label), in the target's unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -52,15 +52,15 @@ impl ErrorSums {
 }
 
 /// Sums of one predictor at one horizon.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct HorizonScores {
     /// Day of the forecasts in `today`, since 1970 UTC; `None` before the first.
     day: Option<i64>,
-    today: [ErrorSums; SCORED],
-    total: [ErrorSums; SCORED],
+    today: Vec<ErrorSums>,
+    total: Vec<ErrorSums>,
 }
 
-/// Sums of one predictor in one partition.
+/// Sums of one predictor in one partition: of the model, persistence, the profile, and the experts that the model mixes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     horizons: Vec<HorizonScores>,
@@ -75,53 +75,63 @@ pub struct Scored<'a> {
     pub persistence: &'a [f64],
     /// The seasonal profile's.
     pub profile: &'a [f64],
+    /// Those of the experts that the model mixes: `[expert][key]`.
+    pub experts: &'a [Vec<f64>],
 }
 
 impl Scores {
     /// No errors yet.
     #[must_use]
-    pub fn new(horizons: usize) -> Self {
-        Self { horizons: vec![HorizonScores::default(); horizons] }
+    pub fn new(horizons: usize, experts: usize) -> Self {
+        let none = vec![ErrorSums::default(); BASICS + experts];
+        Self { horizons: vec![HorizonScores { day: None, today: none.clone(), total: none }; horizons] }
     }
 
-    /// Number of horizons.
+    /// Whether both are of as many horizons and models.
     #[must_use]
-    pub fn horizons(&self) -> usize {
-        self.horizons.len()
+    pub fn fits(&self, other: &Self) -> bool {
+        let widths = |scores: &Self| -> Vec<[usize; 2]> {
+            scores.horizons.iter().map(|horizon| [horizon.today.len(), horizon.total.len()]).collect()
+        };
+        widths(self) == widths(other)
     }
 
     /// Whether nothing has come in yet.
     #[must_use]
     pub fn is_new(&self) -> bool {
-        self.horizons.iter().all(|horizon| *horizon == HorizonScores::default())
+        self.horizons.iter().all(|horizon| horizon.day.is_none())
     }
 
     /// Moves a horizon on to forecasts made at `origin`. Where a day ends by that, its sums are returned and a new
     /// day begins: forecasts come in the order they were made, so none of that day is missing.
-    pub fn advance(&mut self, horizon: usize, origin: EventTime) -> Option<(i32, [ErrorSums; SCORED])> {
+    pub fn advance(&mut self, horizon: usize, origin: EventTime) -> Option<(i32, Vec<ErrorSums>)> {
         let scores = &mut self.horizons[horizon];
         let day = origin.0.div_euclid(MICROS_PER_DAY);
         if scores.day == Some(day) {
             return None;
         }
         let ended = scores.day.replace(day);
-        let sums = std::mem::take(&mut scores.today);
+        let none = vec![ErrorSums::default(); scores.today.len()];
+        let sums = std::mem::replace(&mut scores.today, none);
         // Days of event times in microseconds fit: |i64 / 86.4e9| < 2^31.
         ended.filter(|_| sums[0].count > 0).map(|ended| (ended as i32, sums))
     }
 
     /// Sums of the day that is not over, and that day; `None` before it has any.
     #[must_use]
-    pub fn open_day(&self, horizon: usize) -> Option<(i32, &[ErrorSums; SCORED])> {
+    pub fn open_day(&self, horizon: usize) -> Option<(i32, &[ErrorSums])> {
         let HorizonScores { day, today, .. } = &self.horizons[horizon];
-        day.filter(|_| today[0].count > 0).map(|day| (day as i32, today))
+        day.filter(|_| today[0].count > 0).map(|day| (day as i32, today.as_slice()))
     }
 
-    /// Scores the keys for which there is a label (`labels[key]`, else NaN) and every model made a forecast.
+    /// Scores the keys for which there is a label (`labels[key]`, else NaN) and the model and both baselines made a
+    /// forecast; an expert that made none meanwhile is not scored.
     pub fn score(&mut self, horizon: usize, forecasts: Scored<'_>, labels: &[f64]) {
         let HorizonScores { today, total, .. } = &mut self.horizons[horizon];
         let others = forecasts.persistence.iter().zip(forecasts.profile);
-        for ((model, (persistence, profile)), label) in forecasts.model.iter().zip(others).zip(labels) {
+        for (key, ((model, (persistence, profile)), label)) in
+            forecasts.model.iter().zip(others).zip(labels).enumerate()
+        {
             let errors = [model - label, persistence - label, profile - label];
             if !errors.iter().all(|error| error.is_finite()) {
                 continue;
@@ -130,12 +140,19 @@ impl Scores {
                 today[index].add(error);
                 total[index].add(error);
             }
+            for (index, expert) in forecasts.experts.iter().enumerate() {
+                let error = expert[key] - label;
+                if error.is_finite() {
+                    today[BASICS + index].add(error);
+                    total[BASICS + index].add(error);
+                }
+            }
         }
     }
 
-    /// Sums since the start, the open day included: model, persistence, profile.
+    /// Sums since the start, the open day included: model, persistence, profile, experts.
     #[must_use]
-    pub fn total(&self, horizon: usize) -> &[ErrorSums; SCORED] {
+    pub fn total(&self, horizon: usize) -> &[ErrorSums] {
         &self.horizons[horizon].total
     }
 }
@@ -145,7 +162,7 @@ impl Scores {
 pub struct ScoreTotal {
     /// Predictor's name.
     pub predictor: String,
-    /// `online_linear`, `persistence` or `profile`.
+    /// The model's name, `persistence`, `profile`, or the name of an expert.
     pub model: String,
     /// Horizon, microseconds.
     pub horizon_micros: i64,

@@ -28,6 +28,21 @@ pub struct AdditiveForecast {
     pub contributions: Vec<Contribution>,
 }
 
+impl AdditiveForecast {
+    /// Adds another one of this weight; shares of the same feature become one.
+    pub(super) fn add(&mut self, weight: f64, other: Self) {
+        self.baseline += weight * other.baseline;
+        self.forecast += weight * other.forecast;
+        for Contribution { feature, value, share } in other.contributions {
+            let share = weight * share;
+            match self.contributions.iter_mut().find(|known| known.feature == feature) {
+                Some(known) => known.share += share,
+                None => self.contributions.push(Contribution { feature, value, share }),
+            }
+        }
+    }
+}
+
 /// Why a forecast is what it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {

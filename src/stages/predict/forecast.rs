@@ -27,7 +27,7 @@ pub struct Forecasts {
 pub struct ScoreRow {
     /// Predictor's name.
     pub predictor: String,
-    /// `online_linear`, `persistence` or `profile`.
+    /// The model's name, `persistence`, `profile`, or the name of an expert.
     pub model: String,
     /// Horizon, microseconds.
     pub horizon_micros: i64,

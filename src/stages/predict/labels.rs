@@ -25,6 +25,8 @@ pub struct Origin {
     pub features: FeatureMatrix,
     /// The model's forecasts as emitted: `[horizon][key]`.
     pub model: Vec<Vec<f64>>,
+    /// Those of the experts that it was mixed from: `[horizon][expert][key]`, without experts where it was not.
+    pub experts: Vec<Vec<Vec<f64>>>,
     /// Persistence's, the same for every horizon: `[key]`.
     pub persistence: Vec<f64>,
     /// The profile's: `[horizon][key]`.
@@ -38,6 +40,7 @@ struct OriginBlock {
     rows: u32,
     values: Vec<f64>,
     model: Vec<Vec<f64>>,
+    experts: Vec<Vec<Vec<f64>>>,
     persistence: Vec<f64>,
     profile: Vec<Vec<f64>>,
 }
@@ -49,6 +52,7 @@ pub struct Pending {
     size_micros: i64,
     slots: i64,
     horizons: usize,
+    experts: usize,
     columns: Arc<[FeatureColumn]>,
     keys_per_block: usize,
     origins: VecDeque<Origin>,
@@ -56,15 +60,22 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Nothing waits. `steps_max` is the longest horizon in windows of `size_micros`.
+    /// Nothing waits. `steps_max` is the longest horizon in windows of `size_micros`; `experts` of each horizon are mixed.
     #[must_use]
-    pub fn new(step: String, size_micros: i64, steps_max: u32, horizons: usize, columns: Arc<[FeatureColumn]>) -> Self {
-        let bytes_per_key = (columns.len() + 2 * horizons + 1) * size_of::<f64>();
+    pub fn new(
+        step: String,
+        size_micros: i64,
+        steps_max: u32,
+        (horizons, experts): (usize, usize),
+        columns: Arc<[FeatureColumn]>,
+    ) -> Self {
+        let bytes_per_key = (columns.len() + (2 + experts) * horizons + 1) * size_of::<f64>();
         Self {
             step,
             size_micros,
             slots: i64::from(steps_max),
             horizons,
+            experts,
             columns,
             keys_per_block: (BLOCK_BYTES / bytes_per_key).max(1),
             origins: VecDeque::new(),
@@ -103,10 +114,11 @@ impl Pending {
         let width = self.columns.len();
         for origin in &mut self.origins {
             let slot = slot(origin.features.end, self.size_micros, self.slots);
-            for key in keys.iter().map(|&key| key as usize).filter(|&key| key < origin.features.rows) {
+            let known = origin.features.rows;
+            for key in keys.iter().map(|&key| key as usize).filter(|&key| key < known) {
                 origin.features.values[key * width..(key + 1) * width].fill(f64::NAN);
                 origin.persistence[key] = f64::NAN;
-                for forecasts in origin.model.iter_mut().chain(&mut origin.profile) {
+                for forecasts in origin.columns_mut() {
                     forecasts[key] = f64::NAN;
                 }
                 self.changed.insert(slot | (key / self.keys_per_block) as u32);
@@ -154,13 +166,15 @@ impl Pending {
                 && block.values.len() == held * self.columns.len()
                 && block.model.len() == self.horizons
                 && block.profile.len() == self.horizons
-                && block.model.iter().chain(&block.profile).all(|forecasts| forecasts.len() == held)
+                && block.experts.len() == self.horizons
+                && block.experts.iter().all(|experts| experts.len() == self.experts)
+                && block.columns().all(|forecasts| forecasts.len() == held)
                 && origin.persistence.len() + held <= block.rows as usize;
             if !fits {
                 let reason = "its columns, horizons or window are not this plan's".to_owned();
                 return Err(StateError { step: self.step.clone(), block: number, reason });
             }
-            origin.append(block);
+            origin.append(&block);
         }
         if let Some(origin) = origins.values().find(|origin| origin.persistence.len() != origin.features.rows) {
             let block = slot(origin.features.end, self.size_micros, self.slots);
@@ -175,6 +189,7 @@ impl Pending {
         Origin {
             features: FeatureMatrix { end, columns: Arc::clone(&self.columns), rows: 0, values: Vec::new() },
             model: vec![Vec::new(); self.horizons],
+            experts: vec![vec![Vec::new(); self.experts]; self.horizons],
             persistence: Vec::new(),
             profile: vec![Vec::new(); self.horizons],
         }
@@ -186,7 +201,18 @@ impl Pending {
     }
 }
 
+impl OriginBlock {
+    /// Forecasts of the model, the profile and the experts, in the order of [`Origin::columns_mut`].
+    fn columns(&self) -> impl Iterator<Item = &Vec<f64>> {
+        self.model.iter().chain(&self.profile).chain(self.experts.iter().flatten())
+    }
+}
+
 impl Origin {
+    fn columns_mut(&mut self) -> impl Iterator<Item = &mut Vec<f64>> {
+        self.model.iter_mut().chain(&mut self.profile).chain(self.experts.iter_mut().flatten())
+    }
+
     fn part(&self, keys: Range<usize>) -> OriginBlock {
         let width = self.features.columns.len();
         let some = |forecasts: &Vec<f64>| forecasts[keys.clone()].to_vec();
@@ -196,17 +222,17 @@ impl Origin {
             rows: self.features.rows as u32,
             values: self.features.values[keys.start * width..keys.end * width].to_vec(),
             model: self.model.iter().map(some).collect(),
+            experts: self.experts.iter().map(|experts| experts.iter().map(some).collect()).collect(),
             persistence: self.persistence[keys.clone()].to_vec(),
             profile: self.profile.iter().map(some).collect(),
         }
     }
 
-    fn append(&mut self, block: OriginBlock) {
+    fn append(&mut self, block: &OriginBlock) {
         self.features.rows = block.rows as usize;
-        self.features.values.extend(block.values);
-        self.persistence.extend(block.persistence);
-        let held = self.model.iter_mut().chain(&mut self.profile);
-        for (forecasts, more) in held.zip(block.model.into_iter().chain(block.profile)) {
+        self.features.values.extend(&block.values);
+        self.persistence.extend(&block.persistence);
+        for (forecasts, more) in self.columns_mut().zip(block.columns()) {
             forecasts.extend(more);
         }
     }

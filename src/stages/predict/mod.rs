@@ -7,6 +7,7 @@
 //! | [`labels`] | forecasts and their features wait for the windows that hold their labels |
 //! | [`evaluate`] | errors per model, horizon and day |
 //! | [`online`] | models that learn one label at a time |
+//! | [`mix`] | forecasts of several models in one, by how good each has been |
 //! | [`baselines`] | persistence and the seasonal profile, always on |
 //! | [`explain`] | exact shares of the features in one forecast |
 //! | [`Predict`] | the stage: all of the above for one partition |
@@ -16,9 +17,13 @@ mod blocks;
 mod custom;
 mod error;
 pub mod evaluate;
+mod experts;
 pub mod explain;
+mod feature;
 mod forecast;
 pub mod labels;
+mod lane;
+pub mod mix;
 pub mod online;
 pub mod plan;
 pub mod predictor;
@@ -30,7 +35,11 @@ pub use error::PredictError;
 pub use evaluate::{ErrorSums, ScoreTotal, merge_totals, skill};
 pub use explain::{AdditiveForecast, Contribution, Explanation};
 pub use forecast::{Forecasts, ScoreRow};
+pub use mix::MixParams;
 pub use plan::{Horizon, PredictInput, PredictPlan};
 pub use predictor::{OnlinePredictor, Predictor};
-pub use settings::{Loss, ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings, ScoreBy, Start};
+pub use settings::{
+    ExpertSettings, Loss, MixSettings, ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings,
+    ScoreBy, Start,
+};
 pub use stage::{Predict, Step};

@@ -3,15 +3,12 @@
 
 use std::sync::Arc;
 
-use super::custom::ModelRequest;
 use super::error::PredictError;
+use super::experts::{ExpertPlan, Scope, plan_experts};
 use super::explain::Limits;
 use super::labels::HORIZON_STEPS_MAX;
-use super::online::linear_predictor::HorizonModel;
-use super::online::{OnlineLinearError, OnlineLinearParams};
-use super::predictor::OnlinePredictor;
-use super::settings::{ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings, ScoreBy};
-use crate::stages::custom::{CustomSettings, Fresh};
+use super::mix::MixParams;
+use super::settings::{PredictorSettings, ProfileSettings, ScoreBy};
 use crate::stages::expression::did_you_mean;
 use crate::stages::features::{FeatureColumn, ProfilePlan};
 use crate::vocab::{At, EventTime, YamlPath};
@@ -54,28 +51,27 @@ pub struct PredictorPlan {
     pub(super) used: Vec<usize>,
     /// The same as columns of the matrices that wait for labels.
     pub(super) columns: Arc<[FeatureColumn]>,
-    pub(super) model: ModelPlan,
+    /// One model, or those that `mix` mixes.
+    pub(super) experts: Vec<ExpertPlan>,
+    pub(super) mix: Option<MixParams>,
     pub(super) limits: Limits,
     pub(super) score_from: EventTime,
     pub(super) score_by: ScoreBy,
     pub(super) profile: ProfilePlan,
 }
 
-/// The model of a predictor, checked.
-#[derive(Debug, Clone)]
-pub(super) enum ModelPlan {
-    /// Per horizon; columns are indices into those used.
-    OnlineLinear(Vec<HorizonModel>),
-    /// A model of the embedding program.
-    Custom { name: String, fresh: Fresh<dyn OnlinePredictor> },
-}
+/// Names of the baselines in scores.
+pub(super) const PERSISTENCE: &str = "persistence";
+pub(super) const PROFILE: &str = "profile";
+/// Name of a mixture in scores.
+pub(super) const MIX: &str = "mix";
 
-impl ModelPlan {
-    /// The model's name in scores.
-    pub(super) fn name(&self) -> &str {
-        match self {
-            Self::OnlineLinear(_) => "online_linear",
-            Self::Custom { name, .. } => name,
+impl PredictorPlan {
+    /// The name of what makes the forecasts, in scores.
+    pub(super) fn model_name(&self) -> &str {
+        match self.experts.as_slice() {
+            [model] if self.mix.is_none() => &model.name,
+            _ => MIX,
         }
     }
 }
@@ -89,7 +85,7 @@ pub struct Horizon {
     pub steps: u32,
 }
 
-type Problem = At<PredictError>;
+pub(super) type Problem = At<PredictError>;
 
 impl PredictPlan {
     /// Checks all predictors.
@@ -172,69 +168,21 @@ fn plan_predictor(
     }
     let used = used_columns(&selected, &horizons, input);
     let columns: Arc<[FeatureColumn]> = used.iter().map(|&column| input.feature_columns[column].clone()).collect();
-    let model = match &settings.model {
-        ModelSettings::OnlineLinear(linear) => {
-            ModelPlan::OnlineLinear(plan_linear(settings, linear, (&horizons, &used, history), input, problems)?)
-        }
-        ModelSettings::Custom { name, settings: own, factory } => {
-            let (target, settings_given) = (settings.target.as_str(), CustomSettings(own));
-            let request = ModelRequest {
-                predictor: &settings.name,
-                target,
-                horizons: &horizons,
-                columns: &columns,
-                settings: settings_given,
-            };
-            let fresh = factory.prepare(&request).map_err(|refusal| {
-                let place = settings.path.key("model").key("custom").key("settings");
-                let path = refusal.key.as_ref().map_or_else(|| place.clone(), |key| place.key(key));
-                let hint = refusal.hint.clone();
-                problems.push(At { path, error: PredictError::Custom { name: name.clone(), refusal }, hint });
-            });
-            ModelPlan::Custom { name: name.clone(), fresh: fresh.ok()? }
-        }
-    };
+    let scope = Scope { settings, target: &settings.target, horizons: &horizons, columns: &columns, history };
+    let (experts, mix) = plan_experts(&scope, problems)?;
     Some(PredictorPlan {
         name: settings.name.clone(),
         target: target?,
         columns,
         horizons,
         used,
-        model,
+        experts,
+        mix,
         limits,
         score_from: settings.score_from.unwrap_or(EventTime::MIN),
         score_by: settings.score_by,
         profile,
     })
-}
-
-/// A model per horizon, or `None` after the problems were noted.
-fn plan_linear(
-    settings: &PredictorSettings,
-    linear: &OnlineLinearSettings,
-    (horizons, used, history): (&[Horizon], &[usize], usize),
-    input: &PredictInput<'_>,
-    problems: &mut Vec<Problem>,
-) -> Option<Vec<HorizonModel>> {
-    let before = problems.len();
-    let mut models = Vec::new();
-    for horizon in horizons {
-        let columns = columns_of(used, horizon.steps, input);
-        if columns.is_empty() {
-            let error = PredictError::NoFeatures { horizon_s: seconds(horizon.micros) };
-            problems.push(At { path: settings.path.key("features"), error, hint: None });
-            continue;
-        }
-        match plan_model(linear, &settings.target, used, columns, history, input) {
-            Ok(model) => models.push(model),
-            Err(error) => {
-                // The horizons differ in their columns alone: one report says it.
-                problems.push(model_problem(&settings.path, error));
-                break;
-            }
-        }
-    }
-    (problems.len() == before).then_some(models)
 }
 
 fn plan_target(settings: &PredictorSettings, input: &PredictInput<'_>, problems: &mut Vec<Problem>) -> Option<usize> {
@@ -288,10 +236,20 @@ fn select_features(settings: &PredictorSettings, input: &PredictInput<'_>, probl
     let Some(patterns) = &settings.features else {
         return vec![true; input.feature_columns.len()];
     };
-    let mut selected = vec![false; input.feature_columns.len()];
+    matching(patterns, input.feature_columns, &settings.path.key("features"), problems)
+}
+
+/// Which columns a list of names and prefixes names; names of none are problems.
+pub(super) fn matching(
+    patterns: &[String],
+    columns: &[FeatureColumn],
+    path: &YamlPath,
+    problems: &mut Vec<Problem>,
+) -> Vec<bool> {
+    let mut selected = vec![false; columns.len()];
     for (index, pattern) in patterns.iter().enumerate() {
         let mut found = false;
-        for (column, chosen) in input.feature_columns.iter().zip(&mut selected) {
+        for (column, chosen) in columns.iter().zip(&mut selected) {
             let matches = match pattern.strip_suffix('*') {
                 Some(prefix) => column.name.starts_with(prefix),
                 None => column.name == *pattern,
@@ -300,8 +258,8 @@ fn select_features(settings: &PredictorSettings, input: &PredictInput<'_>, probl
             found |= matches;
         }
         if !found {
-            let hint = did_you_mean(pattern, input.feature_columns.iter().map(|column| column.name.as_str()));
-            let path = settings.path.key("features").index(index);
+            let hint = did_you_mean(pattern, columns.iter().map(|column| column.name.as_str()));
+            let path = path.index(index);
             problems.push(At { path, error: PredictError::UnknownFeature { pattern: pattern.clone() }, hint });
         }
     }
@@ -348,45 +306,6 @@ fn used_columns(selected: &[bool], horizons: &[Horizon], input: &PredictInput<'_
     (0..selected.len()).filter(|&column| selected[column] && serves(&input.feature_columns[column])).collect()
 }
 
-/// Of the used columns, by index among them, those that serve a horizon.
-fn columns_of(used: &[usize], steps: u32, input: &PredictInput<'_>) -> Vec<usize> {
-    let serves = |column: usize| input.feature_columns[column].horizon_steps.is_none_or(|own| own == steps);
-    (0..used.len()).filter(|&index| serves(used[index])).collect()
-}
-
-fn plan_model(
-    settings: &OnlineLinearSettings,
-    target: &str,
-    used: &[usize],
-    columns: Vec<usize>,
-    history: usize,
-    input: &PredictInput<'_>,
-) -> Result<HorizonModel, OnlineLinearError> {
-    let feature = |index: &usize| &input.feature_columns[used[*index]];
-    // Flags, ages, sines and cosines are of order one as they are.
-    let scale = |index| if feature(index).in_units_of().is_some() { settings.scale } else { 1.0 };
-    let scales = columns.iter().map(scale).collect();
-    let newest = format!("{target}.lag0");
-    let persistence = columns.iter().position(|index| feature(index).name == newest);
-    let params = OnlineLinearParams::new(settings, scales, persistence, history)?;
-    Ok(HorizonModel { params, columns })
-}
-
-fn model_problem(path: &YamlPath, error: OnlineLinearError) -> Problem {
-    let model = path.key("model").key("online_linear");
-    let (path, hint) = match &error {
-        OnlineLinearError::Forgetting(_) => (model.key("forgetting"), None),
-        OnlineLinearError::NotPositive { name, .. } => (model.key(*name), None),
-        OnlineLinearError::Ridge(_) => (model.key("ridge"), None),
-        OnlineLinearError::NoPersistence => {
-            let hint = "add `lags` of the target to `features`, or give `min_history` and `start: least_squares`";
-            (path.key("min_history"), Some(hint.to_owned()))
-        }
-        _ => (path.key("features"), None),
-    };
-    At { path, error: error.into(), hint }
-}
-
-fn seconds(micros: i64) -> f64 {
+pub(super) fn seconds(micros: i64) -> f64 {
     micros as f64 / 1e6
 }

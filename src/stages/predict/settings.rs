@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::custom::ModelFactory;
+use super::mix::MixParams;
 use crate::stages::features::Period;
 use crate::vocab::{EventTime, YamlPath};
 
@@ -71,11 +72,31 @@ pub struct PredictorSettings {
     pub score_by: ScoreBy,
 }
 
-/// The model of a predictor.
+/// What forecasts come from.
 #[derive(Debug, Clone)]
 pub enum ModelSettings {
+    /// One model.
+    One(ExpertSettings),
+    /// Several, mixed.
+    Mix(MixSettings),
+}
+
+/// Several models whose forecasts are mixed.
+#[derive(Debug, Clone)]
+pub struct MixSettings {
+    /// The models by name.
+    pub experts: Vec<(String, ExpertSettings)>,
+    /// How weights follow evidence.
+    pub params: MixParams,
+}
+
+/// One model.
+#[derive(Debug, Clone)]
+pub enum ExpertSettings {
     /// Recursive least squares per key and horizon.
     OnlineLinear(OnlineLinearSettings),
+    /// A feature column, as it is.
+    Feature(String),
     /// A model of the embedding program.
     Custom {
         /// Its registered name.
@@ -90,6 +111,8 @@ pub enum ModelSettings {
 /// Recursive least squares with exponential forgetting, one model per key and horizon.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnlineLinearSettings {
+    /// Names of feature columns of the predictor, or prefixes that end in `*`; all of them where `None`.
+    pub features: Option<Vec<String>>,
     /// Weight that remains of an observation after one more, in (0, 1].
     pub forgetting: f64,
     /// Loss on the residual.

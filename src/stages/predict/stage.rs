@@ -7,23 +7,20 @@
 
 use std::sync::Arc;
 
-use super::baselines::Baselines;
-use super::custom::GuardedModel;
-use super::evaluate::{ErrorSums, SCORED, ScoreTotal, Scored, Scores, score_row};
+use super::evaluate::{ErrorSums, ScoreTotal, score_row};
 use super::explain::Explanation;
 use super::forecast::{Forecasts, ScoreRow};
-use super::labels::{Origin, Pending};
-use super::online::LinearPredictor;
-use super::plan::{ModelPlan, PredictPlan, PredictorPlan};
-use super::predictor::OnlinePredictor;
-use super::settings::ScoreBy;
+use super::lane::Lane;
+use super::plan::{PERSISTENCE, PROFILE, PredictPlan, PredictorPlan};
 use crate::stages::features::FeatureMatrix;
 use crate::stages::window::ClosedWindow;
-use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
+use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter};
 
-/// Names of a predictor's model and of the baselines in scores, in the order they are summed.
-fn models(plan: &PredictorPlan) -> [&str; SCORED] {
-    [plan.model.name(), "persistence", "profile"]
+/// Names of what is scored of a predictor, in the order it is summed.
+fn scored(plan: &PredictorPlan) -> Vec<&str> {
+    let basics = [plan.model_name(), PERSISTENCE, PROFILE];
+    let experts = plan.experts.iter().filter(|_| plan.mix.is_some()).map(|expert| expert.name.as_str());
+    basics.into_iter().chain(experts).collect()
 }
 
 /// What one closed window gave.
@@ -39,16 +36,6 @@ pub struct Step {
 pub struct Predict {
     plan: Arc<PredictPlan>,
     lanes: Vec<Lane>,
-}
-
-/// One predictor at work.
-struct Lane {
-    model: Box<dyn OnlinePredictor>,
-    baselines: Baselines,
-    pending: Pending,
-    scores: Scores,
-    scores_step: String,
-    scores_changed: bool,
 }
 
 impl Predict {
@@ -69,16 +56,14 @@ impl Predict {
                 continue;
             }
             let labels = labels(window, plan.target, self.plan.min_count);
-            lane.model.grow(window.key_count());
+            lane.grow(window.key_count());
             lane.score_and_learn(plan, window, &labels, &mut step.scores);
             lane.baselines.observe_many(window.end, &window.columns[plan.target]);
             let origin = lane.forecast(plan, window, features);
             step.forecasts.push(lane.emitted(index, &origin));
             lane.pending.push(origin);
             if !window.expired.is_empty() {
-                lane.model.forget(&window.expired);
-                lane.baselines.forget(&window.expired);
-                lane.pending.forget(&window.expired);
+                lane.forget(&window.expired);
             }
         }
         step
@@ -93,8 +78,8 @@ impl Predict {
         if horizon >= plan.horizons.len() || origin.model[horizon].get(key as usize)?.is_nan() {
             return None;
         }
-        let additive = lane.model.explain(horizon, &origin.features, key)?;
-        Some(plan.limits.explain(origin.features.end, lane.model.version(horizon), additive))
+        let additive = lane.explain(plan, horizon, origin, key)?;
+        Some(plan.limits.explain(origin.features.end, lane.version(horizon), additive))
     }
 
     /// Sums of errors since the start, the open days included, in the order predictor, horizon, model.
@@ -104,9 +89,9 @@ impl Predict {
         for (lane, plan) in self.lanes.iter().zip(&self.plan.predictors) {
             for (index, horizon) in plan.horizons.iter().enumerate() {
                 // Baselines take every label.
-                let refused = [lane.model.refused(index), 0, 0];
+                let refused = [lane.refused(index), 0, 0].into_iter().chain(lane.refused_by_expert(index));
                 let sums = lane.scores.total(index).iter().zip(refused);
-                totals.extend(models(plan).iter().zip(sums).map(|(model, (&sums, refused))| ScoreTotal {
+                totals.extend(scored(plan).iter().zip(sums).map(|(model, (&sums, refused))| ScoreTotal {
                     predictor: plan.name.clone(),
                     model: (*model).to_owned(),
                     horizon_micros: horizon.micros,
@@ -135,14 +120,7 @@ impl Predict {
     /// Writes the state of every predictor.
     pub fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
         for lane in &mut self.lanes {
-            lane.model.snapshot(which, writer);
-            lane.baselines.snapshot(which, writer);
-            lane.pending.snapshot(which, writer);
-            // Sums that hold nothing yet are no state: a full snapshot has what the changes added up to.
-            if !lane.scores.is_new() && (which == Snapshot::Full || lane.scores_changed) {
-                writer.put(&lane.scores_step, 0, to_block(&lane.scores));
-            }
-            lane.scores_changed &= which == Snapshot::Full;
+            lane.snapshot(which, writer);
         }
     }
 
@@ -151,138 +129,21 @@ impl Predict {
     /// # Errors
     /// [`StateError`] names the block that does not fit the plan.
     pub fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
-        for lane in &mut self.lanes {
-            lane.model.restore(reader)?;
-            lane.baselines.restore(reader)?;
-            lane.pending.restore(reader)?;
-            for (block, bytes) in reader.blocks(&lane.scores_step) {
-                let scores: Scores = from_block(&lane.scores_step, block, bytes)?;
-                if scores.horizons() != lane.scores.horizons() {
-                    let reason = format!("{} horizons, not this plan's", scores.horizons());
-                    return Err(StateError { step: lane.scores_step.clone(), block, reason });
-                }
-                lane.scores = scores;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Lane {
-    fn new(plan: &PredictorPlan, every_micros: i64) -> Self {
-        let step = format!("predict.{}", plan.name);
-        let horizons = plan.horizons.len();
-        let longest = plan.horizons.iter().map(|horizon| horizon.steps).max().unwrap_or(1);
-        let columns = Arc::clone(&plan.columns);
-        Self {
-            model: match &plan.model {
-                ModelPlan::OnlineLinear(models) => Box::new(LinearPredictor::new(&step, models.clone())),
-                ModelPlan::Custom { name, fresh } => Box::new(GuardedModel::new(name, &step, fresh)),
-            },
-            baselines: Baselines::new(&step, plan.profile.clone()),
-            pending: Pending::new(format!("{step}.pending"), every_micros, longest, horizons, columns),
-            scores: Scores::new(horizons),
-            scores_step: format!("{step}.scores"),
-            scores_changed: false,
-        }
-    }
-
-    /// Scores the forecasts that were made for this window, then lets the model learn their rows.
-    fn score_and_learn(
-        &mut self,
-        plan: &PredictorPlan,
-        window: &ClosedWindow,
-        labels: &[f64],
-        rows: &mut Vec<ScoreRow>,
-    ) {
-        for (index, horizon) in plan.horizons.iter().enumerate() {
-            let made_at = window.end.plus(-horizon.micros);
-            if let Some((day, sums)) = self.scores.advance(index, made_at) {
-                rows.extend(score_rows(plan, horizon.micros, day, &sums));
-            }
-            self.scores_changed = true;
-            let Some(origin) = self.pending.at(made_at) else { continue };
-            let counted_at = match plan.score_by {
-                ScoreBy::Forecast => made_at,
-                ScoreBy::Label => window.end,
-            };
-            if counted_at >= plan.score_from {
-                let forecasts = Scored {
-                    model: &origin.model[index],
-                    persistence: &origin.persistence,
-                    profile: &origin.profile[index],
-                };
-                self.scores.score(index, forecasts, labels);
-            }
-            self.model.learn_many(index, &origin.features, labels);
-        }
-    }
-
-    /// Makes the forecasts of a window; keys without a row get none.
-    fn forecast(&self, plan: &PredictorPlan, window: &ClosedWindow, features: &FeatureMatrix) -> Origin {
-        let features = used(plan, features);
-        let mut origin = Origin {
-            model: Vec::with_capacity(plan.horizons.len()),
-            persistence: self.baselines.persistence().to_vec(),
-            profile: Vec::with_capacity(plan.horizons.len()),
-            features,
-        };
-        blank_dead(&window.live, &mut origin.persistence);
-        for (index, horizon) in plan.horizons.iter().enumerate() {
-            let mut model = vec![f64::NAN; window.key_count()];
-            self.model.predict_many(index, &origin.features, &mut model);
-            for forecast in &mut model {
-                *forecast = plan.limits.hold(*forecast);
-            }
-            let mut profile = self.baselines.profile(window.end.plus(horizon.micros));
-            blank_dead(&window.live, &mut model);
-            blank_dead(&window.live, &mut profile);
-            origin.model.push(model);
-            origin.profile.push(profile);
-        }
-        origin
-    }
-
-    fn emitted(&self, predictor: usize, origin: &Origin) -> Forecasts {
-        let horizons = origin.model.len();
-        Forecasts {
-            end: origin.features.end,
-            predictor,
-            model: origin.model.clone(),
-            persistence: vec![origin.persistence.clone(); horizons],
-            profile: origin.profile.clone(),
-            version: (0..horizons).map(|horizon| self.model.version(horizon)).collect(),
-        }
+        self.lanes.iter_mut().try_for_each(|lane| lane.restore(reader))
     }
 }
 
 /// A day's sums at one horizon, a row per model.
-fn score_rows(
+pub(super) fn score_rows(
     plan: &PredictorPlan,
     horizon: i64,
     day: i32,
-    sums: &[ErrorSums; SCORED],
+    sums: &[ErrorSums],
 ) -> impl Iterator<Item = ScoreRow> {
-    models(plan).into_iter().zip(sums).map(move |(model, sums)| score_row(&plan.name, model, horizon, day, sums))
+    scored(plan).into_iter().zip(sums).map(move |(model, sums)| score_row(&plan.name, model, horizon, day, sums))
 }
 
 /// The target's values that count as measured: `[key]`, NaN elsewhere.
 fn labels(window: &ClosedWindow, target: usize, min_count: u32) -> Vec<f64> {
     (0..window.key_count()).map(|key| window.label(target, key as KeyId, min_count)).collect()
-}
-
-/// The columns that a predictor uses, of every key.
-fn used(plan: &PredictorPlan, features: &FeatureMatrix) -> FeatureMatrix {
-    let mut values = Vec::with_capacity(features.rows * plan.used.len());
-    for key in 0..features.rows {
-        let row = features.row(key as KeyId);
-        values.extend(plan.used.iter().map(|&column| row[column]));
-    }
-    FeatureMatrix { end: features.end, columns: Arc::clone(&plan.columns), rows: features.rows, values }
-}
-
-fn blank_dead(live: &[bool], forecasts: &mut [f64]) {
-    for (forecast, _) in forecasts.iter_mut().zip(live).filter(|(_, live)| !**live) {
-        *forecast = f64::NAN;
-    }
 }

@@ -1,0 +1,220 @@
+//! Settings of a predictor's model, or of the experts that it mixes -> [`ExpertPlan`]s: columns by index, everything checked.
+
+use super::custom::ModelRequest;
+use super::error::PredictError;
+use super::mix::{EXPERTS_MAX, MixParams};
+use super::online::linear_predictor::HorizonModel;
+use super::online::{OnlineLinearError, OnlineLinearParams};
+use super::plan::{Horizon, MIX, PERSISTENCE, PROFILE, Problem, matching, seconds};
+use super::predictor::OnlinePredictor;
+use super::settings::{ExpertSettings, MixSettings, ModelSettings, OnlineLinearSettings, PredictorSettings};
+use crate::stages::custom::{CustomSettings, Fresh};
+use crate::stages::expression::did_you_mean;
+use crate::stages::features::FeatureColumn;
+use crate::vocab::{At, YamlPath};
+
+/// A model, checked.
+#[derive(Debug, Clone)]
+pub(super) struct ExpertPlan {
+    /// Its name in scores.
+    pub(super) name: String,
+    /// How the names of its state's steps begin.
+    pub(super) step: String,
+    pub(super) model: ModelPlan,
+}
+
+/// What kind of model, with what it needs.
+#[derive(Debug, Clone)]
+pub(super) enum ModelPlan {
+    /// Per horizon; columns are indices into those used.
+    OnlineLinear(Vec<HorizonModel>),
+    /// A column per horizon, likewise.
+    Feature(Vec<usize>),
+    /// A model of the embedding program.
+    Custom { name: String, fresh: Fresh<dyn OnlinePredictor> },
+}
+
+/// What models are planned for.
+pub(super) struct Scope<'a> {
+    pub(super) settings: &'a PredictorSettings,
+    pub(super) target: &'a str,
+    pub(super) horizons: &'a [Horizon],
+    /// Columns of the feature matrix that the predictor uses, and what they are.
+    pub(super) columns: &'a [FeatureColumn],
+    /// Complete rows before a model starts.
+    pub(super) history: usize,
+}
+
+/// The models of a predictor, and how they are mixed where there are several; `None` after problems were noted.
+pub(super) fn plan_experts(
+    scope: &Scope<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<(Vec<ExpertPlan>, Option<MixParams>)> {
+    let step = format!("predict.{}", scope.settings.name);
+    let place = scope.settings.path.key("model");
+    match &scope.settings.model {
+        ModelSettings::One(model) => {
+            let name = match model {
+                ExpertSettings::OnlineLinear(_) => "online_linear",
+                ExpertSettings::Feature(_) => "feature",
+                ExpertSettings::Custom { name, .. } => name,
+            };
+            let model = plan_model(scope, model, &place, problems)?;
+            Some((vec![ExpertPlan { name: name.to_owned(), step, model }], None))
+        }
+        ModelSettings::Mix(mix) => {
+            let before = problems.len();
+            let place = place.key("mix");
+            check_mix(mix, &place, problems);
+            let mut experts = Vec::new();
+            for (name, expert) in &mix.experts {
+                let place = place.key("experts").key(name);
+                if [PERSISTENCE, PROFILE, MIX].contains(&name.as_str()) {
+                    let error = PredictError::ExpertName { name: name.clone() };
+                    problems.push(At { path: place.clone(), error, hint: None });
+                }
+                let model = plan_model(scope, expert, &place, problems);
+                let step = format!("{step}.experts.{name}");
+                experts.extend(model.map(|model| ExpertPlan { name: name.clone(), step, model }));
+            }
+            (problems.len() == before).then_some((experts, Some(mix.params)))
+        }
+    }
+}
+
+fn check_mix(mix: &MixSettings, place: &YamlPath, problems: &mut Vec<Problem>) {
+    let experts = mix.experts.len();
+    if !(2..=EXPERTS_MAX).contains(&experts) {
+        let error = PredictError::Experts { experts, max: EXPERTS_MAX };
+        problems.push(At { path: place.key("experts"), error, hint: None });
+    }
+    let MixParams { rate, forgetting, floor, shared } = mix.params;
+    let floor_max = 1.0 / experts.max(1) as f64;
+    let bounds = [
+        ("rate", rate, rate > 0.0 && rate.is_finite(), "a number above 0".to_owned()),
+        ("forgetting", forgetting, forgetting > 0.0 && forgetting <= 1.0, "a number above 0, at most 1".to_owned()),
+        ("floor", floor, (0.0..=floor_max).contains(&floor), format!("0 to 1 / {experts} experts")),
+        ("shared", shared, (0.0..=1.0).contains(&shared), "0 to 1".to_owned()),
+    ];
+    for (name, value, fine, allowed) in bounds {
+        if !fine {
+            problems.push(At { path: place.key(name), error: PredictError::Mix { name, value, allowed }, hint: None });
+        }
+    }
+}
+
+fn plan_model(
+    scope: &Scope<'_>,
+    model: &ExpertSettings,
+    place: &YamlPath,
+    problems: &mut Vec<Problem>,
+) -> Option<ModelPlan> {
+    match model {
+        ExpertSettings::OnlineLinear(linear) => {
+            plan_linear(scope, linear, &place.key("online_linear"), problems).map(ModelPlan::OnlineLinear)
+        }
+        ExpertSettings::Feature(column) => {
+            plan_feature(scope, column, &place.key("feature"), problems).map(ModelPlan::Feature)
+        }
+        ExpertSettings::Custom { name, settings, factory } => {
+            let request = ModelRequest {
+                predictor: &scope.settings.name,
+                target: scope.target,
+                horizons: scope.horizons,
+                columns: scope.columns,
+                settings: CustomSettings(settings),
+            };
+            let fresh = factory.prepare(&request).map_err(|refusal| {
+                let place = place.key("custom").key("settings");
+                let path = refusal.key.as_ref().map_or_else(|| place.clone(), |key| place.key(key));
+                let hint = refusal.hint.clone();
+                problems.push(At { path, error: PredictError::Custom { name: name.clone(), refusal }, hint });
+            });
+            Some(ModelPlan::Custom { name: name.clone(), fresh: fresh.ok()? })
+        }
+    }
+}
+
+/// The column of this name that serves each horizon.
+fn plan_feature(scope: &Scope<'_>, name: &str, path: &YamlPath, problems: &mut Vec<Problem>) -> Option<Vec<usize>> {
+    let of = |horizon: &Horizon| {
+        let wanted = |column: &FeatureColumn| column.name == name && serves(column, horizon.steps);
+        scope.columns.iter().position(wanted)
+    };
+    let columns: Option<Vec<usize>> = scope.horizons.iter().map(of).collect();
+    if columns.is_none() {
+        let hint = did_you_mean(name, scope.columns.iter().map(|column| column.name.as_str()));
+        let error = PredictError::UnknownFeature { pattern: name.to_owned() };
+        problems.push(At { path: path.clone(), error, hint });
+    }
+    columns
+}
+
+/// A model per horizon, or `None` after the problems were noted.
+fn plan_linear(
+    scope: &Scope<'_>,
+    linear: &OnlineLinearSettings,
+    place: &YamlPath,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<HorizonModel>> {
+    let before = problems.len();
+    let own = linear.features.as_ref();
+    let selected = own.map(|patterns| matching(patterns, scope.columns, &place.key("features"), problems));
+    if problems.len() > before {
+        return None;
+    }
+    let mut models = Vec::new();
+    for horizon in scope.horizons {
+        let chosen = |&column: &usize| selected.as_ref().is_none_or(|selected| selected[column]);
+        let serving = |&column: &usize| serves(&scope.columns[column], horizon.steps);
+        let columns: Vec<usize> = (0..scope.columns.len()).filter(chosen).filter(serving).collect();
+        if columns.is_empty() {
+            let error = PredictError::NoFeatures { horizon_s: seconds(horizon.micros) };
+            let path = if own.is_some() { place.key("features") } else { scope.settings.path.key("features") };
+            problems.push(At { path, error, hint: None });
+            continue;
+        }
+        match horizon_model(scope, linear, columns) {
+            Ok(model) => models.push(model),
+            Err(error) => {
+                // The horizons differ in their columns alone: one report says it.
+                problems.push(model_problem(scope, place, error));
+                break;
+            }
+        }
+    }
+    (problems.len() == before).then_some(models)
+}
+
+fn serves(column: &FeatureColumn, steps: u32) -> bool {
+    column.horizon_steps.is_none_or(|own| own == steps)
+}
+
+fn horizon_model(
+    scope: &Scope<'_>,
+    settings: &OnlineLinearSettings,
+    columns: Vec<usize>,
+) -> Result<HorizonModel, OnlineLinearError> {
+    // Flags, ages, sines and cosines are of order one as they are.
+    let scale = |&column: &usize| if scope.columns[column].in_units_of().is_some() { settings.scale } else { 1.0 };
+    let scales = columns.iter().map(scale).collect();
+    let newest = format!("{}.lag0", scope.target);
+    let persistence = columns.iter().position(|&column| scope.columns[column].name == newest);
+    let params = OnlineLinearParams::new(settings, scales, persistence, scope.history)?;
+    Ok(HorizonModel { params, columns })
+}
+
+fn model_problem(scope: &Scope<'_>, model: &YamlPath, error: OnlineLinearError) -> Problem {
+    let predictor = &scope.settings.path;
+    let (path, hint) = match &error {
+        OnlineLinearError::Forgetting(_) => (model.key("forgetting"), None),
+        OnlineLinearError::NotPositive { name, .. } => (model.key(*name), None),
+        OnlineLinearError::Ridge(_) => (model.key("ridge"), None),
+        OnlineLinearError::NoPersistence => {
+            let hint = "add `lags` of the target to `features`, or give `min_history` and `start: least_squares`";
+            (predictor.key("min_history"), Some(hint.to_owned()))
+        }
+        _ => (predictor.key("features"), None),
+    };
+    At { path, error: error.into(), hint }
+}

@@ -1,0 +1,275 @@
+//! One predictor of one partition at work: its model, or the experts that are mixed, its baselines, what waits for labels,
+//! and its scores.
+
+use std::sync::Arc;
+
+use super::baselines::Baselines;
+use super::custom::GuardedModel;
+use super::evaluate::{Scored, Scores};
+use super::experts::ModelPlan;
+use super::explain::{AdditiveForecast, Contribution, LIMIT, Limits};
+use super::feature::FeaturePredictor;
+use super::forecast::{Forecasts, ScoreRow};
+use super::labels::{Origin, Pending};
+use super::mix::Mix;
+use super::online::LinearPredictor;
+use super::plan::PredictorPlan;
+use super::predictor::OnlinePredictor;
+use super::settings::ScoreBy;
+use super::stage::score_rows;
+use crate::stages::features::FeatureMatrix;
+use crate::stages::window::ClosedWindow;
+use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
+
+pub(super) struct Lane {
+    /// One, or those that `mix` mixes.
+    experts: Vec<Box<dyn OnlinePredictor>>,
+    mix: Option<Mix>,
+    pub(super) baselines: Baselines,
+    pub(super) pending: Pending,
+    pub(super) scores: Scores,
+    scores_step: String,
+    scores_changed: bool,
+}
+
+impl Lane {
+    /// A predictor that has seen nothing yet. State goes to steps named `predict.<predictor>.<part>`.
+    pub(super) fn new(plan: &PredictorPlan, every_micros: i64) -> Self {
+        let step = format!("predict.{}", plan.name);
+        let horizons = plan.horizons.len();
+        let longest = plan.horizons.iter().map(|horizon| horizon.steps).max().unwrap_or(1);
+        let mixed = if plan.mix.is_some() { plan.experts.len() } else { 0 };
+        let columns = Arc::clone(&plan.columns);
+        let waiting = format!("{step}.pending");
+        Self {
+            experts: plan.experts.iter().map(|expert| fresh(&expert.model, &expert.step)).collect(),
+            mix: plan.mix.map(|params| Mix::new(&step, params, mixed, horizons)),
+            baselines: Baselines::new(&step, plan.profile.clone()),
+            pending: Pending::new(waiting, every_micros, longest, (horizons, mixed), columns),
+            scores: Scores::new(horizons, mixed),
+            scores_step: format!("{step}.scores"),
+            scores_changed: false,
+        }
+    }
+
+    pub(super) fn grow(&mut self, keys: usize) {
+        self.experts.iter_mut().for_each(|expert| expert.grow(keys));
+        if let Some(mix) = &mut self.mix {
+            mix.grow(keys);
+        }
+    }
+
+    pub(super) fn forget(&mut self, keys: &[KeyId]) {
+        self.experts.iter_mut().for_each(|expert| expert.forget(keys));
+        if let Some(mix) = &mut self.mix {
+            mix.forget(keys);
+        }
+        self.baselines.forget(keys);
+        self.pending.forget(keys);
+    }
+
+    /// Labels learned so far at a horizon, by all experts and keys together.
+    pub(super) fn version(&self, horizon: usize) -> u64 {
+        self.experts.iter().map(|expert| expert.version(horizon)).sum()
+    }
+
+    /// Labels refused so far at a horizon by each of the experts that are mixed.
+    pub(super) fn refused_by_expert(&self, horizon: usize) -> impl Iterator<Item = u64> {
+        self.experts.iter().filter(|_| self.mix.is_some()).map(move |expert| expert.refused(horizon))
+    }
+
+    /// The same by all of them together.
+    pub(super) fn refused(&self, horizon: usize) -> u64 {
+        self.experts.iter().map(|expert| expert.refused(horizon)).sum()
+    }
+
+    /// Scores the forecasts that were made for this window, then lets the model learn their rows.
+    pub(super) fn score_and_learn(
+        &mut self,
+        plan: &PredictorPlan,
+        window: &ClosedWindow,
+        labels: &[f64],
+        rows: &mut Vec<ScoreRow>,
+    ) {
+        for (index, horizon) in plan.horizons.iter().enumerate() {
+            let made_at = window.end.plus(-horizon.micros);
+            if let Some((day, sums)) = self.scores.advance(index, made_at) {
+                rows.extend(score_rows(plan, horizon.micros, day, &sums));
+            }
+            self.scores_changed = true;
+            let Some(origin) = self.pending.at(made_at) else { continue };
+            let counted_at = match plan.score_by {
+                ScoreBy::Forecast => made_at,
+                ScoreBy::Label => window.end,
+            };
+            if counted_at >= plan.score_from {
+                let forecasts = Scored {
+                    model: &origin.model[index],
+                    persistence: &origin.persistence,
+                    profile: &origin.profile[index],
+                    experts: &origin.experts[index],
+                };
+                self.scores.score(index, forecasts, labels);
+            }
+            if let Some(mix) = &mut self.mix {
+                mix.learn(index, &origin.experts[index], labels);
+            }
+            for expert in &mut self.experts {
+                expert.learn_many(index, &origin.features, labels);
+            }
+        }
+    }
+
+    /// Makes the forecasts of a window; keys without a row get none.
+    pub(super) fn forecast(&self, plan: &PredictorPlan, window: &ClosedWindow, features: &FeatureMatrix) -> Origin {
+        let features = used(plan, features);
+        let mut origin = Origin {
+            model: Vec::with_capacity(plan.horizons.len()),
+            experts: Vec::with_capacity(plan.horizons.len()),
+            persistence: self.baselines.persistence().to_vec(),
+            profile: Vec::with_capacity(plan.horizons.len()),
+            features,
+        };
+        blank_dead(&window.live, &mut origin.persistence);
+        for (index, horizon) in plan.horizons.iter().enumerate() {
+            let (model, experts) = self.models(plan, index, &origin.features, &window.live);
+            let mut profile = self.baselines.profile(window.end.plus(horizon.micros));
+            blank_dead(&window.live, &mut profile);
+            origin.model.push(model);
+            origin.experts.push(experts);
+            origin.profile.push(profile);
+        }
+        origin
+    }
+
+    /// The forecasts of the model, held at the limits, and those of the experts that it mixes.
+    fn models(
+        &self,
+        plan: &PredictorPlan,
+        horizon: usize,
+        features: &FeatureMatrix,
+        live: &[bool],
+    ) -> (Vec<f64>, Vec<Vec<f64>>) {
+        let made = self.experts.iter().map(|expert| {
+            let mut forecasts = vec![f64::NAN; live.len()];
+            expert.predict_many(horizon, features, &mut forecasts);
+            forecasts.iter_mut().for_each(|forecast| *forecast = plan.limits.hold(*forecast));
+            blank_dead(live, &mut forecasts);
+            forecasts
+        });
+        let mut made: Vec<Vec<f64>> = made.collect();
+        let Some(mix) = &self.mix else { return (made.swap_remove(0), Vec::new()) };
+        let mut mixed = vec![f64::NAN; live.len()];
+        mix.blend(horizon, &made, &mut mixed);
+        // Rounding may lead just over a limit.
+        mixed.iter_mut().for_each(|forecast| *forecast = plan.limits.hold(*forecast));
+        (mixed, made)
+    }
+
+    /// Exact additive shares of the newest forecast of a key, before it is held at a limit as a whole.
+    pub(super) fn explain(
+        &self,
+        plan: &PredictorPlan,
+        horizon: usize,
+        origin: &Origin,
+        key: KeyId,
+    ) -> Option<AdditiveForecast> {
+        let Some(mix) = &self.mix else { return self.experts[0].explain(horizon, &origin.features, key) };
+        let experts = &origin.experts[horizon];
+        let awake = |expert: usize| experts[expert].get(key as usize).is_some_and(|forecast| forecast.is_finite());
+        let weights = mix.weights(horizon, key as usize, awake);
+        let mut mixed = AdditiveForecast { baseline: 0.0, forecast: 0.0, contributions: Vec::new() };
+        for (index, expert) in self.experts.iter().enumerate().filter(|(index, _)| awake(*index)) {
+            let additive = held(plan.limits, expert.explain(horizon, &origin.features, key)?);
+            mixed.add(weights[index], additive);
+        }
+        Some(mixed)
+    }
+
+    /// Writes the state.
+    pub(super) fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
+        self.experts.iter_mut().for_each(|expert| expert.snapshot(which, writer));
+        if let Some(mix) = &mut self.mix {
+            mix.snapshot(which, writer);
+        }
+        self.baselines.snapshot(which, writer);
+        self.pending.snapshot(which, writer);
+        // Sums that hold nothing yet are no state: a full snapshot has what the changes added up to.
+        if !self.scores.is_new() && (which == Snapshot::Full || self.scores_changed) {
+            writer.put(&self.scores_step, 0, to_block(&self.scores));
+        }
+        self.scores_changed &= which == Snapshot::Full;
+    }
+
+    /// Reads the state back into a predictor that has seen nothing.
+    ///
+    /// # Errors
+    /// [`StateError`] names the block that does not fit the plan.
+    pub(super) fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
+        for expert in &mut self.experts {
+            expert.restore(reader)?;
+        }
+        if let Some(mix) = &mut self.mix {
+            mix.restore(reader)?;
+        }
+        self.baselines.restore(reader)?;
+        self.pending.restore(reader)?;
+        for (block, bytes) in reader.blocks(&self.scores_step) {
+            let scores: Scores = from_block(&self.scores_step, block, bytes)?;
+            if !scores.fits(&self.scores) {
+                let reason = "its horizons or models are not this plan's".to_owned();
+                return Err(StateError { step: self.scores_step.clone(), block, reason });
+            }
+            self.scores = scores;
+        }
+        Ok(())
+    }
+
+    pub(super) fn emitted(&self, predictor: usize, origin: &Origin) -> Forecasts {
+        let horizons = origin.model.len();
+        Forecasts {
+            end: origin.features.end,
+            predictor,
+            model: origin.model.clone(),
+            persistence: vec![origin.persistence.clone(); horizons],
+            profile: origin.profile.clone(),
+            version: (0..horizons).map(|horizon| self.version(horizon)).collect(),
+        }
+    }
+}
+
+/// A model that has learned nothing yet.
+fn fresh(plan: &ModelPlan, step: &str) -> Box<dyn OnlinePredictor> {
+    match plan {
+        ModelPlan::OnlineLinear(models) => Box::new(LinearPredictor::new(step, models.clone())),
+        ModelPlan::Feature(columns) => Box::new(FeaturePredictor::new(columns.clone())),
+        ModelPlan::Custom { name, fresh } => Box::new(GuardedModel::new(name, step, fresh)),
+    }
+}
+
+/// An expert's forecast as it goes into the mixture: held at the limits, which is a share of its own.
+fn held(limits: Limits, mut additive: AdditiveForecast) -> AdditiveForecast {
+    let held = limits.hold(additive.forecast);
+    if held != additive.forecast {
+        let share = held - additive.forecast;
+        additive.contributions.push(Contribution { feature: LIMIT.to_owned(), value: held, share });
+        additive.forecast = held;
+    }
+    additive
+}
+
+/// The columns that a predictor uses, of every key.
+fn used(plan: &PredictorPlan, features: &FeatureMatrix) -> FeatureMatrix {
+    let mut values = Vec::with_capacity(features.rows * plan.used.len());
+    for key in 0..features.rows {
+        let row = features.row(key as KeyId);
+        values.extend(plan.used.iter().map(|&column| row[column]));
+    }
+    FeatureMatrix { end: features.end, columns: Arc::clone(&plan.columns), rows: features.rows, values }
+}
+
+fn blank_dead(live: &[bool], forecasts: &mut [f64]) {
+    for (forecast, _) in forecasts.iter_mut().zip(live).filter(|(_, live)| !**live) {
+        *forecast = f64::NAN;
+    }
+}

@@ -1,0 +1,249 @@
+//! Mixtures of experts: weights that follow evidence, asleep and spoofed experts, explanations, state, plans.
+
+use std::sync::Arc;
+
+use arterial::stages::features::FeatureColumn;
+use arterial::stages::predict::mix::Mix;
+use arterial::stages::predict::{
+    ExpertSettings, MixParams, MixSettings, ModelSettings, Predict, PredictInput, PredictPlan, PredictorSettings,
+};
+use arterial::vocab::Snapshot;
+
+use crate::predict_support::{Feed, MemoryState, Numbers, SIZE, bits, city_model, columns, full, plan, settings};
+
+const PARAMS: MixParams = MixParams { rate: 0.03, forgetting: 0.999, floor: 0.02, shared: 0.8 };
+
+fn mix(params: MixParams, experts: usize, keys: usize) -> Mix {
+    let mut mix = Mix::new("predict.test", params, experts, 1);
+    mix.grow(keys);
+    mix
+}
+
+fn blended(mix: &Mix, experts: &[Vec<f64>]) -> Vec<f64> {
+    let mut forecasts = vec![f64::NAN; experts[0].len()];
+    mix.blend(0, experts, &mut forecasts);
+    forecasts
+}
+
+#[test]
+fn mixture_comes_to_trust_the_better_expert_and_keeps_the_other_at_the_floor() {
+    let mut mix = mix(PARAMS, 2, 3);
+    let mut numbers = Numbers(7);
+    for step in 0..2_000 {
+        let labels: Vec<f64> = (0..3).map(|_| 50.0 + 5.0 * numbers.normal()).collect();
+        let good: Vec<f64> = labels.iter().map(|label| label + 0.5 * numbers.normal()).collect();
+        let bad: Vec<f64> = labels.iter().map(|label| label + 8.0 + 0.5 * numbers.normal()).collect();
+        let experts = [good, bad];
+        if step == 0 {
+            let middle = (experts[0][0] + experts[1][0]) / 2.0;
+            assert!((blended(&mix, &experts)[0] - middle).abs() < 1e-9, "equal weights at first");
+        }
+        mix.learn(0, &experts, &labels);
+    }
+    for key in 0..3 {
+        let weights = mix.weights(0, key, |_| true);
+        assert!((weights[1] - 0.02).abs() < 1e-6, "{weights:?}");
+        assert!((weights[0] + weights[1] - 1.0).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn two_experts_that_err_to_either_side_are_better_mixed_than_alone() {
+    let mut mix = mix(PARAMS, 2, 1);
+    let mut numbers = Numbers(11);
+    let (mut mixed, mut alone) = (0.0, 0.0);
+    for step in 0..4_000 {
+        let label = 50.0 + 5.0 * numbers.normal();
+        let experts = [vec![label + 3.0 + numbers.normal()], vec![label - 3.0 + numbers.normal()]];
+        if step >= 500 {
+            mixed += (blended(&mix, &experts)[0] - label).abs();
+            alone += (experts[0][0] - label).abs();
+        }
+        mix.learn(0, &experts, &[label]);
+    }
+    assert!(mixed < 0.4 * alone, "{mixed} beside {alone}");
+}
+
+#[test]
+fn expert_that_was_bad_comes_back_when_it_turns_good() {
+    let mut mix = mix(MixParams { forgetting: 0.99, ..PARAMS }, 2, 1);
+    let mut learn = |steps: usize, first: f64, second: f64| {
+        for _ in 0..steps {
+            mix.learn(0, &[vec![50.0 + first], vec![50.0 + second]], &[50.0]);
+        }
+        mix.weights(0, 0, |_| true)[1]
+    };
+    assert!(learn(1_000, 0.5, 6.0) < 0.1);
+    assert!(learn(1_000, 6.0, 0.5) > 0.9);
+}
+
+#[test]
+fn evidence_of_other_keys_moves_a_key_that_has_none() {
+    let learned = |shared| {
+        let mut mix = mix(MixParams { shared, ..PARAMS }, 2, 2);
+        for _ in 0..200 {
+            mix.learn(0, &[vec![51.0, 51.0], vec![58.0, 58.0]], &[50.0, f64::NAN]);
+        }
+        mix.weights(0, 1, |_| true)[0]
+    };
+    assert!((learned(0.0) - 0.5).abs() < 1e-12);
+    assert!(learned(0.8) > 0.9);
+}
+
+#[test]
+fn expert_without_a_forecast_sleeps_and_the_others_share_its_weight() {
+    let mut mix = mix(PARAMS, 3, 1);
+    for _ in 0..50 {
+        mix.learn(0, &[vec![51.0], vec![f64::NAN], vec![58.0]], &[50.0]);
+    }
+    let weights = mix.weights(0, 0, |expert| expert != 1);
+    assert_eq!(weights[1], 0.0);
+    assert!((weights[0] + weights[2] - 1.0).abs() < 1e-12);
+    let all = mix.weights(0, 0, |_| true);
+    assert!(all[1] > all[2], "what it was not asked about is not held against it: {all:?}");
+    assert!(blended(&mix, &[vec![f64::NAN], vec![f64::NAN], vec![f64::NAN]])[0].is_nan());
+    assert_eq!(blended(&mix, &[vec![f64::NAN], vec![7.0], vec![f64::NAN]])[0], 7.0);
+}
+
+#[test]
+fn one_spoofed_value_moves_no_weight_far() {
+    let mut mix = mix(PARAMS, 2, 2);
+    for _ in 0..300 {
+        mix.learn(0, &[vec![51.0, 51.0], vec![52.0, 52.0]], &[50.0, 50.0]);
+    }
+    let before = [mix.weights(0, 0, |_| true)[0], mix.weights(0, 1, |_| true)[0]];
+    for huge in [1e300, f64::MAX, -1e300, f64::INFINITY, f64::NAN] {
+        mix.learn(0, &[vec![51.0, 51.0], vec![52.0, 52.0]], &[huge, 50.0]);
+        mix.learn(0, &[vec![huge, 51.0], vec![52.0, 52.0]], &[50.0, 50.0]);
+    }
+    for (key, before) in before.into_iter().enumerate() {
+        let after = mix.weights(0, key, |_| true)[0];
+        assert!((after - before).abs() < 0.15, "key {key}: {before} -> {after}");
+    }
+    for _ in 0..300 {
+        mix.learn(0, &[vec![51.0, 51.0], vec![58.0, 58.0]], &[50.0, 50.0]);
+    }
+    assert!(mix.weights(0, 0, |_| true)[0] > 0.9, "and it goes on learning");
+}
+
+/// Two linear models, the last value and the profile.
+fn mixed(horizon_steps: &[i64]) -> PredictorSettings {
+    let expert =
+        |loss| ExpertSettings::OnlineLinear(arterial::stages::predict::OnlineLinearSettings { loss, ..city_model() });
+    let feature = |name: &str| ExpertSettings::Feature(name.to_owned());
+    let experts = [
+        ("last", feature("speed.lag0")),
+        ("robust", expert(arterial::stages::predict::Loss::Huber)),
+        ("squared", expert(arterial::stages::predict::Loss::Squared)),
+    ];
+    let experts = experts.into_iter().map(|(name, expert)| (name.to_owned(), expert)).collect();
+    let model = ModelSettings::Mix(MixSettings { experts, params: PARAMS });
+    PredictorSettings { model, minimum: Some(0.0), maximum: Some(62.0), ..settings(horizon_steps, city_model()) }
+}
+
+fn values(numbers: &mut Numbers, step: usize, keys: usize) -> Vec<f64> {
+    (0..keys).map(|key| 50.0 + 8.0 * ((step + key) as f64 / 9.0).sin() + 2.0 * numbers.normal()).collect()
+}
+
+#[test]
+fn experts_are_scored_beside_the_mixture_and_its_contributions_add_up() {
+    let plan = plan(mixed(&[1, 3]), &columns(3, &[]));
+    let (mut predict, mut feed, mut numbers) =
+        (Predict::new(Arc::clone(&plan)), Feed::new(3, &columns(3, &[])), Numbers(3));
+    let mut explained = 0;
+    for step in 0..400 {
+        let (window, features) = feed.window(step as i64, &values(&mut numbers, step, 4), &[]);
+        let forecasts = predict.step(&window, &features).forecasts;
+        for (horizon, made) in forecasts[0].model.iter().enumerate() {
+            for (key, &forecast) in made.iter().enumerate().filter(|(_, forecast)| forecast.is_finite()) {
+                let why = predict.explain(0, horizon, key as u32).unwrap();
+                assert_eq!(why.forecast.to_bits(), forecast.to_bits());
+                let sum: f64 = why.contributions.iter().map(|one| one.share).sum();
+                assert!((why.baseline + sum - forecast).abs() < 1e-9, "{why:?}");
+                explained += 1;
+            }
+        }
+    }
+    assert!(explained > 3_000);
+    let totals = predict.totals();
+    let names: Vec<&str> = totals[..6].iter().map(|total| total.model.as_str()).collect();
+    assert_eq!(names, ["mix", "persistence", "profile", "last", "robust", "squared"]);
+    let sums = |model: &str| totals.iter().find(|total| total.model == model).unwrap().sums;
+    assert_eq!(sums("last").count, sums("persistence").count, "scored on the same labels");
+    assert!(sums("last").mae() < sums("persistence").mae(), "which is not held at the limits");
+    let best = sums("robust").mae().unwrap().min(sums("squared").mae().unwrap());
+    assert!(sums("mix").mae().unwrap() < 1.05 * best);
+}
+
+#[test]
+fn mixture_comes_back_bit_for_bit_and_goes_on_alike() {
+    let plan = plan(mixed(&[1, 2]), &columns(2, &[]));
+    let run = |predict: &mut Predict, feed: &mut Feed, steps: std::ops::Range<usize>, ledger: &mut MemoryState| {
+        let mut made = Vec::new();
+        for step in steps {
+            let values = values(&mut Numbers(step as u64 + 1), step, 5 + step / 40);
+            let (mut window, features) = feed.window(step as i64, &values, &[]);
+            if step == 90 {
+                window.expired = vec![2];
+            }
+            made.extend(predict.step(&window, &features).forecasts.iter().map(|forecasts| bits(&forecasts.model)));
+            predict.snapshot(Snapshot::Changed, ledger);
+        }
+        made
+    };
+    let (mut whole, mut feed, mut ledger) =
+        (Predict::new(Arc::clone(&plan)), Feed::new(2, &columns(2, &[])), MemoryState::default());
+    run(&mut whole, &mut feed, 0..120, &mut ledger);
+    let mut restored = Predict::new(Arc::clone(&plan));
+    restored.restore(&ledger).unwrap();
+    assert_eq!(full(&mut restored), full(&mut whole), "changes add up to the state");
+    let mut other = feed.clone();
+    let (mut left, mut right) = (ledger.clone(), ledger);
+    assert_eq!(run(&mut whole, &mut feed, 120..160, &mut left), run(&mut restored, &mut other, 120..160, &mut right));
+    assert_eq!(left.blocks, right.blocks);
+}
+
+#[test]
+fn plan_of_a_mixture_reports_every_problem_at_its_place() {
+    let columns: Vec<FeatureColumn> = columns(2, &[]);
+    let window_columns = ["speed".to_owned()];
+    let input = PredictInput {
+        window_columns: &window_columns,
+        measured: 1,
+        size_micros: SIZE,
+        every_micros: SIZE,
+        min_count: 1,
+        feature_columns: &columns,
+    };
+    let mut linear = city_model();
+    linear.forgetting = 1.5;
+    let mut other = city_model();
+    other.features = Some(vec!["speed.lag1".to_owned(), "speed.lag9".to_owned()]);
+    let experts = vec![
+        ("last".to_owned(), ExpertSettings::Feature("speed.lag7".to_owned())),
+        ("linear".to_owned(), ExpertSettings::OnlineLinear(linear)),
+        ("other".to_owned(), ExpertSettings::OnlineLinear(other)),
+        ("profile".to_owned(), ExpertSettings::Feature("speed.lag0".to_owned())),
+    ];
+    let params = MixParams { rate: 0.0, forgetting: 2.0, floor: 0.3, shared: -1.0 };
+    let wrong = PredictorSettings {
+        model: ModelSettings::Mix(MixSettings { experts, params }),
+        ..settings(&[1, 2], city_model())
+    };
+    let problems = PredictPlan::new(&[wrong], &input).unwrap_err();
+    let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let place = "predict.speed.model.mix";
+    let expected = [
+        format!("{place}.rate: rate 0 is not a number above 0"),
+        format!("{place}.forgetting: forgetting 2 is not a number above 0, at most 1"),
+        format!("{place}.floor: floor 0.3 is not 0 to 1 / 4 experts"),
+        format!("{place}.shared: shared -1 is not 0 to 1"),
+        format!("{place}.experts.last.feature: `speed.lag7` matches no feature column"),
+        format!("{place}.experts.linear.online_linear.forgetting: forgetting 1.5 lies outside 0 (exclusive) to 1"),
+        format!("{place}.experts.other.online_linear.features[1]: `speed.lag9` matches no feature column"),
+        format!(
+            "{place}.experts.profile: an expert cannot be called `profile`: scores have another model of that name"
+        ),
+    ];
+    assert_eq!(shown, expected);
+}
