@@ -11,7 +11,7 @@ mod protocol;
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use arterial::runtime::Pipeline;
 use arterial::spec::load_plan;
 use arterial::stages::predict::{ErrorSums, ScoreTotal};
@@ -44,8 +44,10 @@ fn main() -> Result<()> {
             let judged = Judged::of(&scores, reference)?;
             table.add_row(judged.row(set));
             figures.extend(judged.figures(set));
-            failed
-                .extend(judged.complaints().into_iter().map(|complaint| format!("{}: {complaint}", judged.name(set))));
+            failed.extend(judged.complaints().into_iter().map(|complaint| {
+                let (name, horizon) = (judged.name(set), judged.horizon());
+                format!("{name} at {horizon}: {complaint}")
+            }));
         }
         write_figures("accuracy.json", &figures)?;
     }
@@ -66,7 +68,7 @@ fn evaluate(set: &DataSet) -> Result<Vec<ScoreTotal>> {
     Ok(summary.scores)
 }
 
-/// One predictor at one horizon beside what it is judged by.
+/// One predictor at one horizon, or at several pooled, beside what it is judged by.
 struct Judged<'a> {
     reference: &'a Reference,
     model: ErrorSums,
@@ -76,24 +78,33 @@ struct Judged<'a> {
 
 impl<'a> Judged<'a> {
     fn of(scores: &[ScoreTotal], reference: &'a Reference) -> Result<Self> {
-        let horizon = i64::from(reference.horizon_minutes) * MICROS_PER_MINUTE;
-        let sums = |baseline: Option<&str>| {
-            let wanted = |score: &&ScoreTotal| {
-                let own = !["persistence", "profile"].contains(&score.model.as_str());
-                baseline.map_or(own, |baseline| score.model == baseline)
-                    && score.predictor == reference.predictor
-                    && score.horizon_micros == horizon
-            };
-            scores.iter().find(wanted).map(|score| score.sums).unwrap_or_default()
+        let micros = |minutes: &u32| i64::from(*minutes) * MICROS_PER_MINUTE;
+        let horizons: Vec<i64> = reference.horizons_minutes.iter().map(micros).collect();
+        let own = scores.iter().find(|score| score.predictor == reference.predictor);
+        let own = own.with_context(|| format!("there is no predictor `{}`", reference.predictor))?.model.as_str();
+        let sums = |model: &str| {
+            let mut pooled = ErrorSums::default();
+            let wanted = |score: &&ScoreTotal| score.model == model && score.predictor == reference.predictor;
+            for score in scores.iter().filter(wanted).filter(|score| horizons.contains(&score.horizon_micros)) {
+                pooled.merge(&score.sums);
+            }
+            pooled
         };
-        let (model, persistence, profile) = (sums(None), sums(Some("persistence")), sums(Some("profile")));
-        let Reference { predictor, horizon_minutes, .. } = reference;
-        ensure!(model.count > 0, "`{predictor}` was not scored at {horizon_minutes} minutes");
-        Ok(Self { reference, model, persistence, profile })
+        let (model, persistence, profile) = (sums(own), sums("persistence"), sums("profile"));
+        let judged = Self { reference, model, persistence, profile };
+        ensure!(model.count > 0, "`{}` was not scored at {}", reference.predictor, judged.horizon());
+        Ok(judged)
     }
 
+    /// The longest horizon: the name of those that are pooled, too.
+    fn horizon(&self) -> String {
+        format!("{}m", self.reference.horizons_minutes.iter().max().copied().unwrap_or_default())
+    }
+
+    /// As figures and complaints call it: the predictor's name where a data set has several.
     fn name(&self, set: &DataSet) -> String {
-        format!("{}.{}.{}m", set.name, self.reference.predictor, self.reference.horizon_minutes)
+        let several = set.references.iter().any(|other| other.predictor != self.reference.predictor);
+        if several { format!("{}.{}", set.name, self.reference.predictor) } else { set.name.to_owned() }
     }
 
     /// What is worse than it should be; nothing where all is well.
@@ -104,8 +115,10 @@ impl<'a> Judged<'a> {
             complaints.push(format!("{} labels were scored, the protocol has {labels}", self.model.count));
         }
         let (own_mae, own_rmse) = errors(&self.model);
-        if own_mae.is_nan() || own_mae > mae {
-            complaints.push(format!("MAE {own_mae:.4} exceeds {mae}"));
+        let (persistence, _) = errors(&self.persistence);
+        let mae_max = mae.unwrap_or(f64::INFINITY).min(persistence);
+        if own_mae.is_nan() || own_mae > mae_max {
+            complaints.push(format!("MAE {own_mae:.4} exceeds {mae_max:.4}"));
         }
         if let Some(rmse) = rmse
             && (own_rmse.is_nan() || own_rmse > protocol::RMSE_SLACK * rmse)
@@ -121,14 +134,16 @@ impl<'a> Judged<'a> {
             let (mae, rmse) = errors(sums);
             format!("{mae:.2} ({rmse:.2})")
         };
-        let reference = match self.reference.rmse {
-            Some(rmse) => format!("{:.2} ({rmse:.2})", self.reference.mae),
-            None => format!("{:.2}", self.reference.mae),
+        let reference = match (self.reference.mae, self.reference.rmse) {
+            (Some(mae), Some(rmse)) => format!("{mae:.2} ({rmse:.2})"),
+            (Some(mae), None) => format!("{mae:.2}"),
+            (None, _) => String::new(),
         };
+        let pooled = if self.reference.horizons_minutes.len() > 1 { "to " } else { "" };
         [
             set.name.to_owned(),
             self.reference.predictor.to_owned(),
-            format!("{}m", self.reference.horizon_minutes),
+            format!("{pooled}{}", self.horizon()),
             self.model.count.to_string(),
             format!("{mae:.3}"),
             format!("{rmse:.3}"),
@@ -140,13 +155,13 @@ impl<'a> Judged<'a> {
     }
 
     fn figures(&self, set: &DataSet) -> Vec<Figure> {
-        let name = self.name(set);
-        let mut figures = vec![Figure::new(format!("{name}.labels"), self.model.count as f64, "labels")];
+        let (name, horizon) = (self.name(set), self.horizon());
+        let mut figures = vec![Figure::new(format!("{name}.labels.{horizon}"), self.model.count as f64, "labels")];
         let models = [("", &self.model), ("persistence_", &self.persistence), ("profile_", &self.profile)];
         for (model, sums) in models {
             let (mae, rmse) = errors(sums);
-            figures.push(Figure::new(format!("{name}.{model}mae"), mae, self.reference.unit));
-            figures.push(Figure::new(format!("{name}.{model}rmse"), rmse, self.reference.unit));
+            figures.push(Figure::new(format!("{name}.{model}mae.{horizon}"), mae, self.reference.unit));
+            figures.push(Figure::new(format!("{name}.{model}rmse.{horizon}"), rmse, self.reference.unit));
         }
         figures
     }

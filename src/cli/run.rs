@@ -60,6 +60,11 @@ pub enum UntilArg {
 /// A file that cannot be read or does not check, or a run that failed.
 pub fn run(args: &RunArgs) -> Result<()> {
     let mut plan = load_plan(&args.pipeline)?.with_reset(&args.reset).map_err(UsageError::from)?;
+    for step in plan.unknown_resets() {
+        tracing::warn!(
+            "--reset {step}: the file has no such step; what an earlier file kept under that name is forgotten"
+        );
+    }
     let history = args.state_from.as_ref().map(|folder| History::open(folder, &plan)).transpose();
     let history = history.map_err(PipelineError::from)?.map(Arc::new);
     if history.is_some() {

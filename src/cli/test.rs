@@ -47,7 +47,11 @@ struct Verdict<'a> {
 pub fn test(args: &TestArgs) -> Result<()> {
     let mut verdicts = Vec::new();
     for file in &args.pipelines {
-        for case in &load_plan_with_tables(file, &BTreeMap::new())?.tests {
+        let cases = load_plan_with_tables(file, &BTreeMap::new())?.tests;
+        if cases.is_empty() && args.format == Format::Text {
+            say!("{}: has no `tests:`; docs/testing.md shows how to write some", file.display());
+        }
+        for case in &cases {
             let plan = Arc::new(load_plan_with_tables(file, &case.given.tables)?);
             let differences = run_case(&plan, case)?;
             let verdict = Verdict { file, name: case.name.clone(), passed: differences.is_empty(), differences };

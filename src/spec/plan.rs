@@ -343,6 +343,12 @@ impl PipelinePlan {
         Ok(self)
     }
 
+    /// What the user asked to forget of steps that the file no longer has.
+    pub fn unknown_resets(&self) -> impl Iterator<Item = &str> {
+        let known = |name: &str| self.stateful_steps.iter().any(|step| step.identity.step == name);
+        self.reset.iter().map(String::as_str).filter(move |name| *name != "all" && !known(name))
+    }
+
     /// Whether the user asked to forget the state of a step.
     #[must_use]
     pub fn resets(&self, step: &str) -> bool {

@@ -1,10 +1,12 @@
 //! Parts that a program registers: used by name, refused with a place, restored with the rest, and named when they panic.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use arterial::connectors::memory::{MemoryLedger, MemoryLedgerConfig};
+use arterial::spec::PipelineFile;
 use arterial::{
     AdditiveForecast, FeatureMatrix, Fresh, KeyId, MemoryBroker, OnlinePredictor, Pipeline, PipelineBuilder,
     PipelineError, Predictor, Registry, RunSummary, Snapshot, StateError, StateReader, StateWriter, from_block,
@@ -88,15 +90,18 @@ impl OnlinePredictor for Moody {
     fn forget(&mut self, _: &[KeyId]) {}
 }
 
-fn builder(armed: &Arc<AtomicBool>) -> PipelineBuilder {
+fn registry(armed: &Arc<AtomicBool>) -> Registry {
     let armed = Arc::clone(armed);
-    let registry = custom_cleaning_step::registry().model("moody", move |_| {
+    custom_cleaning_step::registry().model("moody", move |_| {
         let armed = Arc::clone(&armed);
         Ok(Fresh::new(move |step| {
             Box::new(Moody { step: step.to_owned(), labels: 0, armed: Arc::clone(&armed) }) as Box<_>
         }))
-    });
-    Pipeline::from_yaml(PIPELINE).registry(registry)
+    })
+}
+
+fn builder(armed: &Arc<AtomicBool>) -> PipelineBuilder {
+    Pipeline::from_yaml(PIPELINE).registry(registry(armed))
 }
 
 /// Sends minutes `from..until` as long as they are taken; the minute that was not, and how the run ended.
@@ -197,13 +202,7 @@ ledger: { custom: { name: shelf } }
 /// What is said of the pipeline with one part of its text replaced.
 fn problems(from: &str, to: &str) -> String {
     assert_eq!(PIPELINE.matches(from).count(), 1, "{from}");
-    let armed = Arc::new(AtomicBool::new(false));
-    let registry = custom_cleaning_step::registry().model("moody", move |_| {
-        let armed = Arc::clone(&armed);
-        Ok(Fresh::new(move |step| {
-            Box::new(Moody { step: step.to_owned(), labels: 0, armed: Arc::clone(&armed) }) as Box<_>
-        }))
-    });
+    let registry = registry(&Arc::new(AtomicBool::new(false)));
     let built = Pipeline::from_yaml(PIPELINE.replace(from, to)).registry(registry).build();
     built.err().expect("a problem").to_string()
 }
@@ -217,6 +216,21 @@ fn misspelt_part_is_refused_at_its_name_with_a_suggestion() {
     assert!(said.contains("no cleaning step `struck` is registered") && said.contains("pipeline.yaml:11:"), "{said}");
     let said = problems("custom: { name: moody }", "custom: { nam: moody }");
     assert!(said.contains("did you mean `name`"), "{said}");
+}
+
+#[test]
+fn step_of_another_name_in_front_renames_no_state() {
+    let registry = registry(&Arc::new(AtomicBool::new(false)));
+    let steps = |text: &str| -> Vec<String> {
+        let file = PipelineFile::parse("parts.yaml", text, &|_| None, &registry);
+        let plan = file.plan(Path::new("."), &[].into()).unwrap();
+        let names = plan.stateful_steps().iter().map(|step| step.identity.step.clone());
+        names.filter(|name| name.starts_with("clean.")).collect()
+    };
+    assert_eq!(steps(PIPELINE), ["clean.stuck.0"]);
+    let stuck = "  - custom: { name: stuck";
+    let imputed = "  - impute: { columns: [speed_mph], method: last, within: 10m }\n";
+    assert_eq!(steps(&PIPELINE.replace(stuck, &format!("{imputed}{stuck}"))), ["clean.impute.0", "clean.stuck.0"]);
 }
 
 #[test]

@@ -52,6 +52,8 @@ fn models() -> Vec<(&'static str, Box<dyn OnlinePredictor>)> {
     vec![
         ("squared, from persistence", model(linear(Loss::Squared), 0)),
         ("huber, from persistence", model(linear(Loss::Huber), 0)),
+        ("absolute, from persistence", model(linear(Loss::Absolute), 0)),
+        ("absolute, warm start", model(linear(Loss::Absolute), 24)),
         ("squared, warm start", model(linear(Loss::Squared), 24)),
         ("huber, warm start", model(linear(Loss::Huber), 24)),
         (

@@ -7,7 +7,7 @@ use arterial::stages::predict::online::recursive_least_squares::{
 };
 use arterial::stages::predict::{Loss, OnlineLinearSettings, OnlinePredictor, Predictor, Start};
 
-use super::predict_support::bits;
+use super::predict_support::{Numbers, bits};
 use super::predictor_checks::{FEATURES, forecasts, learn, linear, params, sample, state};
 
 #[test]
@@ -71,6 +71,29 @@ fn huber_loss_turns_at_the_declared_number_of_mean_residuals() {
     // The scale is not trusted yet; and it never falls below 0.05.
     near(step(3.0, 0.2, 99, 1.2), 0.6);
     near(step(3.0, 0.0, 100, 0.1), 0.5 * 0.1 / 1.5);
+}
+
+#[test]
+fn absolute_loss_aims_at_the_median_and_squared_loss_at_the_mean() {
+    let aim = |loss| {
+        let rule =
+            UpdateRule { forgetting: 0.999, loss, initial_covariance: 1.0, huber_delta: 3.0, trace_max: f64::INFINITY };
+        let (mut weights, mut covariance, mut deviation) = ([0.0], [1.0], 0.0);
+        let (mut numbers, mut sum) = (Numbers(5), 0.0);
+        for learned in 0..20_000 {
+            // Exponential: its mean is 1, its median ln 2.
+            let target = -(1.0 - numbers.uniform()).ln();
+            let mut model =
+                ModelMut { weights: &mut weights, covariance: &mut covariance, deviation: &mut deviation, learned };
+            update(&rule, &mut model, &[1.0], target);
+            sum += if learned >= 10_000 { weights[0] } else { 0.0 };
+        }
+        sum / 10_000.0
+    };
+    assert!((aim(Loss::Squared) - 1.0).abs() < 0.02, "{}", aim(Loss::Squared));
+    assert!((aim(Loss::Absolute) - std::f64::consts::LN_2).abs() < 0.03, "{}", aim(Loss::Absolute));
+    let between = aim(Loss::Huber);
+    assert!(between < 1.0 && between > std::f64::consts::LN_2, "{between}");
 }
 
 #[test]

@@ -229,6 +229,13 @@ fn reset_of_an_unknown_step_names_those_there_are() {
     assert!(error.contains("`windows` keeps no state") && error.contains("window, lags"), "{error}");
 }
 
+#[test]
+fn reset_of_a_step_that_is_gone_is_allowed_and_told_apart() {
+    let steps = ["predict.speed", "predict.gone", "all"].map(str::to_owned);
+    let plan = plan(PIPELINE).with_reset(&steps).unwrap();
+    assert_eq!(plan.unknown_resets().collect::<Vec<_>>(), ["predict.gone"]);
+}
+
 fn step(name: &str, meaning: &str, settings: &str, made_from: &[&str]) -> StatefulStep {
     let made_with = MadeWith { step: name.to_owned(), meaning: meaning.to_owned(), settings: settings.to_owned() };
     StatefulStep::new(&made_with, made_from.iter().map(|from| (*from).to_owned()).collect())

@@ -19,6 +19,17 @@ fn window_key_without_the_partition_key_is_refused_with_the_reason() {
 }
 
 #[test]
+fn misspelt_window_key_is_told_what_was_meant() {
+    let text =
+        spoilt(&[("  key: [sensor_id]\n  carry", "  key: [«sensor_idd]\n  carry"), ("    key: [sensor_id]\n", "")]);
+    only_problem(
+        &text,
+        "the window's key must include `sensor_id`, the source's `partitioned_by`",
+        "did you mean `sensor_id`?",
+    );
+}
+
+#[test]
 fn window_key_names_a_column_once() {
     let text = spoilt(&[
         ("  key: [sensor_id]\n  carry", "  key: [sensor_id, «sensor_id]\n  carry"),

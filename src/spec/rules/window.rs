@@ -30,6 +30,10 @@ fn check_key(check: &mut Check<'_>, key: &Part<'_>) {
         && !columns.iter().any(|(column, _)| *column == partitioned_by)
     {
         let message = format!("the window's key must include `{partitioned_by}`, the source's `partitioned_by`");
+        let near = columns.iter().find(|(column, _)| closest(column, [partitioned_by]).is_some());
+        if let Some((_, misspelt)) = near {
+            return check.push(misspelt.problem(message, format!("did you mean `{partitioned_by}`?")));
+        }
         let hint = format!(
             "rows of one key would come from several partitions (pipeline scope), which no single worker sees; \
              add `{partitioned_by}` to the key, or key the topic by what you want to window by"

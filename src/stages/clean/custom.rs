@@ -80,6 +80,14 @@ impl StepNumber {
     }
 }
 
+/// The name of the state of the step that follows these. It counts steps of the same name alone: one of another name in
+/// front of it renames nothing.
+pub(super) fn state_step(name: &str, before: &[Step]) -> String {
+    let prefix = format!("clean.{name}.");
+    let alike = |step: &&Step| matches!(step, Step::Custom(plan) if plan.made_with.step.starts_with(&prefix));
+    format!("{prefix}{}", before.iter().filter(alike).count())
+}
+
 /// What the file says of a custom step.
 pub(super) struct CustomRequest<'a> {
     pub(super) name: &'a str,
@@ -120,7 +128,7 @@ pub(super) fn plan_custom(
     }
     let number = StepNumber::after(before);
     let made_with = MadeWith {
-        step: format!("clean.{name}.{}", number.0),
+        step: state_step(name, before),
         // Only its author knows which settings its state goes on under.
         meaning: serde_json::to_string(settings).unwrap_or_default(),
         settings: String::new(),

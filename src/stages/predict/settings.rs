@@ -19,6 +19,8 @@ pub enum Loss {
     Squared,
     /// Huber's: squared near zero, absolute beyond `huber_delta` running mean absolute residuals.
     Huber,
+    /// Absolute error: the median.
+    Absolute,
 }
 
 /// What a model is until it has seen its `min_history`.

@@ -13,7 +13,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use self::memory::{Limits, Memory, Number, Reading};
-use super::custom::{CustomPlan, StepNumber};
+use super::custom::{CustomPlan, StepNumber, state_step};
 use super::key::{KeyColumn, KeyKind, key_kind};
 use super::plan::{Scope, Step, Stepped};
 use super::{CleanPlanError, CustomStep, RowFate, SteppedRows};
@@ -91,7 +91,7 @@ pub(super) fn plan_impute(
         return Stepped::OnlySchema(schema);
     }
     let number = StepNumber::after(before);
-    let step = format!("clean.impute.{}", number.0);
+    let step = state_step("impute", before);
     let within_micros = request.within_micros;
     let meaning = format!("{:?} {:?}", scope.input.keys, request.columns);
     let made_with = MadeWith { step: step.clone(), meaning, settings: within_micros.to_string() };

@@ -5,7 +5,8 @@
 //! Haykin, *Adaptive Filter Theory* (1996), table 13.1: recursive least squares with exponential forgetting, with
 //! `P` kept as a packed upper triangle, so that it is symmetric by construction. Huber, *Robust Estimation of a
 //! Location Parameter* (1964): the loss, applied by weighting the observation, which divides the forgetting factor in
-//! the gain; Trigg, *Monitoring a Forecasting System* (1964): its scale, the smoothed mean absolute residual. Salgado, Goodwin and Middleton, *Modified least squares algorithm incorporating exponential resetting
+//! the gain; Schlossmacher, *An Iterative Technique for Absolute Deviations Curve Fitting* (1973): the same for the
+//! absolute error, a weight of one over the residual; Trigg, *Monitoring a Forecasting System* (1964): its scale, the smoothed mean absolute residual. Salgado, Goodwin and Middleton, *Modified least squares algorithm incorporating exponential resetting
 //! and forgetting* (1988), for why the covariance must be bounded; our bound is per feature, in the manner of the
 //! vector forgetting of Saelid and Foss (1983): see [`GROWTH_MAX`].
 
@@ -39,6 +40,10 @@ const DEVIATION_CLIP: f64 = 12.5;
 /// Least residual where Huber's loss turns absolute, for a target of order one: a series that was constant for long
 /// must still be able to learn that it moves.
 const LIMIT_MIN: f64 = 0.05;
+
+/// Residuals below this many mean absolute residuals weigh as much as one of that size: an absolute error has no curvature
+/// at zero, and the weight would be infinite.
+const ABSOLUTE_FLOOR: f64 = 0.2;
 
 /// Labels after which the running scale is trusted; until then every loss is squared.
 const ROBUST_AFTER: u64 = 100;
@@ -143,7 +148,8 @@ fn step<const N: usize>(
     for i in 0..width {
         residual -= weights[i] * x[i];
     }
-    let mut den = forgetting / observation_weight(rule, *model.deviation, model.learned, residual);
+    let least = forgetting / observation_weight(rule, *model.deviation, model.learned, residual);
+    let mut den = least;
     for i in 0..width {
         den += x[i] * px[i];
     }
@@ -155,7 +161,7 @@ fn step<const N: usize>(
         sound &= moved[i].abs() < WEIGHT_MAX;
     }
     // A form x'Px that is not positive shows as a small `den`; NaN fails every comparison.
-    sound &= den > 0.5 * forgetting && den < f64::INFINITY;
+    sound &= den > 0.5 * least && den < f64::INFINITY;
     if !sound || !shrink(width, covariance, &px, den, forgetting) {
         start_covariance(covariance, width, rule.initial_covariance);
         return Outcome::Reset;
@@ -265,6 +271,11 @@ fn observation_weight(rule: &UpdateRule, deviation: f64, learned: u64, residual:
         Loss::Squared => 1.0,
         Loss::Huber if learned < ROBUST_AFTER => 1.0,
         Loss::Huber => ((rule.huber_delta * deviation).max(LIMIT_MIN) / residual.abs()).min(1.0),
+        Loss::Absolute if learned < ROBUST_AFTER => 1.0,
+        Loss::Absolute => {
+            let scale = deviation.max(LIMIT_MIN);
+            scale / residual.abs().max(ABSOLUTE_FLOOR * scale)
+        }
     }
 }
 
