@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use arterial::stages::features::FeatureColumn;
 use arterial::stages::predict::mix::Mix;
-use arterial::stages::predict::{
-    ExpertSettings, MixParams, MixSettings, ModelSettings, Predict, PredictInput, PredictPlan, PredictorSettings,
-};
+use arterial::stages::predict::{ExpertSettings, MixParams, MixSettings, ModelSettings, Predict, PredictorSettings};
 use arterial::vocab::Snapshot;
 
-use crate::predict_support::{Feed, MemoryState, Numbers, SIZE, bits, city_model, columns, full, plan, settings};
+use crate::predict_support::{Feed, MemoryState, Numbers, bits, city_model, columns, full, plan, settings, try_plan};
 
 const PARAMS: MixParams = MixParams { rate: 0.03, forgetting: 0.999, floor: 0.02, shared: 0.8 };
 
@@ -206,15 +204,6 @@ fn mixture_comes_back_bit_for_bit_and_goes_on_alike() {
 #[test]
 fn plan_of_a_mixture_reports_every_problem_at_its_place() {
     let columns: Vec<FeatureColumn> = columns(2, &[]);
-    let window_columns = ["speed".to_owned()];
-    let input = PredictInput {
-        window_columns: &window_columns,
-        measured: 1,
-        size_micros: SIZE,
-        every_micros: SIZE,
-        min_count: 1,
-        feature_columns: &columns,
-    };
     let mut linear = city_model();
     linear.forgetting = 1.5;
     let mut other = city_model();
@@ -230,7 +219,7 @@ fn plan_of_a_mixture_reports_every_problem_at_its_place() {
         model: ModelSettings::Mix(MixSettings { experts, params }),
         ..settings(&[1, 2], city_model())
     };
-    let problems = PredictPlan::new(&[wrong], &input).unwrap_err();
+    let problems = try_plan(&[wrong], &columns).unwrap_err();
     let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let place = "predict.speed.model.mix";
     let expected = [

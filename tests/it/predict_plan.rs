@@ -1,21 +1,12 @@
 //! Plans of predictors: every mistake is reported at its place.
 
-use arterial::stages::predict::{ExpertSettings, ModelSettings, PredictError, PredictInput, PredictPlan};
+use arterial::stages::predict::{ExpertSettings, ModelSettings, PredictError};
 
-use crate::predict_support::{SIZE, city_model, columns, settings};
+use crate::predict_support::{SIZE, city_model, columns, settings, try_plan};
 
 #[test]
 fn plan_reports_every_problem_with_its_place_and_a_hint() {
     let columns = columns(2, &["speed.profile"]);
-    let window_columns = ["speed".to_owned(), "free_flow".to_owned()];
-    let input = PredictInput {
-        window_columns: &window_columns,
-        measured: 1,
-        size_micros: SIZE,
-        every_micros: SIZE,
-        min_count: 1,
-        feature_columns: &columns,
-    };
     let mut wrong = settings(&[3, 3], city_model());
     wrong.target = "sped".to_owned();
     wrong.horizons_micros.push(SIZE / 2);
@@ -38,7 +29,7 @@ fn plan_reports_every_problem_with_its_place_and_a_hint() {
     let mut unstarted = settings(&[1], city_model());
     unstarted.name = "fourth".to_owned();
     unstarted.features = Some(vec!["speed.profile".to_owned()]);
-    let problems = PredictPlan::new(&[wrong, carried, model, unstarted], &input).unwrap_err();
+    let problems = try_plan(&[wrong, carried, model, unstarted], &columns).unwrap_err();
     let shown: Vec<String> =
         problems.iter().map(|at| format!("{} | {}", at, at.hint.clone().unwrap_or_default())).collect();
     let expected = [

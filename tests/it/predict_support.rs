@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use arterial::stages::features::{FeatureColumn, FeatureMatrix, Period};
 use arterial::stages::predict::{
-    ExpertSettings, Loss, ModelSettings, OnlineLinearSettings, Predict, PredictInput, PredictPlan, PredictorSettings,
-    ProfileSettings, ScoreBy, Start,
+    ExpertSettings, Loss, ModelSettings, OnlineLinearSettings, Predict, PredictError, PredictInput, PredictPlan,
+    PredictorSettings, ProfileSettings, ScoreBy, Start,
 };
 use arterial::stages::window::ClosedWindow;
-use arterial::vocab::{EventTime, StateReader, StateWriter, YamlPath};
+use arterial::vocab::{At, EventTime, StateReader, StateWriter, YamlPath};
 
 /// Five minutes, microseconds.
 pub(crate) const SIZE: i64 = 300_000_000;
@@ -106,8 +106,11 @@ pub(crate) fn columns(lags: usize, others: &[&str]) -> Vec<FeatureColumn> {
     names.map(|name| FeatureColumn { name, horizon_steps: None }).collect()
 }
 
-/// The plan of one predictor over window columns `speed` (measured) and `free_flow` (carried).
-pub(crate) fn plan(settings: PredictorSettings, columns: &[FeatureColumn]) -> Arc<PredictPlan> {
+/// The plan of predictors over window columns `speed` (measured) and `free_flow` (carried), or what is wrong with it.
+pub(crate) fn try_plan(
+    settings: &[PredictorSettings],
+    columns: &[FeatureColumn],
+) -> Result<PredictPlan, Vec<At<PredictError>>> {
     let window_columns = ["speed".to_owned(), "free_flow".to_owned()];
     let input = PredictInput {
         window_columns: &window_columns,
@@ -117,7 +120,12 @@ pub(crate) fn plan(settings: PredictorSettings, columns: &[FeatureColumn]) -> Ar
         min_count: 2,
         feature_columns: columns,
     };
-    Arc::new(PredictPlan::new(&[settings], &input).unwrap())
+    PredictPlan::new(settings, &input)
+}
+
+/// The plan of one such predictor.
+pub(crate) fn plan(settings: PredictorSettings, columns: &[FeatureColumn]) -> Arc<PredictPlan> {
+    Arc::new(try_plan(&[settings], columns).unwrap())
 }
 
 /// Windows in order, with the lags of their values.

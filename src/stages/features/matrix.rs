@@ -14,6 +14,12 @@ pub struct FeatureColumn {
 }
 
 impl FeatureColumn {
+    /// Whether forecasts of so many window steps ahead may read it.
+    #[must_use]
+    pub fn serves(&self, steps: u32) -> bool {
+        self.horizon_steps.is_none_or(|own| own == steps)
+    }
+
     /// The window column in whose unit the values are; `None` for flags, ages, sines and cosines.
     #[must_use]
     pub fn in_units_of(&self) -> Option<&str> {

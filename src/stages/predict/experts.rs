@@ -37,7 +37,6 @@ pub(super) enum ModelPlan {
 /// What models are planned for.
 pub(super) struct Scope<'a> {
     pub(super) settings: &'a PredictorSettings,
-    pub(super) target: &'a str,
     pub(super) horizons: &'a [Horizon],
     /// Columns of the feature matrix that the predictor uses, and what they are.
     pub(super) columns: &'a [FeatureColumn],
@@ -119,7 +118,7 @@ fn plan_model(
         ExpertSettings::Custom { name, settings, factory } => {
             let request = ModelRequest {
                 predictor: &scope.settings.name,
-                target: scope.target,
+                target: &scope.settings.target,
                 horizons: scope.horizons,
                 columns: scope.columns,
                 settings: CustomSettings(settings),
@@ -138,7 +137,7 @@ fn plan_model(
 /// The column of this name that serves each horizon.
 fn plan_feature(scope: &Scope<'_>, name: &str, path: &YamlPath, problems: &mut Vec<Problem>) -> Option<Vec<usize>> {
     let of = |horizon: &Horizon| {
-        let wanted = |column: &FeatureColumn| column.name == name && serves(column, horizon.steps);
+        let wanted = |column: &FeatureColumn| column.name == name && column.serves(horizon.steps);
         scope.columns.iter().position(wanted)
     };
     let columns: Option<Vec<usize>> = scope.horizons.iter().map(of).collect();
@@ -166,7 +165,7 @@ fn plan_linear(
     let mut models = Vec::new();
     for horizon in scope.horizons {
         let chosen = |&column: &usize| selected.as_ref().is_none_or(|selected| selected[column]);
-        let serving = |&column: &usize| serves(&scope.columns[column], horizon.steps);
+        let serving = |&column: &usize| scope.columns[column].serves(horizon.steps);
         let columns: Vec<usize> = (0..scope.columns.len()).filter(chosen).filter(serving).collect();
         if columns.is_empty() {
             let error = PredictError::NoFeatures { horizon_s: seconds(horizon.micros) };
@@ -186,10 +185,6 @@ fn plan_linear(
     (problems.len() == before).then_some(models)
 }
 
-fn serves(column: &FeatureColumn, steps: u32) -> bool {
-    column.horizon_steps.is_none_or(|own| own == steps)
-}
-
 fn horizon_model(
     scope: &Scope<'_>,
     settings: &OnlineLinearSettings,
@@ -198,7 +193,7 @@ fn horizon_model(
     // Flags, ages, sines and cosines are of order one as they are.
     let scale = |&column: &usize| if scope.columns[column].in_units_of().is_some() { settings.scale } else { 1.0 };
     let scales = columns.iter().map(scale).collect();
-    let newest = format!("{}.lag0", scope.target);
+    let newest = format!("{}.lag0", scope.settings.target);
     let persistence = columns.iter().position(|&column| scope.columns[column].name == newest);
     let params = OnlineLinearParams::new(settings, scales, persistence, scope.history)?;
     Ok(HorizonModel { params, columns })

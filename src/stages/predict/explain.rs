@@ -83,11 +83,18 @@ impl Limits {
     /// The explanation of a forecast that these limits were applied to.
     #[must_use]
     pub fn explain(self, end: EventTime, version: u64, additive: AdditiveForecast) -> Explanation {
-        let AdditiveForecast { baseline, forecast: free, mut contributions } = additive;
-        let forecast = self.hold(free);
-        if forecast != free {
-            contributions.push(Contribution { feature: LIMIT.to_owned(), value: forecast, share: forecast - free });
-        }
+        let AdditiveForecast { baseline, forecast, contributions } = self.hold_additive(additive);
         Explanation { end, version, forecast, baseline, contributions }
+    }
+
+    /// The same, held inside; what that took away is a share of its own.
+    pub(super) fn hold_additive(self, mut additive: AdditiveForecast) -> AdditiveForecast {
+        let (free, forecast) = (additive.forecast, self.hold(additive.forecast));
+        if forecast != free {
+            let limit = Contribution { feature: LIMIT.to_owned(), value: forecast, share: forecast - free };
+            additive.contributions.push(limit);
+            additive.forecast = forecast;
+        }
+        additive
     }
 }

@@ -7,7 +7,7 @@ use super::baselines::Baselines;
 use super::custom::GuardedModel;
 use super::evaluate::{Scored, Scores};
 use super::experts::ModelPlan;
-use super::explain::{AdditiveForecast, Contribution, LIMIT, Limits};
+use super::explain::AdditiveForecast;
 use super::feature::FeaturePredictor;
 use super::forecast::{Forecasts, ScoreRow};
 use super::labels::{Origin, Pending};
@@ -180,8 +180,9 @@ impl Lane {
         let weights = mix.weights(horizon, key as usize, awake);
         let mut mixed = AdditiveForecast { baseline: 0.0, forecast: 0.0, contributions: Vec::new() };
         for (index, expert) in self.experts.iter().enumerate().filter(|(index, _)| awake(*index)) {
-            let additive = held(plan.limits, expert.explain(horizon, &origin.features, key)?);
-            mixed.add(weights[index], additive);
+            let additive = expert.explain(horizon, &origin.features, key)?;
+            // As it went into the mixture.
+            mixed.add(weights[index], plan.limits.hold_additive(additive));
         }
         Some(mixed)
     }
@@ -245,17 +246,6 @@ fn fresh(plan: &ModelPlan, step: &str) -> Box<dyn OnlinePredictor> {
         ModelPlan::Feature(columns) => Box::new(FeaturePredictor::new(columns.clone())),
         ModelPlan::Custom { name, fresh } => Box::new(GuardedModel::new(name, step, fresh)),
     }
-}
-
-/// An expert's forecast as it goes into the mixture: held at the limits, which is a share of its own.
-fn held(limits: Limits, mut additive: AdditiveForecast) -> AdditiveForecast {
-    let held = limits.hold(additive.forecast);
-    if held != additive.forecast {
-        let share = held - additive.forecast;
-        additive.contributions.push(Contribution { feature: LIMIT.to_owned(), value: held, share });
-        additive.forecast = held;
-    }
-    additive
 }
 
 /// The columns that a predictor uses, of every key.

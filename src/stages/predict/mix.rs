@@ -137,7 +137,10 @@ impl Mix {
         for key in (0..made).filter(|&key| labels[key].is_finite()) {
             let weights = self.weights(horizon, key, |expert| experts[expert][key].is_finite());
             let mixed = mixture(&weights[..self.experts], experts, key);
-            let Some(error) = Some((mixed - labels[key]).abs()).filter(|error| error.is_finite()) else { continue };
+            let error = (mixed - labels[key]).abs();
+            if !error.is_finite() {
+                continue;
+            }
             let forgetting = self.params.forgetting;
             let evidence = &mut self.horizons[horizon];
             let scale = evidence.take_error(key, error, forgetting);
@@ -256,12 +259,8 @@ impl Evidence {
 
 /// The weighted mean of the experts that have a forecast; NaN where none has.
 fn mixture(weights: &[f64], experts: &[Vec<f64>], key: usize) -> f64 {
-    let mut awake = weights.iter().zip(experts).map(|(weight, forecasts)| (weight, forecasts[key]));
-    let first = awake.find(|(_, forecast)| forecast.is_finite());
-    let Some((weight, forecast)) = first else { return f64::NAN };
-    awake
-        .filter(|(_, forecast)| forecast.is_finite())
-        .fold(weight * forecast, |sum, (weight, forecast)| sum + weight * forecast)
+    let shares = weights.iter().zip(experts).filter(|(_, forecasts)| forecasts[key].is_finite());
+    shares.map(|(weight, forecasts)| weight * forecasts[key]).reduce(|sum, share| sum + share).unwrap_or(f64::NAN)
 }
 
 /// What a label holds against an expert that lies `away` from the mixture, which erred by `error`: the gradient of the

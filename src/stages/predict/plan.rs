@@ -168,7 +168,7 @@ fn plan_predictor(
     }
     let used = used_columns(&selected, &horizons, input);
     let columns: Arc<[FeatureColumn]> = used.iter().map(|&column| input.feature_columns[column].clone()).collect();
-    let scope = Scope { settings, target: &settings.target, horizons: &horizons, columns: &columns, history };
+    let scope = Scope { settings, horizons: &horizons, columns: &columns, history };
     let (experts, mix) = plan_experts(&scope, problems)?;
     Some(PredictorPlan {
         name: settings.name.clone(),
@@ -300,9 +300,7 @@ fn plan_profile(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Pr
 
 /// Selected columns that serve at least one horizon, ascending.
 fn used_columns(selected: &[bool], horizons: &[Horizon], input: &PredictInput<'_>) -> Vec<usize> {
-    let serves = |column: &FeatureColumn| {
-        column.horizon_steps.is_none_or(|steps| horizons.iter().any(|horizon| horizon.steps == steps))
-    };
+    let serves = |column: &FeatureColumn| horizons.iter().any(|horizon| column.serves(horizon.steps));
     (0..selected.len()).filter(|&column| selected[column] && serves(&input.feature_columns[column])).collect()
 }
 
