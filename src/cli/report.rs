@@ -10,7 +10,7 @@ use crate::runtime::RunSummary;
 use crate::spec::PipelinePlan;
 use crate::spec::model::Span;
 use crate::stages::encode::day_text;
-use crate::stages::predict::{ScoreTotal, skill};
+use crate::stages::predict::{Baseline, ScoreTotal};
 
 /// Ten times worse than the baseline: beyond it a number tells only that the baseline is hardly ever wrong. Chosen so that
 /// every forecast that is of use, and any that merely fails, keeps its number.
@@ -69,7 +69,7 @@ fn scores_json(scores: &[ScoreTotal]) -> Vec<serde_json::Value> {
         json!({
             "predictor": score.predictor, "horizon_s": score.horizon_micros as f64 / 1e6, "model": score.model,
             "count": score.sums.count, "mae": score.sums.mae(), "rmse": score.sums.rmse(),
-            "skill_persistence": skill(scores, score, "persistence"), "skill_profile": skill(scores, score, "profile"),
+            "skill_persistence": score.skill(Baseline::Persistence), "skill_profile": score.skill(Baseline::Profile),
         })
     };
     scores.iter().map(of).collect()
@@ -196,8 +196,8 @@ pub fn print_scores(scores: &[ScoreTotal]) {
             score.sums.count.to_string(),
             number(score.sums.mae()),
             number(score.sums.rmse()),
-            percent(scores, score, "persistence"),
-            percent(scores, score, "profile"),
+            percent(score, Baseline::Persistence),
+            percent(score, Baseline::Profile),
         ]);
     }
     for column in 3..8 {
@@ -210,8 +210,8 @@ pub fn print_scores(scores: &[ScoreTotal]) {
 
 /// Skill in percent; empty for the baseline itself. Where a series hardly moves, a baseline is hardly ever wrong, and how
 /// many times worse than that a forecast is says nothing.
-fn percent(scores: &[ScoreTotal], score: &ScoreTotal, baseline: &str) -> String {
-    match skill(scores, score, baseline) {
+fn percent(score: &ScoreTotal, baseline: Baseline) -> String {
+    match score.skill(baseline) {
         None => String::new(),
         Some(skill) if skill < SKILL_SHOWN_MIN => format!("< {:.0} %", 100.0 * SKILL_SHOWN_MIN),
         Some(skill) => format!("{:+.1} %", 100.0 * skill),

@@ -86,12 +86,14 @@ fn print_verdict(verdict: &Verdict<'_>) {
 
 /// Feeds one test and compares; returns a line per difference.
 fn run_case(plan: &Arc<PipelinePlan>, case: &TestSpec) -> Result<Vec<String>> {
-    let mut rows = RawRows::default();
-    let payloads = case.given.rows.iter().map(|row| serde_json::to_string(&given_row(row)));
-    for (offset, payload) in payloads.chain(case.given.payloads.iter().cloned().map(Ok)).enumerate() {
-        rows.push(offset as i64, None, None, Some(payload?.as_bytes()));
+    let (mut rows, mut payloads) = (RawRows::default(), RawRows::default());
+    for (offset, row) in case.given.rows.iter().enumerate() {
+        rows.push(offset as i64, None, None, Some(&serde_json::to_vec(&given_row(row))?));
     }
-    Ok(compare(plan, &case.expect, &dry_run(plan, rows)?))
+    for (payload, offset) in case.given.payloads.iter().zip(rows.len()..) {
+        payloads.push(offset as i64, None, None, Some(payload.as_bytes()));
+    }
+    Ok(compare(plan, &case.expect, &dry_run(plan, rows, payloads)?))
 }
 
 fn given_row(row: &TestRow) -> Map<String, Value> {

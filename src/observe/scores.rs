@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::spec::model::Span;
-use crate::stages::predict::{ScoreTotal, merge_totals, skill};
+use crate::stages::predict::{Baseline, ScoreTotal, merge_totals};
 
 /// Baselines that every model is compared with.
 const BASELINES: [&str; 2] = ["persistence", "profile"];
@@ -97,10 +97,12 @@ impl Collector for Scores {
         }
         let help = "How much lower the mean absolute error is than the baseline's: 1 is perfect, 0 as good";
         let mut family = encoder.encode_descriptor("predict_skill_ratio", help, None, gauge)?;
-        for (total, baseline) in totals.iter().flat_map(|total| BASELINES.map(|baseline| (total, baseline))) {
-            let Some(skill) = skill(&totals, total, baseline) else { continue };
+        for (total, baseline) in
+            totals.iter().flat_map(|total| [Baseline::Persistence, Baseline::Profile].map(|baseline| (total, baseline)))
+        {
+            let Some(skill) = total.skill(baseline) else { continue };
             let ScoreLabel { predictor, horizon, model } = label(total);
-            let label = SkillLabel { predictor, horizon, model, baseline };
+            let label = SkillLabel { predictor, horizon, model, baseline: baseline.name() };
             ConstGauge::new(skill).encode(family.encode_family(&label)?)?;
         }
         Ok(())

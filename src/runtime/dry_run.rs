@@ -38,23 +38,32 @@ pub struct DryRun {
     pub late: Vec<DryRow>,
 }
 
-/// Takes the rows through every stage as one partition, closes all windows, and gathers the outputs. `rows`: JSON
-/// objects, whatever the format of the source.
+fn batch(partition: Partition, rows: RawRows) -> SourceBatch {
+    let next_offset = rows.len() as i64;
+    SourceBatch { partition, payload: Payload::Raw(rows), next_offset, skipped: 0 }
+}
+
+/// Takes the rows through every stage as one partition, closes all windows, and gathers the outputs. `rows` are JSON
+/// objects, whatever the format of the source; `payloads` come after them and are what a topic of the source holds.
 ///
 /// # Errors
 /// As a shard's.
-pub fn dry_run(plan: &Arc<PipelinePlan>, rows: RawRows) -> Result<DryRun, PipelineError> {
+pub fn dry_run(plan: &Arc<PipelinePlan>, rows: RawRows, payloads: RawRows) -> Result<DryRun, PipelineError> {
+    let of_topic = Arc::clone(&plan.decode);
     let mut plan = plan.with_all_outputs();
     plan.decode = Arc::new(plan.decode.for_json());
     let plan = Arc::new(plan);
     let partition = Partition { topic: 0, number: 0 };
     let mut shard = Shard::restore(&plan, partition, None, Blocks::default(), &Changes::default())?;
     shard.trace = Some(Trace::default());
-    let next_offset = rows.len() as i64;
-    let batch = SourceBatch { partition, payload: Payload::Raw(rows), next_offset, skipped: 0 };
     // Nothing is handed over: the records are what the test looks at.
     let mut transaction = Transaction::new(Box::new(DiscardLedger), usize::MAX);
-    shard.process(&batch, &mut transaction)?;
+    shard.process(&batch(partition, rows), &mut transaction)?;
+    // The names of a file's cells stand in its header, which a test has none of.
+    if of_topic.names_cells() {
+        shard.decode_by(of_topic);
+    }
+    shard.process(&batch(partition, payloads), &mut transaction)?;
     shard.flush(FlushReason::End, 0, &mut transaction)?;
     let Trace { clean, windows } = shard.trace.take().unwrap_or_default();
     let mut run = DryRun { clean, windows, ..DryRun::default() };

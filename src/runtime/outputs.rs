@@ -16,8 +16,8 @@ use crate::spec::PipelinePlan;
 use crate::spec::model::Output;
 use crate::stages::alert::{AlertChange, AlertRule, RuleInput};
 use crate::stages::encode::{
-    AlertContext, DeadLetterOrigin, Encoded, ForecastRead, ForecastRow, dead_letter_headers, encode_alert,
-    encode_forecast, encode_scores, json_lines,
+    AlertContext, DeadLetterOrigin, Encoded, ForecastHead, ForecastRead, ForecastRow, dead_letter_headers,
+    encode_alert, encode_forecast, encode_scores, json_lines,
 };
 use crate::stages::predict::{Forecasts, Predict, ScoreRow};
 use crate::stages::rows::Rejected;
@@ -28,12 +28,14 @@ use crate::vocab::{KeyId, to_json};
 pub(super) struct Outputs {
     plan: Arc<PipelinePlan>,
     partition: Partition,
-    scratch: Vec<u8>,
+    /// Of the record that is being encoded.
+    key: String,
+    value: Vec<u8>,
 }
 
 impl Outputs {
     pub(super) fn new(plan: &Arc<PipelinePlan>, partition: Partition) -> Self {
-        Self { plan: Arc::clone(plan), partition, scratch: Vec::new() }
+        Self { plan: Arc::clone(plan), partition, key: String::new(), value: Vec::new() }
     }
 
     /// Name of the partition's topic.
@@ -104,20 +106,19 @@ impl Outputs {
         let plan = Arc::clone(&self.plan);
         for forecasts in made {
             for (index, horizon) in plan.predict.horizons(forecasts.predictor).iter().enumerate() {
+                let predictor = plan.predict.name(forecasts.predictor);
+                let head = ForecastHead::new(predictor, forecasts.end, horizon.micros, forecasts.version[index]);
                 for key in (0..live.len()).filter(|key| live[*key] && !forecasts.model[index][*key].is_nan()) {
-                    self.scratch.clear();
                     let row = ForecastRow {
                         key: key_columns(&plan, keys, key as u32),
-                        predictor: plan.predict.name(forecasts.predictor),
-                        horizon: horizon.micros,
-                        window_end: forecasts.end,
                         value: forecasts.model[index][key],
                         persistence: forecasts.persistence[index][key],
                         profile: forecasts.profile[index][key],
-                        version: forecasts.version[index],
                     };
-                    let text = encode_forecast(&row, &mut self.scratch);
-                    records.push(sink, Some(text.as_bytes()), Some(&self.scratch), Vec::new());
+                    self.value.clear();
+                    self.key.clear();
+                    encode_forecast(&head, &row, &mut self.value, &mut self.key);
+                    records.push(sink, Some(self.key.as_bytes()), Some(&self.value), Vec::new());
                 }
             }
         }

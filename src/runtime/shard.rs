@@ -22,7 +22,7 @@ use crate::observe::BatchReport;
 use crate::spec::PipelinePlan;
 use crate::stages::clean::{Cleaned, Cleaner};
 use crate::stages::custom::guarded;
-use crate::stages::decode::{DecodeError, Decoded, Decoder};
+use crate::stages::decode::{DecodeError, DecodePlan, Decoded, Decoder};
 use crate::stages::predict::{ScoreRow, ScoreTotal};
 use crate::stages::window::{Seam, Watermark, Windows};
 use crate::state::{Accounting, BlockRecords, Blocks, Identity, digest_of_blocks};
@@ -105,6 +105,11 @@ impl Shard {
         self.cleaner.snapshot(which, writer);
         self.windows.snapshot(which, writer);
         self.models.snapshot(which, writer);
+    }
+
+    /// Reads payloads by another plan from now on.
+    pub(super) fn decode_by(&mut self, plan: Arc<DecodePlan>) {
+        self.decoder = Decoder::new(plan);
     }
 
     /// Takes one batch through every stage; outputs go to `transaction`, the last of them as records that are still to be

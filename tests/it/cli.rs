@@ -93,6 +93,43 @@ tests:
 }
 
 #[test]
+fn payloads_of_a_topic_of_delimited_text_are_read_as_such() {
+    let text = r#"version: 1
+pipeline: delimited
+sources:
+  loops:
+    kafka: { brokers: "127.0.0.1:9092", topics: [loops] }
+    decode:
+      format: csv
+      columns: [sensor_id, observed_at, km/h]
+      delimiter: ";"
+      decimal: ","
+      nulls: ["-"]
+      schema: traffic-observation.v1
+      paths: { speed_kmh: km/h }
+      timezone: Europe/Copenhagen
+    partitioned_by: sensor_id
+    event_time: { column: observed_at, max_delay: 0s }
+window: { size: 5m, key: [sensor_id], columns: { speed_kmh: avg(speed_kmh) } }
+sinks:
+  late: { from: late, kafka: { topic: loops.late, create: { partitions: 1 } } }
+  dead_letter: { from: dead_letter, kafka: { topic: loops.dlq, create: { partitions: 1 } } }
+tests:
+  - name: a comma and a null
+    given:
+      rows: [{ sensor_id: N7, observed_at: "2026-03-02T06:59:00Z", km/h: 40 }]
+      payloads: ["N7;2026-03-02T08:00:00;52,5", "N7;2026-03-02T08:01:00;-", "{}"]
+    expect:
+      clean: [{ speed_kmh: 40 }, { sensor_id: N7, speed_kmh: 52.5 }, { speed_kmh: null }]
+      dead_letter: [{ stage: decode, reason: malformed }]
+"#;
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cli-delimited.yaml");
+    std::fs::write(&path, text).unwrap();
+    let output = arterial(&["test"], &path);
+    assert!(output.status.success(), "{}{}", self::text(&output.stdout), String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn verdicts_are_data_with_format_json() {
     let wrong = TESTS.replace("rows: 1", "rows: 2");
     for (name, tests, passed) in [("json", TESTS, true), ("json-wrong", &wrong, false)] {

@@ -16,7 +16,7 @@ fn taken(stamps: &str, within: &str, times: &[&str]) -> DryRun {
         let row = format!(r#"{{"sensor_id": "L1", "observed_at": "2026-03-02T{time}Z", "speed_kmh": 80}}"#);
         rows.push(offset as i64, None, None, Some(row.as_bytes()));
     }
-    dry_run(&Arc::new(plan(&text)), rows).unwrap()
+    dry_run(&Arc::new(plan(&text)), rows, RawRows::default()).unwrap()
 }
 
 #[test]

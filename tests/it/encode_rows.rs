@@ -7,9 +7,9 @@ use std::sync::Arc;
 use arterial::runtime::dry_run;
 use arterial::spec::load_plan;
 use arterial::stages::encode::{
-    DeadLetter, DeadLetterOrigin, ForecastRow, dead_letter_headers, encode_forecast, encode_scores,
+    DeadLetter, DeadLetterOrigin, ForecastHead, ForecastRow, dead_letter_headers, encode_forecast, encode_scores,
 };
-use arterial::stages::predict::ScoreRow;
+use arterial::stages::predict::{ErrorSums, ScoreRow};
 use arterial::stages::rows::{Reason, RejectStage, Rejected};
 use arterial_connectors::payload::{Header, RawRows};
 use serde_json::{Value, json};
@@ -17,31 +17,24 @@ use serde_json::{Value, json};
 use crate::encode_support::{EIGHT, MINUTE, conforms, headers, parsed};
 
 fn forecast(value: f64) -> Value {
-    let mut bytes = Vec::new();
-    encode_forecast(&row(BTreeMap::from([("segment_id", "S7")]), value), &mut bytes);
-    parsed(&bytes)
+    parsed(encoded(BTreeMap::from([("segment_id", "S7")]), value).1.as_bytes())
 }
 
-fn row<'a>(key: BTreeMap<&'a str, &'a str>, value: f64) -> ForecastRow<'a> {
-    ForecastRow {
-        key,
-        predictor: "speed",
-        horizon: 15 * MINUTE,
-        window_end: EIGHT,
-        value,
-        persistence: value,
-        profile: value,
-        version: 288,
-    }
+fn encoded(key: BTreeMap<&str, &str>, value: f64) -> (String, String) {
+    let (mut bytes, mut text) = (Vec::new(), String::new());
+    let row = ForecastRow { key, value, persistence: value, profile: value };
+    encode_forecast(&ForecastHead::new("speed", EIGHT, 15 * MINUTE, 288), &row, &mut bytes, &mut text);
+    (text, String::from_utf8(bytes).unwrap())
 }
 
 #[test]
 fn keys_of_forecasts_differ_wherever_their_values_do() {
-    let key = |a, b| encode_forecast(&row(BTreeMap::from([("a", a), ("b", b)]), 1.0), &mut Vec::new());
+    let key = |a, b| encoded(BTreeMap::from([("a", a), ("b", b)]), 1.0).0;
     assert_eq!(key("S7", "in"), "S7/in");
     assert_eq!(key("S/7", "in"), "S%2F7/in");
     assert_ne!(key("S/7", "in"), key("S", "7/in"));
     assert_ne!(key("S/7", "in"), key("S%2F7", "in"));
+    assert_eq!(key("/%S7", ""), "%2F%25S7/");
 }
 
 #[test]
@@ -63,27 +56,18 @@ fn score(model: &str, absolute: f64, squared: f64) -> ScoreRow {
         model: model.to_owned(),
         horizon_micros: 15 * MINUTE,
         day: 20_780,
-        count: 4,
-        absolute_error_sum: absolute,
-        squared_error_sum: squared,
+        sums: ErrorSums { count: 4, absolute, squared, persistence: 8.0, profile: 0.0 },
     }
 }
 
 #[test]
-fn scores_conform_and_compare_with_the_baselines_of_the_same_day_and_horizon() {
-    let other_day = ScoreRow { day: 20_779, ..score("persistence", 1.0, 1.0) };
-    let empty = ScoreRow { count: 0, ..score("unused", 0.0, 0.0) };
-    let rows = [
-        other_day,
-        score("online_linear", 6.0, 16.0),
-        score("persistence", 8.0, 36.0),
-        score("profile", 0.0, 0.0),
-        empty,
-    ];
+fn scores_conform_and_compare_with_the_baselines() {
+    let empty = ScoreRow { sums: ErrorSums::default(), ..score("unused", 0.0, 0.0) };
+    let rows = [score("online_linear", 6.0, 16.0), score("persistence", 8.0, 36.0), score("profile", 0.0, 0.0), empty];
     let records = encode_scores("ring-road", 3, &rows);
     let keys: Vec<_> = records.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect();
     assert_eq!(
-        keys[1..],
+        keys,
         ["online_linear", "persistence", "profile"].map(|model| format!("speed/900/{model}/2026-11-23/3"))
     );
     for (_, value) in &records {
@@ -95,7 +79,8 @@ fn scores_conform_and_compare_with_the_baselines_of_the_same_day_and_horizon() {
         // A baseline without errors leaves nothing to compare with.
         "skill_persistence": 0.25, "skill_profile": null,
     });
-    assert_eq!(parsed(&records[1].1), wanted);
+    assert_eq!(parsed(&records[0].1), wanted);
+    assert_eq!(parsed(&records[1].1)["skill_persistence"], Value::Null);
 }
 
 #[test]
@@ -177,7 +162,7 @@ fn every_record_of_a_run_conforms_to_the_schema_of_its_topic() {
     }
     rows.push(90, None, None, Some(late.as_bytes()));
     rows.push(91, None, None, Some(b"{\"sensor_id\":NaN}"));
-    let run = dry_run(&plan, rows).unwrap();
+    let run = dry_run(&plan, rows, RawRows::default()).unwrap();
     assert!(run.forecasts.len() > 10, "{}", run.forecasts.len());
     run.forecasts.iter().for_each(|row| conforms("forecast.v1", &Value::Object(row.clone())));
     run.alerts.iter().for_each(|row| conforms("alert.v1", &Value::Object(row.clone())));

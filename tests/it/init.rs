@@ -111,6 +111,10 @@ fn files_that_are_there_and_files_that_no_pipeline_can_be_made_of_are_told_with_
     let again = arterial(folder.path(), &["init", "--from", "loops.csv", "--name", "made"]);
     assert_eq!(again.status.code(), Some(2));
     assert!(said(&again).contains("is there already; give --force"), "{}", said(&again));
+    let schema = folder.path().join("made.avsc");
+    std::fs::remove_file(&schema).unwrap();
+    assert_eq!(arterial(folder.path(), &["init", "--from", "loops.csv", "--name", "made"]).status.code(), Some(2));
+    assert!(!schema.exists(), "half of what was refused was written");
     for (file, text, expected) in [
         ("empty.csv", "", "its first line has to name the columns"),
         ("head.csv", "sensor,time,mph\n", "no row could be read"),

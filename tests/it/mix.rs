@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use arterial::stages::features::FeatureColumn;
 use arterial::stages::predict::mix::Mix;
-use arterial::stages::predict::{ExpertSettings, MixParams, MixSettings, ModelSettings, Predict, PredictorSettings};
+use arterial::stages::predict::{
+    Baseline, ExpertSettings, MixParams, MixSettings, ModelSettings, Predict, PredictorSettings,
+};
 use arterial::vocab::Snapshot;
 
-use crate::predict_support::{Feed, MemoryState, Numbers, bits, city_model, columns, full, plan, settings, try_plan};
+use crate::predict_support::{
+    Feed, MemoryState, Numbers, SIZE, bits, city_model, columns, full, plan, settings, try_plan,
+};
 
 const PARAMS: MixParams = MixParams { rate: 0.03, forgetting: 0.999, floor: 0.02, shared: 0.8 };
 
@@ -60,6 +64,42 @@ fn two_experts_that_err_to_either_side_are_better_mixed_than_alone() {
         mix.learn(0, &experts, &[label]);
     }
     assert!(mixed < 0.4 * alone, "{mixed} beside {alone}");
+}
+
+/// Mean absolute error of the mixture from label 500 on, of an expert that errs by little and often beside one that errs by
+/// much and seldom; what the first labels say is `odd`.
+fn error_after(odd: &[(usize, [f64; 2])], params: MixParams) -> f64 {
+    let mut mix = mix(params, 2, 1);
+    let mut numbers = Numbers(5);
+    let mut sum = 0.0;
+    for step in 0..3_000 {
+        let label = 50.0 + 5.0 * numbers.normal();
+        let often = label + 2.0 * numbers.normal().signum();
+        let seldom = label + if numbers.normal() > 1.2 { 30.0 } else { 0.5 };
+        let experts = [vec![often], vec![seldom]];
+        if step >= 500 {
+            sum += (blended(&mix, &experts)[0] - label).abs();
+        }
+        match odd.iter().find(|(at, _)| *at == step) {
+            Some((_, errors)) => mix.learn(0, &errors.map(|error| vec![label + error]), &[label]),
+            None => mix.learn(0, &experts, &[label]),
+        }
+    }
+    sum / 2_500.0
+}
+
+#[test]
+fn neither_a_still_nor_a_spoofed_start_spoils_a_mixture_for_good() {
+    let still: Vec<_> = (0..40).map(|step| (step, [0.0, 0.0])).collect();
+    for params in [PARAMS, MixParams { forgetting: 0.9, ..PARAMS }] {
+        let usual = error_after(&[], params);
+        for spoofed_at in [0, 5, 30] {
+            let error = error_after(&[(spoofed_at, [1e6, -3e6])], params);
+            assert!(error < 1.03 * usual, "spoofed at {spoofed_at}: {error} beside {usual}");
+        }
+        let error = error_after(&still, params);
+        assert!(error < 1.03 * usual, "still: {error} beside {usual}");
+    }
 }
 
 #[test]
@@ -171,6 +211,29 @@ fn experts_are_scored_beside_the_mixture_and_its_contributions_add_up() {
     assert!(sums("last").mae() < sums("persistence").mae(), "which is not held at the limits");
     let best = sums("robust").mae().unwrap().min(sums("squared").mae().unwrap());
     assert!(sums("mix").mae().unwrap() < 1.05 * best);
+}
+
+#[test]
+fn expert_that_slept_is_compared_with_what_the_baselines_made_of_its_own_labels() {
+    let mut settings = mixed(&[1]);
+    settings.min_history_micros = 200 * SIZE;
+    let mut predict = Predict::new(plan(settings, &columns(1, &[])));
+    let (mut feed, mut numbers) = (Feed::new(1, &columns(1, &[])), Numbers(3));
+    let mut persistence = 0.0;
+    for step in 0..400 {
+        // The last value is a bad forecast at first, and a good one once the others have started.
+        let values = vec![50.0 + if step < 200 { 30.0 * numbers.normal() } else { 0.5 * numbers.normal() }];
+        let (window, features) = feed.window(step, &values, &[]);
+        predict.step(&window, &features);
+        persistence = predict.totals()[1].sums.absolute;
+    }
+    let totals = predict.totals();
+    let robust = totals.iter().find(|total| total.model == "robust").unwrap();
+    assert!(robust.sums.count < totals[1].sums.count - 150);
+    assert!(robust.sums.persistence < 0.05 * persistence, "of its own labels alone");
+    let skill = robust.skill(Baseline::Persistence).unwrap();
+    assert!((skill - (1.0 - robust.sums.absolute / robust.sums.persistence)).abs() < 1e-12);
+    assert!(skill < 0.9, "{skill}");
 }
 
 #[test]

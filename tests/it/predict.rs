@@ -189,9 +189,10 @@ fn scores_are_the_errors_of_the_forecasts_that_were_emitted() {
             let origin = &emitted[step - steps];
             for key in (0..3).filter(|key| *key != 2 || step % 5 != 0) {
                 let label = series[step][key];
-                expected[0].add(origin.model[index][key] - label);
-                expected[1].add(origin.persistence[index][key] - label);
-                expected[2].add(origin.profile[index][key] - label);
+                let (last, usual) = (origin.persistence[index][key] - label, origin.profile[index][key] - label);
+                for (sums, error) in expected.iter_mut().zip([origin.model[index][key] - label, last, usual]) {
+                    sums.add(error, last, usual);
+                }
                 assert_eq!(origin.persistence[index][key], series[step - steps][key]);
             }
         }
@@ -204,7 +205,8 @@ fn scores_are_the_errors_of_the_forecasts_that_were_emitted() {
     }
     // Days 0 and 1 have ended at step 700 (2.43 days) for both horizons and the three models.
     assert_eq!(rows.iter().map(|row| row.day).collect::<Vec<_>>(), [[0; 6], [1; 6]].concat());
-    let first_day: u64 = rows.iter().filter(|row| row.day == 0 && row.model == "profile").map(|row| row.count).sum();
+    let first_day: u64 =
+        rows.iter().filter(|row| row.day == 0 && row.model == "profile").map(|row| row.sums.count).sum();
     assert_eq!(first_day, 2 * (188 * 3) - 38 - 37, "origins 100..288, less the unmeasured labels of key 2");
 }
 
@@ -270,8 +272,9 @@ fn held_forecast_is_the_one_that_is_scored() {
         predict.step(&window, &features);
     }
     let totals = predict.totals();
-    assert_eq!(totals[0].sums, ErrorSums { count: 1, absolute: 30.0, squared: 900.0 });
-    assert_eq!(totals[1].sums, ErrorSums { count: 1, absolute: 0.0, squared: 0.0 });
+    let baselines = ErrorSums { persistence: 0.0, profile: 0.0, ..totals[0].sums };
+    assert_eq!(baselines, ErrorSums { count: 1, absolute: 30.0, squared: 900.0, ..ErrorSums::default() });
+    assert_eq!([totals[1].sums.absolute, totals[0].sums.persistence], [0.0; 2]);
 }
 
 #[test]

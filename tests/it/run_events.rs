@@ -140,7 +140,7 @@ fn alerts_of_one_window_come_by_the_names_of_their_keys_whichever_was_seen_first
             let row = format!(r#"{{"sensor_id":"{sensor}","observed_at":"2026-03-02T08:01:00Z","flow_veh_h":700}}"#);
             rows.push(offset as i64, None, None, Some(row.as_bytes()));
         }
-        let run = dry_run(&Arc::new(plan(PIPELINE)), rows).unwrap();
+        let run = dry_run(&Arc::new(plan(PIPELINE)), rows, RawRows::default()).unwrap();
         run.alerts.iter().map(|alert| alert["alert_key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(keys(["L9", "L10", "L5"]), ["busy/L10", "busy/L5", "busy/L9"]);

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use arterial::observe::Metrics;
 use arterial::serve::Server;
-use arterial::stages::predict::{ScoreTotal, skill};
+use arterial::stages::predict::{Baseline, ScoreTotal};
 use arterial_connectors::memory::{CommitFault, Faults};
 
 use crate::run_support::{Ends, PIPELINE, edited, plan, run};
@@ -59,8 +59,9 @@ fn scraped_scores_are_those_of_the_summary() {
         assert_eq!(found[&format!("arterial_predict_labels_total{{{labels}}}")], total.sums.count as f64);
         assert_eq!(Some(found[&format!("arterial_predict_mae{{{labels}}}")]), total.sums.mae());
         assert_eq!(Some(found[&format!("arterial_predict_rmse{{{labels}}}")]), total.sums.rmse());
-        for baseline in ["persistence", "profile"] {
-            let expected = skill(&summary.scores, total, baseline);
+        for baseline in [Baseline::Persistence, Baseline::Profile] {
+            let expected = total.skill(baseline);
+            let baseline = baseline.name();
             assert_eq!(expected.is_none(), total.model == baseline);
             let name = format!("arterial_predict_skill_ratio{{{labels},baseline=\"{baseline}\"}}");
             assert_eq!(found.get(&name).copied(), expected, "{name}");

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 
@@ -136,7 +137,8 @@ fn last_lines(text: &str) -> String {
 
 /// Builds the peers where that was not done yet.
 pub(crate) fn build(sources: &Path, build: &Path) -> Result<Peers> {
-    if !build.join("kstreams/kstreams-1.jar").exists() || !build.join("flink/flink-1.jar").exists() {
+    let jars = ["kstreams/kstreams-1.jar", "flink/flink-1.jar"].map(|jar| modified(&build.join(jar)));
+    if jars.contains(&None) || jars.iter().any(|jar| *jar < newest(&sources.join("jvm"))) {
         eprintln!("building the peers in {}", build.display());
         let built = Command::new("mvn")
             .args(["-q", "-B", "package", "-f"])
@@ -147,4 +149,14 @@ pub(crate) fn build(sources: &Path, build: &Path) -> Result<Peers> {
         ensure!(built.success(), "Maven could not build {}", sources.join("jvm").display());
     }
     Ok(Peers { sources: sources.to_owned(), build: build.to_owned() })
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|file| file.modified()).ok()
+}
+
+/// When the newest of the files in a folder was written.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let entries = folder.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter_map(|path| if path.is_dir() { newest(&path) } else { modified(&path) }).max()
 }

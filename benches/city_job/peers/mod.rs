@@ -10,7 +10,7 @@ mod topics;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use comfy_table::Table;
 
 pub(crate) use engine::{Engine, How, Outcome, Peers, engines};
@@ -87,9 +87,7 @@ fn measure_one(
         }
         How::Peer { .. } => alerts::committed(&setting.brokers, topics::ALERTS, alerts::of_peers)?,
     };
-    if matches!(runs.engine.how, How::Ours { .. }) {
-        alerts::compare(&written, due)?;
-    }
+    alerts::compare(&written, due).with_context(|| runs.engine.name)?;
     runs.hash = alerts::hash(&written);
     eprintln!(
         "{}/{} {}: {:.2} M rows/s, raw {:.2}, {:.2} M rows/CPU-s, {:.0} MB, {} alerts, hash {}",

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::disk::{asked, remove_dir};
+use super::disk::{asked, remove_dir, remove_file};
 use super::error::FolderError;
 use super::state::STATE_FILE;
 
@@ -35,15 +35,26 @@ pub(super) fn numbers(folder: &Path) -> Result<Vec<u64>, FolderError> {
     Ok(names(folder)?.into_iter().filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok()).collect())
 }
 
-/// Removes what crashes have left.
+/// Removes what crashes have left: epochs and marks that did not get their names, and state that nothing goes on from.
 pub(super) fn remove_unfinished(folder: &Path) -> Result<(), FolderError> {
-    let left = names(folder)?.into_iter().filter(|name| name.ends_with(UNFINISHED));
-    { left }.try_for_each(|name| remove_dir(&folder.join(name)))
+    for path in names(folder)?.into_iter().filter(|name| name.ends_with(UNFINISHED)).map(|name| folder.join(name)) {
+        if path.is_dir() { remove_dir(&path)? } else { remove_file(&path)? }
+    }
+    let epochs = numbers(folder)?;
+    let newest = epochs.iter().max().copied().unwrap_or_default();
+    epochs.into_iter().filter(|epoch| epoch + STATES_KEPT <= newest).for_each(|epoch| remove_state(folder, epoch));
+    Ok(())
 }
 
-/// Removes the state of the epoch that is one too many now. Where it cannot be removed it only takes room.
+/// Removes the state of the epoch that is one too many now.
 pub(super) fn forget_state(folder: &Path, newest: u64) {
-    let Some(epoch) = newest.checked_sub(STATES_KEPT) else { return };
+    if let Some(epoch) = newest.checked_sub(STATES_KEPT) {
+        remove_state(folder, epoch);
+    }
+}
+
+/// Where it cannot be removed it only takes room.
+fn remove_state(folder: &Path, epoch: u64) {
     let path = complete(folder, epoch).join(STATE_FILE);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -61,7 +61,7 @@
 //!
 //! # Limits
 //!
-//! * Queued records: `queued.max.messages.kbytes`, 16 MiB per partition unless the user says otherwise, plus one
+//! * Queued records: `queued.max.messages.kbytes`, 1 MiB per partition unless the user says otherwise, plus one
 //!   fetch. A partition that is paused or waits for its first `seek` holds no more than that.
 //! * Records on their way out: `queue.buffering.max.kbytes`, 256 MiB; [`crate::ledger::Ledger::append`] waits.
 //! * A batch: 10,000 rows, about 4 MB.

@@ -104,14 +104,20 @@ pub fn init(args: &InitArgs) -> Result<()> {
     let (output_folder, place) = (folder(&output), write::Place::of(args, like.as_deref(), &output)?);
     let text = write::pipeline(&name, &file_name(&schema), &place, &sample, &findings);
     let schema_text = write::schema(&name, &sample, &findings);
-    put(&schema, &schema_text, args.force)?;
-    put(&output, &text, args.force)?;
+    let written = [(&schema, schema_text), (&output, text)];
+    if !args.force {
+        written.iter().try_for_each(|(path, _)| refuse_present(path))?;
+    }
+    let before = written.each_ref().map(|(path, _)| std::fs::read(path).ok());
+    written.iter().try_for_each(|(path, text)| put(path, text))?;
     let unsaid = findings.time == TimeOf::Row;
     if !unsaid {
         // What it wrote is read as any file is: a mistake in it is ours.
         let checked = crate::spec::load_plan(&output, &BTreeMap::new());
         if checked.is_err() {
-            [&output, &schema].into_iter().try_for_each(std::fs::remove_file)?;
+            for ((path, _), before) in written.iter().zip(before) {
+                before.map_or_else(|| std::fs::remove_file(path), |bytes| std::fs::write(path, bytes))?;
+            }
         }
         checked.context(
             "the pipeline that was made has mistakes, and was taken away again; please report it with a sample",
@@ -153,11 +159,14 @@ fn stem(path: &Path) -> String {
     name.split('.').next().unwrap_or_default().to_owned()
 }
 
-/// Writes a file that is not there yet.
-fn put(path: &Path, text: &str, force: bool) -> Result<()> {
-    if !force && path.exists() {
+fn refuse_present(path: &Path) -> Result<()> {
+    if path.exists() {
         return Err(UsageError::Exists { path: path.display().to_string() }.into());
     }
+    Ok(())
+}
+
+fn put(path: &Path, text: &str) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("making `{}`", folder.display()))?;
     }

@@ -33,7 +33,7 @@ pub struct GivenSpec {
     /// Rows of the source, in order, as decoded JSON objects.
     #[serde(default)]
     pub rows: Vec<TestRow>,
-    /// Payloads of the source as text, after `rows`: for what is not valid JSON.
+    /// Messages as text, after `rows`: as a topic of the source holds them. Of files they are JSON.
     #[serde(default)]
     pub payloads: Vec<String>,
 }

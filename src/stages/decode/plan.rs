@@ -233,6 +233,12 @@ impl DecodePlan {
         Self { settings, ..self.clone() }
     }
 
+    /// Whether payloads are delimited text whose cells the plan names.
+    #[must_use]
+    pub fn names_cells(&self) -> bool {
+        self.settings.format == Format::Csv && self.csv_columns.is_some()
+    }
+
     /// Paths in the payload that columns are read from.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| column.path.as_str())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::settings::EncodeFormat;
-use super::{key_text, time_text};
+use super::{time_text, write_key};
 use crate::stages::alert::{AlertChange, AlertState, Severity};
 use crate::stages::predict::Explanation;
 use crate::vocab::{MICROS_PER_SECOND, to_json};
@@ -102,7 +102,8 @@ struct ContributionJson<'a> {
 /// Encodes one change. Ids are hashes of what they name, so a replay gives the same ones.
 #[must_use]
 pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: EncodeFormat) -> Encoded {
-    let alert_key = format!("{}/{}", context.rule, key_text(&context.key));
+    let mut alert_key = format!("{}/", context.rule);
+    write_key(&context.key, &mut alert_key);
     let opened_at = change.opened_at.0.to_string();
     let episode_id = hash_id(&[context.pipeline, context.rule, &alert_key, &opened_at]);
     // What several forecasts speak of begins with the nearest of them.

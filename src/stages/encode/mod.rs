@@ -13,13 +13,25 @@ use crate::vocab::{EventTime, RFC3339_MICROS};
 
 pub use alert::{AlertContext, Encoded, ForecastRead, encode_alert};
 pub use dead_letter::{DeadLetter, DeadLetterOrigin, dead_letter_headers};
-pub use rows::{ForecastRow, day_text, encode_forecast, encode_scores, json_lines};
+pub use rows::{ForecastHead, ForecastRow, day_text, encode_forecast, encode_scores, json_lines};
 pub use settings::EncodeFormat;
 
-/// Values of the key columns as one text: a slash in a value must not look like the one between two values.
-fn key_text(key: &BTreeMap<&str, &str>) -> String {
-    let escaped: Vec<String> = key.values().map(|value| value.replace('%', "%25").replace('/', "%2F")).collect();
-    escaped.join("/")
+/// Appends the values of the key columns as one text: a slash in a value must not look like the one between two values.
+fn write_key(key: &BTreeMap<&str, &str>, into: &mut String) {
+    for (index, value) in key.values().enumerate() {
+        if index > 0 {
+            into.push('/');
+        }
+        for part in value.split_inclusive(['%', '/']) {
+            let (plain, escape) = match part.as_bytes().last() {
+                Some(b'%') => (&part[..part.len() - 1], "%25"),
+                Some(b'/') => (&part[..part.len() - 1], "%2F"),
+                _ => (part, ""),
+            };
+            into.push_str(plain);
+            into.push_str(escape);
+        }
+    }
 }
 
 /// RFC 3339 in UTC, with as many decimals as needed; times beyond its years (a horizon after a clock that says 9999) are

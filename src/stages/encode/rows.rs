@@ -7,29 +7,45 @@ use arrow::json::writer::{LineDelimited, WriterBuilder};
 use arrow::record_batch::RecordBatch;
 use serde::Serialize;
 
-use super::{key_text, time_text};
-use crate::stages::predict::ScoreRow;
+use super::{time_text, write_key};
+use crate::stages::predict::{Baseline, ScoreRow};
 use crate::vocab::{EventTime, MICROS_PER_SECOND, to_json};
+
+/// What the forecasts of one window, predictor and horizon have in common.
+#[derive(Debug, Clone)]
+pub struct ForecastHead<'a> {
+    predictor: &'a str,
+    horizon_s: f64,
+    window_end: String,
+    target_time: String,
+    model_version: String,
+}
+
+impl<'a> ForecastHead<'a> {
+    /// Of a predictor's forecasts made at the end of a window, so many microseconds ahead, after so many labels.
+    #[must_use]
+    pub fn new(predictor: &'a str, window_end: EventTime, horizon: i64, version: u64) -> Self {
+        Self {
+            predictor,
+            horizon_s: seconds(horizon),
+            window_end: time_text(window_end),
+            target_time: time_text(window_end.plus(horizon)),
+            model_version: format!("{predictor}@{version}"),
+        }
+    }
+}
 
 /// One forecast of one key. Numbers that are not finite become null.
 #[derive(Debug, Clone)]
 pub struct ForecastRow<'a> {
     /// Key columns and their values.
     pub key: BTreeMap<&'a str, &'a str>,
-    /// The predictor.
-    pub predictor: &'a str,
-    /// How far ahead, microseconds.
-    pub horizon: i64,
-    /// End of the last window it knew.
-    pub window_end: EventTime,
     /// The model's forecast.
     pub value: f64,
     /// Persistence.
     pub persistence: f64,
     /// The seasonal profile.
     pub profile: f64,
-    /// Labels the model had learned.
-    pub version: u64,
 }
 
 #[derive(Serialize)]
@@ -37,12 +53,12 @@ struct ForecastJson<'a> {
     key: &'a BTreeMap<&'a str, &'a str>,
     predictor: &'a str,
     horizon_s: f64,
-    window_end: String,
-    target_time: String,
+    window_end: &'a str,
+    target_time: &'a str,
     value: Option<f64>,
     persistence: Option<f64>,
     profile: Option<f64>,
-    model_version: String,
+    model_version: &'a str,
 }
 
 #[derive(Serialize)]
@@ -73,23 +89,23 @@ pub fn json_lines(rows: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     Ok(lines)
 }
 
-/// Appends one forecast as JSON, and returns its record's key: the values of the key columns.
-pub fn encode_forecast(row: &ForecastRow<'_>, into: &mut Vec<u8>) -> String {
+/// Appends one forecast as JSON, and its record's key to another buffer: the values of the key columns.
+pub fn encode_forecast(head: &ForecastHead<'_>, row: &ForecastRow<'_>, value: &mut Vec<u8>, key: &mut String) {
     let finite = |value: f64| Some(value).filter(|value| value.is_finite());
     let json = ForecastJson {
         key: &row.key,
-        predictor: row.predictor,
-        horizon_s: seconds(row.horizon),
-        window_end: time_text(row.window_end),
-        target_time: time_text(row.window_end.plus(row.horizon)),
+        predictor: head.predictor,
+        horizon_s: head.horizon_s,
+        window_end: &head.window_end,
+        target_time: &head.target_time,
         value: finite(row.value),
         persistence: finite(row.persistence),
         profile: finite(row.profile),
-        model_version: format!("{}@{}", row.predictor, row.version),
+        model_version: &head.model_version,
     };
     // Writing to memory does not fail, and every number is finite.
-    let _ = serde_json::to_writer(into, &json);
-    key_text(&row.key)
+    let _ = serde_json::to_writer(value, &json);
+    write_key(&row.key, key);
 }
 
 /// Scores by day of one partition, as (key, value) records. The key names predictor, horizon, model and day: a day that
@@ -97,7 +113,7 @@ pub fn encode_forecast(row: &ForecastRow<'_>, into: &mut Vec<u8>) -> String {
 #[must_use]
 pub fn encode_scores(pipeline: &str, partition: i32, rows: &[ScoreRow]) -> Vec<(Vec<u8>, Vec<u8>)> {
     rows.iter()
-        .filter(|row| row.count > 0)
+        .filter(|row| row.sums.count > 0)
         .map(|row| {
             let json = ScoreJson {
                 pipeline,
@@ -106,28 +122,16 @@ pub fn encode_scores(pipeline: &str, partition: i32, rows: &[ScoreRow]) -> Vec<(
                 horizon_s: seconds(row.horizon_micros),
                 day: day_text(row.day),
                 partition,
-                count: row.count,
-                mae: held(row.absolute_error_sum / row.count as f64),
-                rmse: held((row.squared_error_sum / row.count as f64).sqrt()),
-                skill_persistence: skill(rows, row, "persistence"),
-                skill_profile: skill(rows, row, "profile"),
+                count: row.sums.count,
+                mae: held(row.sums.absolute / row.sums.count as f64),
+                rmse: held((row.sums.squared / row.sums.count as f64).sqrt()),
+                skill_persistence: row.skill(Baseline::Persistence),
+                skill_profile: row.skill(Baseline::Profile),
             };
             let key = format!("{}/{}/{}/{}/{partition}", row.predictor, json.horizon_s, row.model, json.day);
             (key.into_bytes(), to_json(&json))
         })
         .collect()
-}
-
-/// `1 - MAE / MAE of the baseline` over the same forecasts.
-fn skill(rows: &[ScoreRow], row: &ScoreRow, baseline: &str) -> Option<f64> {
-    let same = |other: &&ScoreRow| {
-        other.model == baseline
-            && other.predictor == row.predictor
-            && other.horizon_micros == row.horizon_micros
-            && other.day == row.day
-    };
-    let reference = rows.iter().find(same)?;
-    (reference.absolute_error_sum > 0.0).then(|| 1.0 - row.absolute_error_sum / reference.absolute_error_sum)
 }
 
 /// The sums of a model that ran away may overflow: its error is then as large as a number can say.

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::forecast::ScoreRow;
+use super::plan::{PERSISTENCE, PROFILE};
 use crate::vocab::{EventTime, MICROS_PER_SECOND};
 
 /// Microseconds of a UTC day.
@@ -21,14 +22,40 @@ pub struct ErrorSums {
     pub absolute: f64,
     /// Sum of squared errors.
     pub squared: f64,
+    /// Sum of persistence's absolute errors for the same labels.
+    pub persistence: f64,
+    /// Sum of the seasonal profile's, likewise.
+    pub profile: f64,
+}
+
+/// What a model is measured by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Baseline {
+    /// The last known value.
+    Persistence,
+    /// The seasonal profile.
+    Profile,
+}
+
+impl Baseline {
+    /// Its name in scores.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Persistence => PERSISTENCE,
+            Self::Profile => PROFILE,
+        }
+    }
 }
 
 impl ErrorSums {
-    /// Takes one error in.
-    pub fn add(&mut self, error: f64) {
+    /// Takes one error in, beside those of persistence and of the profile for the same label.
+    pub fn add(&mut self, error: f64, persistence: f64, profile: f64) {
         self.count += 1;
         self.absolute += error.abs();
         self.squared += error * error;
+        self.persistence += persistence.abs();
+        self.profile += profile.abs();
     }
 
     /// Takes the errors of another partition or day in.
@@ -36,6 +63,19 @@ impl ErrorSums {
         self.count += other.count;
         self.absolute += other.absolute;
         self.squared += other.squared;
+        self.persistence += other.persistence;
+        self.profile += other.profile;
+    }
+
+    /// How much lower the mean absolute error is than a baseline's for the same labels, as a share of it: 1 is perfect, 0
+    /// as good, negative worse. `None` where the baseline made no error.
+    #[must_use]
+    pub fn skill(&self, baseline: Baseline) -> Option<f64> {
+        let reference = match baseline {
+            Baseline::Persistence => self.persistence,
+            Baseline::Profile => self.profile,
+        };
+        Some(1.0 - self.absolute / reference).filter(|skill| skill.is_finite())
     }
 
     /// Mean absolute error; `None` without errors.
@@ -132,20 +172,15 @@ impl Scores {
         for (key, ((model, (persistence, profile)), label)) in
             forecasts.model.iter().zip(others).zip(labels).enumerate()
         {
-            let errors = [model - label, persistence - label, profile - label];
-            if !errors.iter().all(|error| error.is_finite()) {
+            let (persistence, profile) = (persistence - label, profile - label);
+            let basics = [model - label, persistence, profile];
+            if !basics.iter().all(|error| error.is_finite()) {
                 continue;
             }
-            for (index, error) in errors.into_iter().enumerate() {
-                today[index].add(error);
-                total[index].add(error);
-            }
-            for (index, expert) in forecasts.experts.iter().enumerate() {
-                let error = expert[key] - label;
-                if error.is_finite() {
-                    today[BASICS + index].add(error);
-                    total[BASICS + index].add(error);
-                }
+            let experts = forecasts.experts.iter().map(|expert| expert[key] - label);
+            for (index, error) in basics.into_iter().chain(experts).enumerate().filter(|(_, error)| error.is_finite()) {
+                today[index].add(error, persistence, profile);
+                total[index].add(error, persistence, profile);
             }
         }
     }
@@ -173,6 +208,12 @@ pub struct ScoreTotal {
 }
 
 impl ScoreTotal {
+    /// Its skill against a baseline; `None` of the baseline itself.
+    #[must_use]
+    pub fn skill(&self, baseline: Baseline) -> Option<f64> {
+        self.sums.skill(baseline).filter(|_| self.model != baseline.name())
+    }
+
     /// Whether both are of the same predictor, model and horizon.
     #[must_use]
     pub fn same_series(&self, other: &Self) -> bool {
@@ -194,37 +235,16 @@ pub fn merge_totals(totals: &mut Vec<ScoreTotal>, other: &[ScoreTotal]) {
     }
 }
 
-/// How much lower a model's mean absolute error is than a baseline's, as a share of it: 1 is perfect, 0 as good, negative
-/// worse. `None` of the baseline itself, and without errors.
-#[must_use]
-pub fn skill(totals: &[ScoreTotal], total: &ScoreTotal, baseline: &str) -> Option<f64> {
-    let reference = totals.iter().find(|other| {
-        other.model == baseline
-            && other.predictor == total.predictor
-            && other.horizon_micros == total.horizon_micros
-            && total.model != baseline
-    })?;
-    Some(1.0 - total.sums.mae()? / reference.sums.mae()?).filter(|skill| skill.is_finite())
-}
-
 /// A day's sums of one model as a row.
 #[must_use]
 pub fn score_row(predictor: &str, model: &str, horizon_micros: i64, day: i32, sums: &ErrorSums) -> ScoreRow {
-    ScoreRow {
-        predictor: predictor.to_owned(),
-        model: model.to_owned(),
-        horizon_micros,
-        day,
-        count: sums.count,
-        absolute_error_sum: sums.absolute,
-        squared_error_sum: sums.squared,
-    }
+    ScoreRow { predictor: predictor.to_owned(), model: model.to_owned(), horizon_micros, day, sums: *sums }
 }
 
 impl From<ScoreRow> for ScoreTotal {
     /// The day's sums without the day.
     fn from(row: ScoreRow) -> Self {
-        let sums = ErrorSums { count: row.count, absolute: row.absolute_error_sum, squared: row.squared_error_sum };
-        Self { predictor: row.predictor, model: row.model, horizon_micros: row.horizon_micros, sums, refused: 0 }
+        let ScoreRow { predictor, model, horizon_micros, sums, .. } = row;
+        Self { predictor, model, horizon_micros, sums, refused: 0 }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::evaluate::{Baseline, ErrorSums};
 use crate::vocab::EventTime;
 
 /// Forecasts of one predictor made at one closed window.
@@ -33,10 +34,14 @@ pub struct ScoreRow {
     pub horizon_micros: i64,
     /// Days since 1970-01-01 UTC.
     pub day: i32,
-    /// Forecasts scored. The same for every model: only those that all of them made count.
-    pub count: u64,
-    /// Sum of absolute errors, in the target's unit.
-    pub absolute_error_sum: f64,
-    /// Sum of squared errors.
-    pub squared_error_sum: f64,
+    /// The errors. Of as many forecasts for the model and both baselines; an expert of a mixture may have made fewer.
+    pub sums: ErrorSums,
+}
+
+impl ScoreRow {
+    /// The model's skill against a baseline; `None` of the baseline itself.
+    #[must_use]
+    pub fn skill(&self, baseline: Baseline) -> Option<f64> {
+        self.sums.skill(baseline).filter(|_| self.model != baseline.name())
+    }
 }

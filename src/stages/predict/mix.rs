@@ -23,10 +23,11 @@ pub const EXPERTS_MAX: usize = 16;
 /// Most that one label may count for or against an expert, in mean absolute errors: a spoofed value moves no weight far.
 const EVIDENCE_MAX: f64 = 3.0;
 
-/// Most that one label adds to a key's mean absolute error, as a multiple of it, once [`ERRORS_TRUSTED`] are known.
-const ERROR_GROWTH_MAX: f64 = 10.0;
+/// Most that one label adds to a key's mean absolute error, as a multiple of it. A lasting change of its size is followed
+/// within a few labels all the same: the first ones move the mean most.
+const ERROR_STEP_MAX: f64 = 10.0;
 
-/// Errors that a key's mean is trusted after.
+/// Errors before which a mean of more than [`ERROR_STEP_MAX`] times the newest error is taken for a spoofed start.
 const ERRORS_TRUSTED: f64 = 10.0;
 
 /// How weights follow evidence, checked.
@@ -234,10 +235,16 @@ impl Mix {
 }
 
 impl Evidence {
-    /// Takes an error of a key's mixture in; returns the mean of those so far.
+    /// Takes an error of a key's mixture in; returns the mean of those since the first that was not 0.
     fn take_error(&mut self, key: usize, error: f64, forgetting: f64) -> f64 {
         let (sum, count) = (&mut self.errors[key], &mut self.counts[key]);
-        let bound = if *count > ERRORS_TRUSTED { ERROR_GROWTH_MAX * *sum / *count } else { f64::INFINITY };
+        if *sum == 0.0 && error == 0.0 {
+            return 0.0;
+        }
+        if *count < ERRORS_TRUSTED && error > 0.0 {
+            *sum = sum.min(ERROR_STEP_MAX * error * *count);
+        }
+        let bound = if *sum > 0.0 { ERROR_STEP_MAX * *sum / *count } else { f64::INFINITY };
         *sum = forgetting * *sum + error.min(bound);
         *count = forgetting * *count + 1.0;
         *sum / *count

@@ -32,7 +32,7 @@ mod stage;
 
 pub use custom::{ModelFactory, ModelRequest};
 pub use error::PredictError;
-pub use evaluate::{ErrorSums, ScoreTotal, merge_totals, skill};
+pub use evaluate::{Baseline, ErrorSums, ScoreTotal, merge_totals};
 pub use explain::{AdditiveForecast, Contribution, Explanation};
 pub use forecast::{Forecasts, ScoreRow};
 pub use mix::MixParams;
