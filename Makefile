@@ -29,7 +29,7 @@ endif
 
 demo:
 	@scripts/apt.sh
-	$(CARGO) build --quiet --locked --bin arterial
+	$(CARGO) build --locked --bin arterial
 	$$(scripts/binary.sh) run --until latest pipelines/congestion-simulated.yaml
 
 test:

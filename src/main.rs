@@ -1,6 +1,6 @@
 //! The `arterial` command: thin; everything it does is in the library.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use arterial::cli::{Cli, UsageError, execute};
@@ -24,24 +24,30 @@ const BAD_CONFIGURATION: u8 = 78;
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("ARTERIAL_LOG").unwrap_or_else(|_| EnvFilter::new("info,librdkafka=warn"));
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter).init();
+    // Whoever read the log may be gone: that must end no pipeline.
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).log_internal_errors(false);
+    log.with_ansi(colours).with_env_filter(filter).init();
     match execute(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(&error),
     }
 }
 
-#[allow(clippy::print_stderr, reason = "the last word of a command goes to stderr")]
 fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(problems) = error.downcast_ref::<SpecErrors>() {
-        eprintln!("{problems}");
+        tell(format_args!("{problems}"));
         return ExitCode::from(BAD_CONFIGURATION);
     }
-    eprintln!("error: {error:#}");
+    tell(format_args!("error: {error:#}"));
     if let Some(hint) = hint(error) {
-        eprintln!("hint: {hint}");
+        tell(format_args!("hint: {hint}"));
     }
     if error.is::<UsageError>() { ExitCode::from(BAD_USAGE) } else { ExitCode::FAILURE }
+}
+
+/// To stderr, whether or not anybody reads it.
+fn tell(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn hint(error: &anyhow::Error) -> Option<&'static str> {

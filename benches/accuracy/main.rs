@@ -7,6 +7,7 @@
 mod data;
 #[path = "../support/figures.rs"]
 mod figures;
+mod intervals;
 mod protocol;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use comfy_table::{CellAlignment, Table};
 
 use crate::data::data_file;
 use crate::figures::{Figure, write_figures};
+use crate::intervals::{Beside, Gathered};
 use crate::protocol::{DATA_SETS, DataSet, Reference};
 
 const MICROS_PER_MINUTE: i64 = 60_000_000;
@@ -34,11 +36,11 @@ fn main() -> Result<()> {
     for set in &chosen {
         data_file(set.rows)?;
     }
-    let mut table = heading();
+    let (mut table, mut bounds) = (heading(), bounds_heading());
     let mut failed = Vec::new();
     for set in chosen {
         eprintln!("{}: reading all of it", set.name);
-        let scores = evaluate(set)?;
+        let (scores, gathered) = evaluate(set)?;
         let mut figures = Vec::new();
         for reference in set.references {
             let judged = Judged::of(&scores, reference)?;
@@ -49,23 +51,88 @@ fn main() -> Result<()> {
                 format!("{name} at {horizon}: {complaint}")
             }));
         }
+        for (predictor, minutes) in set.horizons() {
+            let of = (predictor.to_owned(), i64::from(minutes) * MICROS_PER_MINUTE);
+            if let Some(beside) = gathered.of(&of) {
+                let name = format!("{}.{predictor}.{minutes}m", set.name);
+                let judged = Bounded { name, beside };
+                bounds.add_row(judged.row());
+                figures.extend(judged.figures());
+            }
+        }
         write_figures("accuracy.json", &figures)?;
     }
-    println!("{table}");
+    println!("{table}\n\nintervals of 90 %:\n{bounds}");
     ensure!(failed.is_empty(), "not as good as the reference:\n  {}", failed.join("\n  "));
     Ok(())
 }
 
 /// Runs the shipped pipeline over the data set's rows, as `arterial eval` does.
-fn evaluate(set: &DataSet) -> Result<Vec<ScoreTotal>> {
+fn evaluate(set: &DataSet) -> Result<(Vec<ScoreTotal>, Gathered)> {
     let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines").join(set.pipeline);
     let rows = std::path::absolute(data_file(set.rows)?)?.display().to_string();
+    let gathered = Gathered::default();
     let plan = load_plan(&pipeline, &[].into())?.with_file(rows, set.partitions);
+    let plan = plan.with_observer(&gathered.observer(set.zone));
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let summary = runtime.block_on(Pipeline::evaluation(&plan)?.run(std::future::pending()))?;
     let rows = summary.accounting();
     ensure!(rows.balanced(), "{}: the accounting identity does not hold: {rows:?}", set.name);
-    Ok(summary.scores)
+    Ok((summary.scores, gathered))
+}
+
+/// Bounds of one predictor at one horizon beside those of split conformal prediction.
+struct Bounded {
+    name: String,
+    beside: Beside,
+}
+
+impl Bounded {
+    /// Mean interval scores of both, coverages of both and of ours at the peak.
+    fn numbers(&self) -> [f64; 5] {
+        let Beside { own, split, own_at_peak, .. } = &self.beside;
+        let numbers = [own.mean_score(), split.mean_score(), own.coverage(), split.coverage(), own_at_peak.coverage()];
+        numbers.map(|number| number.unwrap_or(f64::NAN))
+    }
+
+    fn row(&self) -> [String; 7] {
+        let [own, split, inside, split_inside, at_peak] = self.numbers();
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        let lower = percent(1.0 - own / split);
+        let (own, split) = (format!("{own:.3}"), format!("{split:.3}"));
+        [self.name.clone(), own, split, lower, percent(inside), percent(at_peak), percent(split_inside)]
+    }
+
+    fn figures(&self) -> [Figure; 4] {
+        let [own, split, inside, _, at_peak] = self.numbers();
+        let figure = |what: &str, value, unit| Figure::new(format!("intervals.{}.{what}", self.name), value, unit);
+        [
+            figure("score", own, "of the target"),
+            figure("split_conformal_score", split, "of the target"),
+            figure("coverage", inside, "ratio"),
+            figure("coverage_at_peak", at_peak, "ratio"),
+        ]
+    }
+}
+
+fn bounds_heading() -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::ASCII_MARKDOWN);
+    table.set_header([
+        "forecasts",
+        "interval score",
+        "split conformal",
+        "lower by",
+        "inside",
+        "at peak",
+        "split's inside",
+    ]);
+    for column in 1..7 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
 }
 
 /// One predictor at one horizon, or at several pooled, beside what it is judged by.

@@ -14,6 +14,8 @@
 //! up, scored is every origin from the twelfth step of the last fifth on, horizons pooled over 1 to 3 and 1 to 12 steps.
 #![allow(clippy::approx_constant, reason = "an error of 3.14 mph is not pi")]
 
+use chrono_tz::Tz;
+
 /// How much larger than the reference's an RMSE may be: a model that minimises absolute errors pays a little in squares.
 pub(crate) const RMSE_SLACK: f64 = 1.02;
 
@@ -25,7 +27,19 @@ pub(crate) struct DataSet {
     /// File of its rows, under the folder of the data sets.
     pub(crate) rows: &'static str,
     pub(crate) partitions: u32,
+    /// Where the sensors are.
+    pub(crate) zone: Tz,
     pub(crate) references: &'static [Reference],
+}
+
+impl DataSet {
+    /// Predictors with each of their horizons that is judged alone, in minutes.
+    pub(crate) fn horizons(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.references.iter().filter_map(|reference| match reference.horizons_minutes {
+            [minutes] => Some((reference.predictor, *minutes)),
+            _ => None,
+        })
+    }
 }
 
 /// What one predictor is judged by.
@@ -61,7 +75,8 @@ pub(crate) const DATA_SETS: [DataSet; 3] = [
         name: "metr_la_60",
         pipeline: "loops-metr-la.yaml",
         rows: "metr_la_60/observations.parquet",
-        partitions: 4,
+        partitions: 1,
+        zone: chrono_tz::America::Los_Angeles,
         references: &[
             reference(LOOP_SPEED, &[15], 369_116, Some(3.14), Some(5.68)),
             reference(LOOP_SPEED, &[30], 368_936, Some(3.66), Some(6.72)),
@@ -70,9 +85,10 @@ pub(crate) const DATA_SETS: [DataSet; 3] = [
     },
     DataSet {
         name: "aarhus",
-        pipeline: "congestion-aarhus.yaml",
+        pipeline: "forecasts-aarhus.yaml",
         rows: "aarhus/traffic.parquet",
-        partitions: 8,
+        partitions: 1,
+        zone: chrono_tz::Europe::Copenhagen,
         references: &[
             reference(AARHUS_SPEED, &[15], 1_462_388, Some(6.16), Some(9.35)),
             reference(AARHUS_SPEED, &[30], 1_462_388, Some(6.86), Some(10.09)),
@@ -87,6 +103,7 @@ pub(crate) const DATA_SETS: [DataSet; 3] = [
         pipeline: "loops-los-angeles.yaml",
         rows: "los_loop/observations.parquet",
         partitions: 1,
+        zone: chrono_tz::America::Los_Angeles,
         references: &[
             reference(LOOP_SPEED, &[5, 10, 15], 242_811, Some(3.18), Some(5.13)),
             reference(LOOP_SPEED, &[5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60], 960_066, None, None),

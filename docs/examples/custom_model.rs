@@ -49,8 +49,10 @@ struct Smoothed {
 }
 
 impl Predictor for Smoothed {
-    fn predict_many(&self, horizon: usize, _: &FeatureMatrix, forecasts: &mut [f64]) {
-        forecasts.copy_from_slice(&self.means[horizon][..forecasts.len()]);
+    fn predict_many(&self, _: &FeatureMatrix, forecasts: &mut [Vec<f64>]) {
+        for (forecasts, means) in forecasts.iter_mut().zip(&self.means) {
+            forecasts.iter_mut().zip(means).for_each(|(forecast, mean)| *forecast = *mean);
+        }
     }
 
     fn explain(&self, horizon: usize, _: &FeatureMatrix, key: KeyId) -> Option<AdditiveForecast> {

@@ -9,6 +9,14 @@ macro_rules! say {
     }};
 }
 
+/// To stderr, whether or not anybody reads it.
+macro_rules! complain {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod backfill;
 mod completions;
 #[cfg(feature = "kafka")]

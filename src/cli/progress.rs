@@ -74,6 +74,6 @@ impl Shown {
         for decided in decisions {
             table.add_row([decided.step.clone(), decided.decision.name().to_owned(), decided.why.to_string()]);
         }
-        eprintln!("the pipeline file changed under existing state:\n{table}\n");
+        complain!("the pipeline file changed under existing state:\n{table}\n");
     }
 }

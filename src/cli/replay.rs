@@ -95,7 +95,7 @@ pub fn replay(args: &ReplayArgs) -> Result<()> {
     }
     writer.flush()?;
     bar.finish_and_clear();
-    eprintln!("{sent} rows sent to `{}`", args.topic);
+    complain!("{sent} rows sent to `{}`", args.topic);
     Ok(())
 }
 

@@ -70,6 +70,7 @@ fn scores_json(scores: &[ScoreTotal]) -> Vec<serde_json::Value> {
             "predictor": score.predictor, "horizon_s": score.horizon_micros as f64 / 1e6, "model": score.model,
             "count": score.sums.count, "mae": score.sums.mae(), "rmse": score.sums.rmse(),
             "skill_persistence": score.skill(Baseline::Persistence), "skill_profile": score.skill(Baseline::Profile),
+            "interval_coverage": score.sums.intervals.coverage(), "interval_score": score.sums.intervals.mean_score(),
         })
     };
     scores.iter().map(of).collect()
@@ -177,19 +178,13 @@ pub fn print_scores(scores: &[ScoreTotal]) {
     if scores.is_empty() {
         return;
     }
+    let bounded = scores.iter().any(|score| score.sums.intervals.count > 0);
+    let mut heading = vec!["predictor", "horizon", "model", "n", "MAE", "RMSE", "vs persistence", "vs profile"];
+    heading.extend(["inside", "interval score"].iter().filter(|_| bounded));
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "predictor",
-        "horizon",
-        "model",
-        "n",
-        "MAE",
-        "RMSE",
-        "vs persistence",
-        "vs profile",
-    ]);
+    table.load_style(presets::NOTHING).set_header(&heading);
     for score in scores {
-        table.add_row([
+        let mut row = vec![
             score.predictor.clone(),
             Span { micros: score.horizon_micros }.to_string(),
             score.model.clone(),
@@ -198,9 +193,16 @@ pub fn print_scores(scores: &[ScoreTotal]) {
             number(score.sums.rmse()),
             percent(score, Baseline::Persistence),
             percent(score, Baseline::Profile),
-        ]);
+        ];
+        if bounded {
+            row.push(
+                score.sums.intervals.coverage().map_or_else(String::new, |share| format!("{:.1} %", 100.0 * share)),
+            );
+            row.push(number(score.sums.intervals.mean_score()));
+        }
+        table.add_row(row);
     }
-    for column in 3..8 {
+    for column in 3..heading.len() {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

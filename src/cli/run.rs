@@ -60,9 +60,10 @@ pub enum UntilArg {
 /// A file that cannot be read or does not check, or a run that failed.
 pub fn run(args: &RunArgs) -> Result<()> {
     let mut plan = load_plan(&args.pipeline)?.with_reset(&args.reset).map_err(UsageError::from)?;
-    for step in plan.unknown_resets() {
+    for (step, near) in plan.unknown_resets() {
+        let near = near.map(|near| format!("; {near}")).unwrap_or_default();
         tracing::warn!(
-            "--reset {step}: the file has no such step; what an earlier file kept under that name is forgotten"
+            "--reset {step}: the file has no such step{near}; what an earlier file kept under that name is forgotten"
         );
     }
     let history = args.state_from.as_ref().map(|folder| History::open(folder, &plan)).transpose();

@@ -54,7 +54,7 @@ pub fn validate(args: &ValidateArgs) -> Result<()> {
         if let Err(errors) = checked
             && let Some(before) = refused.replace(errors).filter(|_| args.format == Format::Text)
         {
-            eprintln!("{before}");
+            complain!("{before}");
         }
     }
     if args.format == Format::Json {

@@ -95,6 +95,16 @@ impl Collector for Scores {
         for (total, rmse) in totals.iter().filter_map(|total| Some((total, total.sums.rmse()?))) {
             ConstGauge::new(rmse).encode(family.encode_family(&label(total))?)?;
         }
+        let help = "Share of labels between the bounds of their forecasts";
+        let mut family = encoder.encode_descriptor("predict_interval_coverage_ratio", help, None, gauge)?;
+        for (total, share) in totals.iter().filter_map(|total| Some((total, total.sums.intervals.coverage()?))) {
+            ConstGauge::new(share).encode(family.encode_family(&label(total))?)?;
+        }
+        let help = "Mean interval score, in the target's unit";
+        let mut family = encoder.encode_descriptor("predict_interval_score", help, None, gauge)?;
+        for (total, score) in totals.iter().filter_map(|total| Some((total, total.sums.intervals.mean_score()?))) {
+            ConstGauge::new(score).encode(family.encode_family(&label(total))?)?;
+        }
         let help = "How much lower the mean absolute error is than the baseline's: 1 is perfect, 0 as good";
         let mut family = encoder.encode_descriptor("predict_skill_ratio", help, None, gauge)?;
         for (total, baseline) in

@@ -67,6 +67,11 @@ impl Models {
         Ok(transaction.relieve()?)
     }
 
+    /// Does ahead what the next window needs in any case.
+    pub(super) fn prepare(&mut self) {
+        self.predict.prepare();
+    }
+
     fn first_opened(&self, keys: &Keys, input: &RuleInput<'_>, changes: &[AlertChange]) -> Option<AlertNotice> {
         let change = changes.iter().find(|change| change.state == AlertState::Opened)?;
         let values: Vec<&str> = keys.values(change.key).collect();

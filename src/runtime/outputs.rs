@@ -114,6 +114,7 @@ impl Outputs {
                         value: forecasts.model[index][key],
                         persistence: forecasts.persistence[index][key],
                         profile: forecasts.profile[index][key],
+                        interval: forecasts.lower.get(index).map(|lower| (lower[key], forecasts.upper[index][key])),
                     };
                     self.value.clear();
                     self.key.clear();

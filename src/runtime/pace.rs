@@ -53,6 +53,11 @@ impl CommitPace {
         self.outputs_since.get_or_insert(now);
     }
 
+    /// Whether outputs wait for the next commit.
+    pub(crate) fn outputs_wait(&self) -> bool {
+        self.outputs_since.is_some()
+    }
+
     /// Whether a commit is due.
     pub(crate) fn due(&self, now: Instant) -> bool {
         self.rows >= self.rows_max || self.remaining(now).is_zero()

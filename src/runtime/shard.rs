@@ -31,6 +31,9 @@ use crate::vocab::{EventTime, Snapshot, StateError, StateReader, StateWriter, fr
 /// Step name of the shard's own block.
 const STEP: &str = "partition";
 
+/// Late rows of one batch that are worth a word: single ones are usual.
+const LATE_TOLD_MIN: usize = 100;
+
 /// What a shard keeps beside its stages' state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Progress {
@@ -55,6 +58,7 @@ pub(super) struct Shard {
     outputs: Outputs,
     progress: Progress,
     changed: bool,
+    late_told: bool,
     /// State blocks whose deletion the next commit writes: steps that were reset.
     reset: Vec<(String, u32)>,
     /// What passes between the stages, where a test looks on.
@@ -87,6 +91,7 @@ impl Shard {
             outputs: Outputs::new(plan, partition),
             progress,
             changed: !reset.is_empty() || changes.decisions().is_some(),
+            late_told: false,
             reset,
             trace: None,
         };
@@ -136,11 +141,14 @@ impl Shard {
         accounting.duplicate += known.len() as u64;
 
         let advance = self.watermark.advance(&rows);
+        let rows_decoded = rows.origin.len();
         let (rows, late) = advance.split(rows).map_err(DecodeError::from)?;
         accounting.late += late.len() as u64;
         self.outputs.late(batch, &late, transaction.records());
+        self.tell_late(rows_decoded, late.len());
 
         let Cleaned { rows, rejected, filtered, duplicates } = self.cleaner.clean(rows)?;
+        let accounting = &mut self.progress.accounting;
         accounting.filtered += filtered.len() as u64;
         accounting.duplicate += duplicates.len() as u64;
         accounting.dead_letter_clean += rejected.len() as u64;
@@ -165,6 +173,23 @@ impl Shard {
         self.progress.next_offset = Some(batch.next_offset);
         self.count(&report);
         Ok(report)
+    }
+
+    /// Says once where most rows of a batch are late: one time that was far ahead makes all that follow late.
+    fn tell_late(&mut self, rows: usize, late: usize) {
+        if self.late_told || late < LATE_TOLD_MIN || late * 2 < rows {
+            return;
+        }
+        self.late_told = true;
+        let newest = self.newest().map(|newest| newest.to_string()).unwrap_or_default();
+        tracing::warn!(
+            partition = self.partition.number,
+            late,
+            rows,
+            newest,
+            "most rows are late: they are behind the newest time of their partition by more than `max_delay`. If that time \
+             cannot be, `event_time.future_skew`, or `latest` for files, makes dead letters of such times"
+        );
     }
 
     /// Closes the windows that are open although the watermark has not passed them, and logs the decision.
@@ -223,6 +248,12 @@ impl Shard {
         self.progress.windows += report.windows;
         self.progress.alerts += report.alerts;
         self.changed = true;
+    }
+
+    /// Does ahead what the next window needs in any case. The state stays as it is.
+    pub(super) fn prepare(&mut self) {
+        let partition = self.partition.number;
+        guarded(|| format!("partition {partition}"), || self.models.prepare());
     }
 
     /// The source has no more rows; where it never had any, the partition begins and ends at offset 0.

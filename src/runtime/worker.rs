@@ -178,6 +178,10 @@ impl Worker {
         if settled {
             self.adopt_again()?;
         }
+        if self.in_flight.is_none() && !self.pace.outputs_wait() {
+            // What was forecast is with its readers; networks learn now, not when the next window waits for them.
+            self.shards.values_mut().for_each(Shard::prepare);
+        }
         self.mind_drift()?;
         self.close_quiet_partitions()?;
         self.metrics.connected(self.source.connected().and_then(|()| self.committing()));

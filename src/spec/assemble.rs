@@ -12,26 +12,22 @@ use chrono_tz::Tz;
 use super::file::PipelineFile;
 use super::given;
 use super::model::{
-    AlertSpec, CleanStepSpec, CustomSpec, ExpertSpec, FeatureSpec, ImputeMethod, MixSpec, ModelSpec, OnlineLinearSpec,
-    PipelineSpec, PredictSpec, SourceSpec, TestRow, UnitSpec,
+    AlertSpec, CleanStepSpec, FeatureSpec, ImputeMethod, PipelineSpec, PredictSpec, SourceSpec, TestRow, UnitSpec,
 };
 use super::parts::Parts;
 use super::plan::EventTimePlan;
 use super::steps::stateful_steps;
-use super::{suggest, tables, units};
+use super::{models, suggest, tables, units};
 use crate::schema::{self, TopicSchema};
 use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings, MeasureSettings};
 use crate::stages::clean::{CleanInput, CleanPlan, CleanStep, Limits, Table, UnitChange};
 use crate::stages::decode::{CsvSettings, DecodePlan, DecodeSettings};
 use crate::stages::expression::did_you_mean;
 use crate::stages::features::{FeatureSettings, FeaturesInput, FeaturesPlan};
-use crate::stages::predict::{
-    ExpertSettings, MixParams, MixSettings, ModelSettings, OnlineLinearSettings, PredictInput, PredictPlan,
-    PredictorSettings, ProfileSettings,
-};
+use crate::stages::predict::{PredictInput, PredictPlan, PredictorSettings};
 use crate::stages::window::{WindowPlan, WindowSettings};
 use crate::state::StatefulStep;
-use crate::vocab::{At, EventTime, MICROS_PER_SECOND, PathStep, YamlPath};
+use crate::vocab::{At, MICROS_PER_SECOND, PathStep, YamlPath};
 
 /// The plans of all stages.
 pub(super) struct Stages {
@@ -108,11 +104,11 @@ fn reported<T, E: std::error::Error>(file: &mut PipelineFile, made: Result<T, Ve
     }
 }
 
-fn path(keys: &[&str]) -> YamlPath {
+pub(super) fn path(keys: &[&str]) -> YamlPath {
     YamlPath(keys.iter().map(|key| PathStep::Key((*key).to_owned())).collect())
 }
 
-fn zone(name: Option<&String>) -> Tz {
+pub(super) fn zone(name: Option<&String>) -> Tz {
     // The rules have refused names of no zone.
     name.and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC)
 }
@@ -130,7 +126,7 @@ fn topic_schema(file: &mut PipelineFile, name: &str, source: &SourceSpec, folder
 }
 
 /// A time as RFC 3339 has it, microseconds since 1970 UTC.
-fn micros(text: &str) -> Option<i64> {
+pub(super) fn micros(text: &str) -> Option<i64> {
     DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
 }
 
@@ -342,7 +338,7 @@ fn predict(
     columns: &[String],
     features: &FeaturesPlan,
 ) -> Option<PredictPlan> {
-    let made = spec.predict.iter().map(|(name, predict)| predictor_settings(name, predict, file.parts()));
+    let made = spec.predict.iter().map(|(name, predict)| models::predictor_settings(name, predict, file.parts()));
     let settings = made.collect::<Option<Vec<PredictorSettings>>>()?;
     let input = PredictInput {
         window_columns: columns,
@@ -353,76 +349,6 @@ fn predict(
         feature_columns: features.columns(),
     };
     reported(file, PredictPlan::new(&settings, &input))
-}
-
-/// A predictor's settings; `None` where nobody registered its model.
-fn predictor_settings(name: &str, predict: &PredictSpec, parts: &Parts) -> Option<PredictorSettings> {
-    let baselines = &predict.baselines;
-    Some(PredictorSettings {
-        path: path(&["predict", name]),
-        name: name.to_owned(),
-        target: predict.target.clone(),
-        horizons_micros: predict.horizons.iter().map(|span| span.micros).collect(),
-        features: predict.features.clone(),
-        min_history_micros: predict.min_history.micros,
-        model: model_settings(&predict.model, parts)?,
-        profile: ProfileSettings {
-            period: baselines.period,
-            slot_micros: baselines.slot.micros,
-            zone: zone(baselines.timezone.as_ref()),
-            smooth: baselines.smooth,
-            memory: baselines.memory,
-            min_values: baselines.min_values,
-        },
-        minimum: predict.minimum,
-        maximum: predict.maximum,
-        // The rules have refused what is not RFC 3339.
-        score_from: predict.score_from.as_ref().and_then(|text| micros(text)).map(EventTime),
-        score_by: predict.score_by,
-    })
-}
-
-fn model_settings(model: &ModelSpec, parts: &Parts) -> Option<ModelSettings> {
-    Some(match model {
-        ModelSpec::OnlineLinear(linear) => ModelSettings::One(ExpertSettings::OnlineLinear(linear_settings(linear))),
-        ModelSpec::Custom(custom) => ModelSettings::One(custom_settings(custom, parts)?),
-        ModelSpec::Mix(mix) => {
-            let named = |(name, expert): (&String, &ExpertSpec)| Some((name.clone(), expert_settings(expert, parts)?));
-            let MixSpec { rate, forgetting, floor, shared, .. } = *mix;
-            ModelSettings::Mix(MixSettings {
-                experts: mix.experts.iter().map(named).collect::<Option<_>>()?,
-                params: MixParams { rate, forgetting, floor, shared },
-            })
-        }
-    })
-}
-
-fn expert_settings(expert: &ExpertSpec, parts: &Parts) -> Option<ExpertSettings> {
-    Some(match expert {
-        ExpertSpec::OnlineLinear(linear) => ExpertSettings::OnlineLinear(linear_settings(linear)),
-        ExpertSpec::Feature(column) => ExpertSettings::Feature(column.clone()),
-        ExpertSpec::Custom(custom) => custom_settings(custom, parts)?,
-    })
-}
-
-fn custom_settings(custom: &CustomSpec, parts: &Parts) -> Option<ExpertSettings> {
-    let (name, settings) = (custom.name.clone(), custom.settings.clone());
-    Some(ExpertSettings::Custom { factory: parts.models.get(&name)?.clone(), name, settings })
-}
-
-fn linear_settings(linear: &OnlineLinearSpec) -> OnlineLinearSettings {
-    OnlineLinearSettings {
-        features: linear.features.clone(),
-        forgetting: linear.forgetting,
-        loss: linear.loss,
-        scale: linear.scale,
-        initial_covariance: linear.initial_covariance,
-        ridge: linear.ridge,
-        bias: linear.bias,
-        start: linear.start,
-        huber_delta: linear.huber_delta,
-        trace_max: linear.trace_max,
-    }
 }
 
 fn alerts(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String]) -> Option<AlertPlan> {

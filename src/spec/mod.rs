@@ -17,6 +17,7 @@ mod given;
 pub mod json_schema;
 mod lines;
 pub mod model;
+mod models;
 pub mod outline;
 mod part;
 mod parts;

@@ -22,8 +22,9 @@ use crate::stages::alert::AlertPlan;
 use crate::stages::clean::CleanPlan;
 use crate::stages::decode::DecodePlan;
 use crate::stages::encode::EncodeFormat;
+use crate::stages::expression::did_you_mean;
 use crate::stages::features::FeaturesPlan;
-use crate::stages::predict::PredictPlan;
+use crate::stages::predict::{Observer, PredictPlan};
 use crate::stages::window::WindowPlan;
 use crate::state::StatefulStep;
 
@@ -344,9 +345,14 @@ impl PipelinePlan {
     }
 
     /// What the user asked to forget of steps that the file no longer has.
-    pub fn unknown_resets(&self) -> impl Iterator<Item = &str> {
-        let known = |name: &str| self.stateful_steps.iter().any(|step| step.identity.step == name);
-        self.reset.iter().map(String::as_str).filter(move |name| *name != "all" && !known(name))
+    pub fn unknown_resets(&self) -> impl Iterator<Item = (&str, Option<String>)> {
+        let known = || self.stateful_steps.iter().map(|step| step.identity.step.as_str());
+        let unknown = self
+            .reset
+            .iter()
+            .map(String::as_str)
+            .filter(move |name| *name != "all" && !{ known() }.any(|one| one == *name));
+        unknown.map(move |name| (name, did_you_mean(name, known())))
     }
 
     /// Whether the user asked to forget the state of a step.
@@ -371,6 +377,13 @@ impl PipelinePlan {
     #[must_use]
     pub fn with_score_from(mut self, from: crate::vocab::EventTime) -> Self {
         self.predict = Arc::new(self.predict.with_score_from(from));
+        self
+    }
+
+    /// The plan with someone who is shown all forecasts and their labels.
+    #[must_use]
+    pub fn with_observer(mut self, observer: &Observer) -> Self {
+        self.predict = Arc::new(self.predict.with_observer(observer));
         self
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::model::{
-    CleanStepSpec, ExpertSpec, FeatureSpec, MixSpec, ModelSpec, OnChange, OnlineLinearSpec, PipelineSpec, PredictSpec,
+    CleanStepSpec, ExpertSpec, FeatureSpec, IntervalsSpec, MixSpec, MlpSpec, ModelSpec, OnChange, OnlineLinearSpec,
+    PipelineSpec, PredictSpec, ReplaySpec, Span,
 };
 use crate::stages::alert::AlertPlan;
 use crate::stages::clean::{CleanPlan, Table};
@@ -84,11 +85,14 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
     // Only its author knows which settings the state of a custom model goes on under.
     let model = match predict.model.clone() {
         ModelSpec::OnlineLinear(linear) => ModelSpec::OnlineLinear(linear_learned_with(linear)),
+        ModelSpec::Mlp(mlp) => ModelSpec::Mlp(mlp_learned_with(mlp)),
         ModelSpec::Custom(custom) => ModelSpec::Custom(custom),
         ModelSpec::Mix(mut mix) => {
             for expert in mix.experts.values_mut() {
-                if let ExpertSpec::OnlineLinear(linear) = expert {
-                    *linear = linear_learned_with(linear.clone());
+                match expert {
+                    ExpertSpec::OnlineLinear(linear) => *linear = linear_learned_with(linear.clone()),
+                    ExpertSpec::Mlp(mlp) => *mlp = mlp_learned_with(mlp.clone()),
+                    ExpertSpec::Feature(_) | ExpertSpec::Custom(_) => {}
                 }
             }
             // How weights follow evidence is no part of what was seen.
@@ -97,6 +101,8 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
     };
     let meant = PredictSpec {
         model,
+        // What is promised may change, not whether.
+        intervals: predict.intervals.as_ref().map(|intervals| IntervalsSpec { coverage: 0.0, ..intervals.clone() }),
         minimum: None,
         maximum: None,
         score_from: None,
@@ -109,6 +115,14 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
         meaning: text(to_json(&(&meant, &spec.features, spec.window.every()))),
         settings: text(to_json(predict)),
     }
+}
+
+/// A network's settings without those that say how it goes on learning. The rows that it remembers of a window are as
+/// many as they were.
+fn mlp_learned_with(mlp: MlpSpec) -> MlpSpec {
+    let MlpSpec { dropout, loss, steps, batch, learning_rate, weight_decay, average, seed, .. } = MlpSpec::default();
+    let replay = ReplaySpec { rows: 0, mean_age: Span::default(), ..mlp.replay };
+    MlpSpec { dropout, loss, steps, batch, learning_rate, weight_decay, average, seed, replay, ..mlp }
 }
 
 /// A linear model's settings without those that say how it goes on learning.

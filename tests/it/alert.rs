@@ -74,6 +74,8 @@ fn window(minute: i64, measures: &[Option<f64>]) -> (ClosedWindow, Vec<Forecasts
         model: vec![speeds, vec![f64::NAN; keys]],
         persistence: nothing.clone(),
         profile: nothing,
+        lower: Vec::new(),
+        upper: Vec::new(),
         version: vec![0, 0],
     };
     (closed, vec![forecasts])

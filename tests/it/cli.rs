@@ -1,7 +1,7 @@
 //! The command line as a user meets it: exit codes, and the tests that a pipeline file carries.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -90,6 +90,22 @@ tests:
     assert!(output.status.success(), "{}", text(&output.stdout));
     let output = arterial(&["test"], &file("later", &late.replace("speed_kmh: null", "sped: null")));
     assert!(text(&output.stdout).contains("late[0].sped: there is no such column"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn whoever_read_the_log_may_be_gone() {
+    let (broken, whole) = (file("gone", "tests: 7\n"), file("logged", ""));
+    for (arguments, path, code) in [(&["validate"][..], &broken, 78), (&["run", "--until", "latest"], &whole, 0)] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_arterial"))
+            .args(arguments)
+            .arg(path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stderr.take());
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -51,8 +51,8 @@ struct Moody {
 }
 
 impl Predictor for Moody {
-    fn predict_many(&self, _: usize, _: &FeatureMatrix, forecasts: &mut [f64]) {
-        forecasts.fill(self.labels as f64);
+    fn predict_many(&self, _: &FeatureMatrix, forecasts: &mut [Vec<f64>]) {
+        forecasts.iter_mut().for_each(|forecasts| forecasts.fill(self.labels as f64));
     }
 
     fn explain(&self, _: usize, _: &FeatureMatrix, _: KeyId) -> Option<AdditiveForecast> {

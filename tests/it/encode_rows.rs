@@ -22,7 +22,7 @@ fn forecast(value: f64) -> Value {
 
 fn encoded(key: BTreeMap<&str, &str>, value: f64) -> (String, String) {
     let (mut bytes, mut text) = (Vec::new(), String::new());
-    let row = ForecastRow { key, value, persistence: value, profile: value };
+    let row = ForecastRow { key, value, persistence: value, profile: value, interval: Some((value, value)) };
     encode_forecast(&ForecastHead::new("speed", EIGHT, 15 * MINUTE, 288), &row, &mut bytes, &mut text);
     (text, String::from_utf8(bytes).unwrap())
 }
@@ -44,7 +44,7 @@ fn forecast_conforms_and_says_what_it_speaks_of() {
     let wanted = json!({
         "key": { "segment_id": "S7" }, "predictor": "speed", "horizon_s": 900.0, "window_end": "2026-11-23T08:00:00Z",
         "target_time": "2026-11-23T08:15:00Z", "value": 61.5, "persistence": 61.5, "profile": 61.5,
-        "model_version": "speed@288",
+        "lower": 61.5, "upper": 61.5, "model_version": "speed@288",
     });
     assert_eq!(value, wanted);
 }
@@ -56,7 +56,7 @@ fn score(model: &str, absolute: f64, squared: f64) -> ScoreRow {
         model: model.to_owned(),
         horizon_micros: 15 * MINUTE,
         day: 20_780,
-        sums: ErrorSums { count: 4, absolute, squared, persistence: 8.0, profile: 0.0 },
+        sums: ErrorSums { count: 4, absolute, squared, persistence: 8.0, profile: 0.0, ..ErrorSums::default() },
     }
 }
 
@@ -77,7 +77,7 @@ fn scores_conform_and_compare_with_the_baselines() {
         "pipeline": "ring-road", "predictor": "speed", "model": "online_linear", "horizon_s": 900.0,
         "day": "2026-11-23", "partition": 3, "count": 4, "mae": 1.5, "rmse": 2.0,
         // A baseline without errors leaves nothing to compare with.
-        "skill_persistence": 0.25, "skill_profile": null,
+        "skill_persistence": 0.25, "skill_profile": null, "interval_coverage": null, "interval_score": null,
     });
     assert_eq!(parsed(&records[0].1), wanted);
     assert_eq!(parsed(&records[1].1)["skill_persistence"], Value::Null);

@@ -49,6 +49,7 @@ mod folder_support;
 mod graph;
 #[cfg(feature = "kafka")]
 mod init;
+mod intervals;
 mod kafka_backfill;
 #[cfg(feature = "kafka")]
 mod kafka_bad_days;
@@ -84,6 +85,7 @@ mod kafka_source;
 mod kafka_takeover;
 mod memory;
 mod mix;
+mod mlp;
 mod pipeline_properties;
 mod plan_version;
 mod predict;

@@ -286,7 +286,7 @@ fn plan_of_a_mixture_reports_every_problem_at_its_place() {
     let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let place = "predict.speed.model.mix";
     let expected = [
-        format!("{place}.rate: rate 0 is not a number above 0"),
+        format!("{place}.rate: rate 0 is not a number above 0, at most 10"),
         format!("{place}.forgetting: forgetting 2 is not a number above 0, at most 1"),
         format!("{place}.floor: floor 0.3 is not 0 to 1 / 4 experts"),
         format!("{place}.shared: shared -1 is not 0 to 1"),

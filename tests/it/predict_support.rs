@@ -93,6 +93,7 @@ pub(crate) fn settings(horizon_steps: &[i64], model: OnlineLinearSettings) -> Pr
             memory: None,
             min_values: 1,
         },
+        intervals: None,
         minimum: None,
         maximum: None,
         score_from: None,

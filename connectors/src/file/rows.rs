@@ -239,6 +239,14 @@ impl ParquetFiles {
     }
 }
 
+/// Why a file is taken for Parquet whose name does not say that it is.
+fn taken_for(path: &Path) -> &'static str {
+    match path.extension() {
+        Some(ending) if ending.eq_ignore_ascii_case("parquet") => "",
+        _ => ", which it is taken for by its name (`.csv` and `.ndjson` are text, also with `.gz` or `.zst`)",
+    }
+}
+
 impl OpenFile {
     fn open(index: usize, path: &Path) -> Result<Self, SourceError> {
         let file = File::open(path).map_err(|error| unreadable(path, error.to_string()))?;
@@ -246,7 +254,7 @@ impl OpenFile {
             return Err(unreadable(path, "is a directory, not a Parquet file"));
         }
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-            .map_err(|error| unreadable(path, format!("is not a complete Parquet file: {error}")))?;
+            .map_err(|error| unreadable(path, format!("is not a complete Parquet file{}: {error}", taken_for(path))))?;
         Ok(Self { index, file, metadata })
     }
 

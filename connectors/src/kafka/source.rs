@@ -134,7 +134,8 @@ impl KafkaSource {
     }
 
     pub(super) fn client_error(&self, operation: &'static str, error: &KafkaError) -> SourceError {
-        let reason = self.log.redact(&error.to_string());
+        let brokers = self.config.connection.brokers.servers();
+        let reason = self.log.redact(&format!("{error}, of brokers `{brokers}`"));
         SourceError::Client { operation, reason, transient: query::passing(error) }
     }
 

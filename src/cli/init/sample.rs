@@ -43,6 +43,8 @@ pub(super) struct Sample {
     pub(super) columns: Vec<String>,
     /// Rows of as many cells as there are columns.
     pub(super) rows: Vec<Vec<Cell>>,
+    /// The partition of each, of a topic; 0 of a file.
+    pub(super) partitions: Vec<i32>,
     /// Words that stood for no value.
     pub(super) nulls: Vec<String>,
 }
@@ -55,7 +57,14 @@ impl Sample {
                 .with_context(|| format!("reading `{}` as CSV", pattern.display())),
             FileFormat::Json => {
                 let lines = first_lines(pattern, rows)?;
-                Self::of_json(Written::Json, lines.iter().map(String::as_bytes))
+                if lines
+                    .iter()
+                    .find(|line| !line.trim().is_empty())
+                    .is_some_and(|line| line.trim_start().starts_with('['))
+                {
+                    bail!("`{}` is a JSON array: write one object a line, as `jq -c '.[]'` does", pattern.display());
+                }
+                Self::of_json(Written::Json, lines.iter().map(|line| (0, line.as_bytes())))
                     .with_context(|| format!("reading `{}` as lines of JSON", pattern.display()))
             }
         }
@@ -65,8 +74,8 @@ impl Sample {
     pub(super) fn of_topic(like: Option<&Arc<PipelinePlan>>, brokers: &str, topic: &str, rows: usize) -> Result<Self> {
         let connection = crate::cli::connection::of(like, brokers, "init")?;
         let values = crate::runtime::first_values(connection, topic, rows)?;
-        Self::of_json(Written::Json, values.iter().map(Vec::as_slice))
-            .with_context(|| format!("reading topic `{topic}` as JSON"))
+        let values = values.iter().map(|(partition, value)| (*partition, value.as_slice()));
+        Self::of_json(Written::Json, values).with_context(|| format!("reading topic `{topic}` as JSON"))
     }
 
     #[cfg(not(feature = "kafka"))]
@@ -86,7 +95,7 @@ impl Sample {
                 break;
             }
         }
-        Self::of_json(Written::Parquet, lines.split(|byte| *byte == b'\n'))
+        Self::of_json(Written::Parquet, lines.split(|byte| *byte == b'\n').map(|line| (0, line)))
             .with_context(|| format!("reading `{}`", pattern.display()))
     }
 
@@ -107,7 +116,7 @@ impl Sample {
         let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>()?;
         let decimal_comma = has_decimal_commas(records.iter().flatten());
         let written = Written::Csv { delimiter, decimal_comma };
-        let mut sample = Self { written, columns, rows: Vec::new(), nulls: Vec::new() };
+        let mut sample = Self { written, columns, rows: Vec::new(), partitions: Vec::new(), nulls: Vec::new() };
         for record in records {
             for null in record.iter().filter(|cell| is_null_word(cell)) {
                 if !sample.nulls.iter().any(|known| known == null) {
@@ -117,16 +126,18 @@ impl Sample {
             let row =
                 (0..sample.columns.len()).map(|column| cell(record.get(column).unwrap_or_default(), decimal_comma));
             sample.rows.push(row.collect());
+            sample.partitions.push(0);
         }
         sample.checked()
     }
 
     /// Rows that are no objects are left out, as a pipeline would: they are what dead letters are for.
-    fn of_json<'a>(written: Written, values: impl Iterator<Item = &'a [u8]>) -> Result<Self> {
+    fn of_json<'a>(written: Written, values: impl Iterator<Item = (i32, &'a [u8])>) -> Result<Self> {
         let mut columns: Vec<String> = Vec::new();
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         let mut rows: Vec<Vec<Cell>> = Vec::new();
-        for value in values {
+        let mut partitions = Vec::new();
+        for (partition, value) in values {
             let Ok(Value::Object(object)) = serde_json::from_slice(value) else { continue };
             let mut row = vec![Cell::Null; columns.len()];
             flatten("", &Value::Object(object), &mut |path, cell| {
@@ -138,9 +149,10 @@ impl Sample {
                 row[place] = cell;
             });
             rows.push(row);
+            partitions.push(partition);
         }
         rows.iter_mut().for_each(|row| row.resize(columns.len(), Cell::Null));
-        Self { written, columns, rows, nulls: Vec::new() }.checked()
+        Self { written, columns, rows, partitions, nulls: Vec::new() }.checked()
     }
 
     fn checked(self) -> Result<Self> {

@@ -1,5 +1,7 @@
 //! Cells of a sample -> which column holds times, how they are written, and how far they are out of order.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDateTime};
 
 use super::guess::GIVEN;
@@ -83,13 +85,15 @@ fn local(text: &str) -> Option<i64> {
     Some(parsed.and_utc().timestamp_micros())
 }
 
-/// How far behind the newest time before it a row comes at most, microseconds.
+/// How far behind the newest time before it in its partition a row comes at most, microseconds.
 pub(super) fn disorder(sample: &Sample, (time, text): (usize, TimeText)) -> i64 {
-    let times = sample.rows.iter().filter_map(|row| micros(&row[time], text));
-    let (mut newest, mut most) = (i64::MIN, 0);
-    for at in times {
-        newest = newest.max(at);
-        most = most.max(newest - at);
+    let mut newest: BTreeMap<i32, i64> = BTreeMap::new();
+    let mut most = 0;
+    for (row, partition) in sample.rows.iter().zip(&sample.partitions) {
+        let Some(at) = micros(&row[time], text) else { continue };
+        let newest = newest.entry(*partition).or_insert(at);
+        *newest = at.max(*newest);
+        most = most.max(*newest - at);
     }
     most
 }
@@ -130,7 +134,8 @@ pub(super) fn no_time(sample: &Sample) -> String {
     let seen: Vec<String> = sample.columns.iter().enumerate().map(example).collect();
     format!(
         "no column holds times that can be read: RFC 3339 (`2026-11-23T08:00:00Z`, also without zone or seconds), or numbers \
-         since 1970 in a column whose name says so; found {}",
+         since 1970 in a column whose name says so; found {}. Where date and time stand in several columns, or otherwise, put them \
+         into one cell; of a table whose rows are equally far apart, `csv.event_time` can say when the first was (docs/files.md)",
         seen.join(", ")
     )
 }

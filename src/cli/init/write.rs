@@ -241,10 +241,10 @@ fn source(text: &mut String, schema: &str, place: &Place, sample: &Sample, field
     if !paths.is_empty() {
         let _ = writeln!(text, "      paths: {{ {} }}", paths.join(", "));
     }
-    time(text, fields);
+    time(text, place, fields);
 }
 
-fn time(text: &mut String, fields: &Fields<'_>) {
+fn time(text: &mut String, place: &Place, fields: &Fields<'_>) {
     let findings = fields.findings;
     match &findings.time {
         TimeOf::Column(name, TimeText::Local) => {
@@ -265,6 +265,11 @@ fn time(text: &mut String, fields: &Fields<'_>) {
     }
     let (gap, seen) = findings.interval;
     let late = Span { micros: gap.max(findings.disorder) };
+    // One clock that is years ahead would make all that follows late; of files nobody knows when a row arrived.
+    let skew = match place {
+        Place::File(_) => String::new(),
+        Place::Topic { .. } => format!(", future_skew: {late}"),
+    };
     let why = match (findings.disorder > gap, seen) {
         (true, _) => "as far as one does in the sample; a table that is sorted by sensor is better sorted by time",
         (false, true) => "the usual time between two readings of a sensor",
@@ -273,7 +278,7 @@ fn time(text: &mut String, fields: &Fields<'_>) {
     let _ = write!(
         text,
         "    # The sensor: {}.\n    partitioned_by: {}\n    # The time: {}. How far behind the newest reading one may come: {late}, {why}.\n    \
-         event_time: {{ column: {}, max_delay: {late} }}\n\n",
+         event_time: {{ column: {}, max_delay: {late}{skew} }}\n\n",
         findings.key_reason, fields.key, findings.time_reason, fields.time
     );
 }

@@ -229,7 +229,11 @@ impl Wiring {
 ///
 /// # Errors
 /// As the source's.
-pub fn first_values(connection: KafkaConnection, topic: &str, count: usize) -> Result<Vec<Vec<u8>>, SourceError> {
+pub fn first_values(
+    connection: KafkaConnection,
+    topic: &str,
+    count: usize,
+) -> Result<Vec<(i32, Vec<u8>)>, SourceError> {
     let group = format!("{}-{}", connection.client_id, token());
     let config = whole_topic(connection, topic, group);
     let mut values = Values { values: Vec::new(), count };
@@ -239,7 +243,7 @@ pub fn first_values(connection: KafkaConnection, topic: &str, count: usize) -> R
 
 /// Gathers the values of a topic's first records.
 struct Values {
-    values: Vec<Vec<u8>>,
+    values: Vec<(i32, Vec<u8>)>,
     count: usize,
 }
 
@@ -248,7 +252,8 @@ impl Visit<SourceError> for Values {
         if let Payload::Raw(rows) = &batch.payload {
             // Of each batch a part, so that one partition does not make up the whole.
             let left = (self.count - self.values.len()).min(SAMPLE_BATCH_ROWS);
-            self.values.extend((0..rows.len()).filter_map(|row| rows.value(row)).take(left).map(<[u8]>::to_vec));
+            let values = (0..rows.len()).filter_map(|row| rows.value(row)).take(left);
+            self.values.extend(values.map(|value| (batch.partition.number, value.to_vec())));
         }
         Ok(self.values.len() < self.count)
     }

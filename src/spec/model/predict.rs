@@ -32,11 +32,33 @@ pub struct PredictSpec {
     pub minimum: Option<f64>,
     /// Greatest forecast; higher ones are held at it.
     pub maximum: Option<f64>,
+    /// A lower and an upper bound for each forecast; none unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intervals: Option<IntervalsSpec>,
     /// Scores count from this time on (RFC 3339); all unless given.
     pub score_from: Option<String>,
     /// Which time of a forecast `score_from` looks at.
     #[serde(default)]
     pub score_by: ScoreBy,
+}
+
+/// Bounds that a declared share of the labels lies between: adaptive conformal, each side for itself, as wide as errors are
+/// large just now.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IntervalsSpec {
+    /// Share of labels inside; half of the others lie on either side.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub coverage: f64,
+    /// IANA zone of the time of day, by which errors differ; that of `baselines` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+}
+
+impl Default for IntervalsSpec {
+    fn default() -> Self {
+        Self { coverage: 0.9, timezone: None }
+    }
 }
 
 /// The model of a predictor.
@@ -45,6 +67,8 @@ pub struct PredictSpec {
 pub enum ModelSpec {
     /// Recursive least squares per key and horizon.
     OnlineLinear(OnlineLinearSpec),
+    /// One network that all keys of a partition share.
+    Mlp(MlpSpec),
     /// Several models, mixed.
     Mix(MixSpec),
     /// A model that the embedding program registered.
@@ -60,7 +84,7 @@ pub struct MixSpec {
     pub experts: BTreeMap<String, ExpertSpec>,
     /// How far weights move by what a label says of the experts.
     #[serde(default = "mix_rate")]
-    #[schemars(extend("exclusiveMinimum" = 0))]
+    #[schemars(range(max = 10), extend("exclusiveMinimum" = 0))]
     pub rate: f64,
     /// Weight that remains of what a label said after one more: 1 forgets nothing.
     #[serde(default = "mix_forgetting")]
@@ -98,6 +122,8 @@ fn mix_shared() -> f64 {
 pub enum ExpertSpec {
     /// Recursive least squares per key and horizon.
     OnlineLinear(OnlineLinearSpec),
+    /// One network that all keys of a partition share.
+    Mlp(MlpSpec),
     /// The value of a feature column as it is, as `speed_kmh.lag0` or `speed_kmh.profile`.
     Feature(String),
     /// A model that the embedding program registered.
@@ -155,6 +181,104 @@ impl Default for OnlineLinearSpec {
             ridge: 1.0,
             bias: true,
         }
+    }
+}
+
+/// A multilayer perceptron: one network for all keys of a partition, which learns online from a memory of recent windows.
+/// The first `min_history` scales its inputs; it speaks, and learns, after that.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MlpSpec {
+    /// Feature columns that this model reads, of those of the predictor; all of them unless given. A missing value is no
+    /// hindrance: the network is told that it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<String>>,
+    /// Feature columns in the target's unit that a forecast lies between, but for a learned correction: the target's `lag0`
+    /// and `profile` unless given, where they are. Without the first there is no forecast.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anchors: Option<Vec<String>>,
+    /// Hidden units.
+    #[schemars(range(min = 1, max = 512))]
+    pub width: u32,
+    /// Residual blocks.
+    #[schemars(range(min = 1, max = 8))]
+    pub blocks: u32,
+    /// Part of a block's units that an optimiser step leaves out.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    pub dropout: f64,
+    /// Loss on the error in spreads of the target; `huber` turns absolute beyond one spread.
+    #[serde(default = "absolute")]
+    pub loss: Loss,
+    /// IANA zone of the time of day and the day of the week; that of `baselines` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// Width of a slot of the day, each with a learned vector; from window to window unless given, but 5 minutes at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Span>,
+    /// Optimiser steps per closed window.
+    #[schemars(range(min = 1, max = 1000))]
+    pub steps: u32,
+    /// Rows of a step.
+    #[schemars(range(min = 1, max = 16384))]
+    pub batch: u32,
+    /// Step size of AdamW.
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
+    pub learning_rate: f64,
+    /// Part of a weight that a step takes away, in step sizes.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    pub weight_decay: f64,
+    /// Weight that the mean of the weights, which forecasts, keeps when a window is taken in.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    pub average: f64,
+    /// The memory that it learns from.
+    pub replay: ReplaySpec,
+    /// Seed of the weights, of the rows drawn and of the units left out.
+    pub seed: u64,
+}
+
+fn absolute() -> Loss {
+    Loss::Absolute
+}
+
+impl Default for MlpSpec {
+    fn default() -> Self {
+        Self {
+            features: None,
+            anchors: None,
+            width: 64,
+            blocks: 3,
+            dropout: 0.1,
+            loss: Loss::Absolute,
+            timezone: None,
+            slot: None,
+            steps: 2,
+            batch: 512,
+            learning_rate: 0.002,
+            weight_decay: 0.0001,
+            average: 0.995,
+            replay: ReplaySpec::default(),
+            seed: 1,
+        }
+    }
+}
+
+/// Rows of past windows that a network learns from again and again.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReplaySpec {
+    /// Windows that are remembered.
+    #[schemars(range(min = 1))]
+    pub windows: u32,
+    /// Rows of each, drawn at random.
+    #[schemars(range(min = 1))]
+    pub rows: u32,
+    /// Mean age of the windows that a step draws; older ones are drawn less often.
+    pub mean_age: Span,
+}
+
+impl Default for ReplaySpec {
+    fn default() -> Self {
+        Self { windows: 4032, rows: 64, mean_age: Span::seconds(7 * 86_400) }
     }
 }
 

@@ -131,6 +131,7 @@ pub(super) fn predict(plan: &PipelinePlan) -> Vec<String> {
         let horizons: Vec<String> = predict.horizons.iter().map(ToString::to_string).collect();
         let model = match &predict.model {
             ModelSpec::OnlineLinear(_) => "online_linear".to_owned(),
+            ModelSpec::Mlp(_) => "mlp".to_owned(),
             ModelSpec::Custom(custom) => custom.name.clone(),
             ModelSpec::Mix(mix) => {
                 let experts: Vec<&str> = mix.experts.keys().map(String::as_str).collect();

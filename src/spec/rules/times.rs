@@ -16,7 +16,11 @@ pub(super) fn check(check: &mut Check<'_>) {
         zones.extend(feature.variant().map(|(_, settings)| settings.get("timezone")));
     }
     for (_, predictor) in check.file.get("predict").entries() {
-        zones.push(predictor.get("baselines").get("timezone"));
+        zones.extend(["baselines", "intervals"].map(|key| predictor.get(key).get("timezone")));
+        let model = predictor.get("model");
+        zones.push(model.get("mlp").get("timezone"));
+        let experts = model.get("mix").get("experts").entries();
+        zones.extend({ experts }.into_iter().map(|(_, expert)| expert.get("mlp").get("timezone")));
         times.push(predictor.get("score_from"));
     }
     for zone in zones {

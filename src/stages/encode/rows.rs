@@ -46,6 +46,8 @@ pub struct ForecastRow<'a> {
     pub persistence: f64,
     /// The seasonal profile.
     pub profile: f64,
+    /// Bounds of the forecast, where it has some.
+    pub interval: Option<(f64, f64)>,
 }
 
 #[derive(Serialize)]
@@ -58,6 +60,8 @@ struct ForecastJson<'a> {
     value: Option<f64>,
     persistence: Option<f64>,
     profile: Option<f64>,
+    lower: Option<f64>,
+    upper: Option<f64>,
     model_version: &'a str,
 }
 
@@ -74,6 +78,8 @@ struct ScoreJson<'a> {
     rmse: f64,
     skill_persistence: Option<f64>,
     skill_profile: Option<f64>,
+    interval_coverage: Option<f64>,
+    interval_score: Option<f64>,
 }
 
 /// Typed rows as the messages that they stand for: a JSON object with all columns a line, each ended by a line feed.
@@ -101,6 +107,8 @@ pub fn encode_forecast(head: &ForecastHead<'_>, row: &ForecastRow<'_>, value: &m
         value: finite(row.value),
         persistence: finite(row.persistence),
         profile: finite(row.profile),
+        lower: row.interval.and_then(|(lower, _)| finite(lower)),
+        upper: row.interval.and_then(|(_, upper)| finite(upper)),
         model_version: &head.model_version,
     };
     // Writing to memory does not fail, and every number is finite.
@@ -127,6 +135,8 @@ pub fn encode_scores(pipeline: &str, partition: i32, rows: &[ScoreRow]) -> Vec<(
                 rmse: held((row.sums.squared / row.sums.count as f64).sqrt()),
                 skill_persistence: row.skill(Baseline::Persistence),
                 skill_profile: row.skill(Baseline::Profile),
+                interval_coverage: row.sums.intervals.coverage(),
+                interval_score: row.sums.intervals.mean_score().map(held),
             };
             let key = format!("{}/{}/{}/{}/{partition}", row.predictor, json.horizon_s, row.model, json.day);
             (key.into_bytes(), to_json(&json))

@@ -73,8 +73,8 @@ impl GuardedModel {
 }
 
 impl Predictor for GuardedModel {
-    fn predict_many(&self, horizon: usize, features: &FeatureMatrix, forecasts: &mut [f64]) {
-        self.read(|model| model.predict_many(horizon, features, forecasts));
+    fn predict_many(&self, features: &FeatureMatrix, forecasts: &mut [Vec<f64>]) {
+        self.read(|model| model.predict_many(features, forecasts));
     }
 
     fn explain(&self, horizon: usize, features: &FeatureMatrix, key: KeyId) -> Option<AdditiveForecast> {
@@ -109,5 +109,9 @@ impl OnlinePredictor for GuardedModel {
 
     fn forget(&mut self, keys: &[KeyId]) {
         self.change(|model| model.forget(keys));
+    }
+
+    fn prepare(&mut self) {
+        self.change(|model| model.prepare());
     }
 }

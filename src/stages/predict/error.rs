@@ -87,6 +87,12 @@ pub enum PredictError {
         /// Greatest forecast.
         maximum: f64,
     },
+    /// A share that no interval can have.
+    #[error("coverage {coverage} is not above 0 and below 1")]
+    Coverage {
+        /// What was written.
+        coverage: f64,
+    },
     /// Too few or too many to mix.
     #[error("{experts} experts: a mixture has 2 to {max}")]
     Experts {
@@ -114,6 +120,17 @@ pub enum PredictError {
     /// The model's settings.
     #[error(transparent)]
     Model(#[from] OnlineLinearError),
+    /// A network's settings.
+    #[cfg(feature = "neural")]
+    #[error(transparent)]
+    Mlp(#[from] super::neural::MlpError),
+    /// A model that was left out when the program was built.
+    #[cfg(not(feature = "neural"))]
+    #[error("this program was built without `{model}`")]
+    NotBuilt {
+        /// The model.
+        model: &'static str,
+    },
     /// A profile's slots that cannot be.
     #[error(transparent)]
     Slot(#[from] SlotError),

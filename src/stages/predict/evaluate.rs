@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::forecast::ScoreRow;
+use super::intervals::Bounds;
 use super::plan::{PERSISTENCE, PROFILE};
 use crate::vocab::{EventTime, MICROS_PER_SECOND};
 
@@ -26,6 +27,49 @@ pub struct ErrorSums {
     pub persistence: f64,
     /// Sum of the seasonal profile's, likewise.
     pub profile: f64,
+    /// How good the bounds of the forecasts were; nothing where there were none.
+    pub intervals: IntervalSums,
+}
+
+/// Sums over intervals whose label has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct IntervalSums {
+    /// Number of them.
+    pub count: u64,
+    /// Those that held their label.
+    pub inside: u64,
+    /// Sum of interval scores, in the target's unit.
+    pub score: f64,
+}
+
+impl IntervalSums {
+    /// Takes an interval of a coverage and its label in. Its score is its width and, where the label lies outside, `2 / (1 -
+    /// coverage)` times the distance (Gneiting and Raftery 2007, "Strictly Proper Scoring Rules, Prediction, and Estimation",
+    /// eq. 43).
+    pub fn add(&mut self, coverage: f64, (lower, upper): (f64, f64), label: f64) {
+        let outside = (lower - label).max(0.0) + (label - upper).max(0.0);
+        self.count += 1;
+        self.inside += u64::from(outside == 0.0);
+        self.score += upper - lower + 2.0 / (1.0 - coverage) * outside;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.inside += other.inside;
+        self.score += other.score;
+    }
+
+    /// Share of labels that lay inside; `None` without intervals.
+    #[must_use]
+    pub fn coverage(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.inside as f64 / self.count as f64)
+    }
+
+    /// Mean interval score; `None` without intervals.
+    #[must_use]
+    pub fn mean_score(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.score / self.count as f64)
+    }
 }
 
 /// What a model is measured by.
@@ -65,6 +109,7 @@ impl ErrorSums {
         self.squared += other.squared;
         self.persistence += other.persistence;
         self.profile += other.profile;
+        self.intervals.merge(&other.intervals);
     }
 
     /// How much lower the mean absolute error is than a baseline's for the same labels, as a share of it: 1 is perfect, 0
@@ -117,6 +162,8 @@ pub struct Scored<'a> {
     pub profile: &'a [f64],
     /// Those of the experts that the model mixes: `[expert][key]`.
     pub experts: &'a [Vec<f64>],
+    /// Bounds of the model's and what they promise.
+    pub bounds: Option<(&'a Bounds, f64)>,
 }
 
 impl Scores {
@@ -176,6 +223,12 @@ impl Scores {
             let basics = [model - label, persistence, profile];
             if !basics.iter().all(|error| error.is_finite()) {
                 continue;
+            }
+            if let Some((bounds, coverage)) = forecasts.bounds
+                && let Some(interval) = bounds.interval(key)
+            {
+                today[0].intervals.add(coverage, interval, *label);
+                total[0].intervals.add(coverage, interval, *label);
             }
             let experts = forecasts.experts.iter().map(|expert| expert[key] - label);
             for (index, error) in basics.into_iter().chain(experts).enumerate().filter(|(_, error)| error.is_finite()) {

@@ -28,6 +28,9 @@ pub(super) struct ExpertPlan {
 pub(super) enum ModelPlan {
     /// Per horizon; columns are indices into those used.
     OnlineLinear(Vec<HorizonModel>),
+    /// A network, and what the columns are that it reads.
+    #[cfg(feature = "neural")]
+    Mlp(super::neural::MlpParams, Vec<FeatureColumn>),
     /// A column per horizon, likewise.
     Feature(Vec<usize>),
     /// A model of the embedding program.
@@ -40,6 +43,9 @@ pub(super) struct Scope<'a> {
     pub(super) horizons: &'a [Horizon],
     /// Columns of the feature matrix that the predictor uses, and what they are.
     pub(super) columns: &'a [FeatureColumn],
+    /// Time between windows, microseconds.
+    #[cfg_attr(not(feature = "neural"), expect(dead_code, reason = "networks alone need it"))]
+    pub(super) every_micros: i64,
     /// Complete rows before a model starts.
     pub(super) history: usize,
 }
@@ -55,6 +61,7 @@ pub(super) fn plan_experts(
         ModelSettings::One(model) => {
             let name = match model {
                 ExpertSettings::OnlineLinear(_) => "online_linear",
+                ExpertSettings::Mlp(_) => "mlp",
                 ExpertSettings::Feature(_) => "feature",
                 ExpertSettings::Custom { name, .. } => name,
             };
@@ -90,7 +97,7 @@ fn check_mix(mix: &MixSettings, place: &YamlPath, problems: &mut Vec<Problem>) {
     let MixParams { rate, forgetting, floor, shared } = mix.params;
     let floor_max = 1.0 / experts.max(1) as f64;
     let bounds = [
-        ("rate", rate, rate > 0.0 && rate.is_finite(), "a number above 0".to_owned()),
+        ("rate", rate, rate > 0.0 && rate <= 10.0, "a number above 0, at most 10".to_owned()),
         ("forgetting", forgetting, forgetting > 0.0 && forgetting <= 1.0, "a number above 0, at most 1".to_owned()),
         ("floor", floor, (0.0..=floor_max).contains(&floor), format!("0 to 1 / {experts} experts")),
         ("shared", shared, (0.0..=1.0).contains(&shared), "0 to 1".to_owned()),
@@ -111,6 +118,14 @@ fn plan_model(
     match model {
         ExpertSettings::OnlineLinear(linear) => {
             plan_linear(scope, linear, &place.key("online_linear"), problems).map(ModelPlan::OnlineLinear)
+        }
+        #[cfg(feature = "neural")]
+        ExpertSettings::Mlp(mlp) => plan_mlp(scope, mlp, &place.key("mlp"), problems),
+        #[cfg(not(feature = "neural"))]
+        ExpertSettings::Mlp(_) => {
+            let hint = Some("build it with the feature `neural`, which is on unless switched off".to_owned());
+            problems.push(At { path: place.key("mlp"), error: PredictError::NotBuilt { model: "mlp" }, hint });
+            None
         }
         ExpertSettings::Feature(column) => {
             plan_feature(scope, column, &place.key("feature"), problems).map(ModelPlan::Feature)
@@ -135,18 +150,65 @@ fn plan_model(
 }
 
 /// The column of this name that serves each horizon.
-fn plan_feature(scope: &Scope<'_>, name: &str, path: &YamlPath, problems: &mut Vec<Problem>) -> Option<Vec<usize>> {
+fn serving(scope: &Scope<'_>, name: &str) -> Option<Vec<usize>> {
     let of = |horizon: &Horizon| {
         let wanted = |column: &FeatureColumn| column.name == name && column.serves(horizon.steps);
         scope.columns.iter().position(wanted)
     };
-    let columns: Option<Vec<usize>> = scope.horizons.iter().map(of).collect();
+    scope.horizons.iter().map(of).collect()
+}
+
+fn plan_feature(scope: &Scope<'_>, name: &str, path: &YamlPath, problems: &mut Vec<Problem>) -> Option<Vec<usize>> {
+    let columns = serving(scope, name);
     if columns.is_none() {
         let hint = did_you_mean(name, scope.columns.iter().map(|column| column.name.as_str()));
         let error = PredictError::UnknownFeature { pattern: name.to_owned() };
         problems.push(At { path: path.clone(), error, hint });
     }
     columns
+}
+
+#[cfg(feature = "neural")]
+fn plan_mlp(
+    scope: &Scope<'_>,
+    mlp: &super::settings::MlpSettings,
+    place: &YamlPath,
+    problems: &mut Vec<Problem>,
+) -> Option<ModelPlan> {
+    use super::neural::params::{MlpParams, MlpScope};
+    let before = problems.len();
+    let every = || vec![true; scope.columns.len()];
+    let path = place.key("features");
+    let read = mlp.features.as_ref().map_or_else(every, |patterns| matching(patterns, scope.columns, &path, problems));
+    let usual = ["lag0", "profile"].map(|kind| format!("{}.{kind}", scope.settings.target));
+    let mut anchors = vec![Vec::new(); scope.horizons.len()];
+    for (index, name) in mlp.anchors.as_deref().unwrap_or(&usual).iter().enumerate() {
+        let found = serving(scope, name).filter(|columns| columns.iter().all(|&column| read[column]));
+        match found {
+            Some(columns) => anchors.iter_mut().zip(columns).for_each(|(anchors, column)| anchors.push(column)),
+            None if mlp.anchors.is_none() => {}
+            None => {
+                let error = PredictError::UnknownFeature { pattern: name.clone() };
+                let hint = Some("an anchor is a column that the network reads, for every horizon".to_owned());
+                problems.push(At { path: place.key("anchors").index(index), error, hint });
+            }
+        }
+    }
+    let columns: Vec<usize> = (0..scope.columns.len()).filter(|&column| read[column]).collect();
+    let position = |column: usize| columns.iter().position(|&read| read == column);
+    let anchors =
+        anchors.iter().map(|anchors| anchors.iter().filter_map(|&column| position(column)).collect()).collect();
+    let read = columns.iter().map(|&column| scope.columns[column].clone()).collect();
+    let horizons_micros = scope.horizons.iter().map(|horizon| horizon.micros).collect();
+    let own = MlpScope { columns, anchors, horizons_micros, every_micros: scope.every_micros, history: scope.history };
+    match MlpParams::new(mlp, own) {
+        Ok(params) => (problems.len() == before).then_some(ModelPlan::Mlp(params, read)),
+        Err(error) => {
+            let path = error.setting().split('.').fold(place.clone(), |path, key| path.key(key));
+            problems.push(At { path, error: error.into(), hint: None });
+            None
+        }
+    }
 }
 
 /// A model per horizon, or `None` after the problems were noted.

@@ -22,10 +22,11 @@ impl FeaturePredictor {
 }
 
 impl Predictor for FeaturePredictor {
-    fn predict_many(&self, horizon: usize, features: &FeatureMatrix, forecasts: &mut [f64]) {
-        let column = self.columns[horizon];
-        for (key, forecast) in forecasts.iter_mut().enumerate().take(features.rows) {
-            *forecast = features.row(key as KeyId)[column];
+    fn predict_many(&self, features: &FeatureMatrix, forecasts: &mut [Vec<f64>]) {
+        for (&column, forecasts) in self.columns.iter().zip(forecasts) {
+            for (key, forecast) in forecasts.iter_mut().enumerate().take(features.rows) {
+                *forecast = features.row(key as KeyId)[column];
+            }
         }
     }
 

@@ -18,6 +18,10 @@ pub struct Forecasts {
     pub persistence: Vec<Vec<f64>>,
     /// The seasonal profile, likewise.
     pub profile: Vec<Vec<f64>>,
+    /// Bounds of the model's, likewise; empty where there are none.
+    pub lower: Vec<Vec<f64>>,
+    /// Likewise.
+    pub upper: Vec<Vec<f64>>,
     /// Labels learned so far by the model of each horizon, all keys together: the state version of an explanation.
     pub version: Vec<u64>,
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::blocks::BLOCK_BYTES;
+use super::intervals::Bounds;
 use crate::stages::features::{FeatureColumn, FeatureMatrix};
 use crate::vocab::{EventTime, KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
@@ -31,6 +32,8 @@ pub struct Origin {
     pub persistence: Vec<f64>,
     /// The profile's: `[horizon][key]`.
     pub profile: Vec<Vec<f64>>,
+    /// Intervals of the model's: `[horizon]`, empty where there are none.
+    pub bounds: Vec<Bounds>,
 }
 
 /// Some keys of an [`Origin`] in the state.
@@ -43,6 +46,7 @@ struct OriginBlock {
     experts: Vec<Vec<Vec<f64>>>,
     persistence: Vec<f64>,
     profile: Vec<Vec<f64>>,
+    bounds: Vec<Bounds>,
 }
 
 /// Origins that still wait for a label, oldest first.
@@ -53,6 +57,7 @@ pub struct Pending {
     slots: i64,
     horizons: usize,
     experts: usize,
+    bounded: bool,
     columns: Arc<[FeatureColumn]>,
     keys_per_block: usize,
     origins: VecDeque<Origin>,
@@ -60,22 +65,25 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Nothing waits. `steps_max` is the longest horizon in windows of `size_micros`; `experts` of each horizon are mixed.
+    /// Nothing waits. `steps_max` is the longest horizon in windows of `size_micros`; `experts` of each horizon are mixed; forecasts
+    /// are `bounded` where they have intervals.
     #[must_use]
     pub fn new(
         step: String,
         size_micros: i64,
         steps_max: u32,
-        (horizons, experts): (usize, usize),
+        (horizons, experts, bounded): (usize, usize, bool),
         columns: Arc<[FeatureColumn]>,
     ) -> Self {
-        let bytes_per_key = (columns.len() + (2 + experts) * horizons + 1) * size_of::<f64>();
+        let of_horizon = 2 + experts + if bounded { Bounds::NUMBERS } else { 0 };
+        let bytes_per_key = (columns.len() + of_horizon * horizons + 1) * size_of::<f64>();
         Self {
             step,
             size_micros,
             slots: i64::from(steps_max),
             horizons,
             experts,
+            bounded,
             columns,
             keys_per_block: (BLOCK_BYTES / bytes_per_key).max(1),
             origins: VecDeque::new(),
@@ -121,6 +129,7 @@ impl Pending {
                 for forecasts in origin.columns_mut() {
                     forecasts[key] = f64::NAN;
                 }
+                origin.bounds.iter_mut().for_each(|bounds| bounds.forget(key));
                 self.changed.insert(slot | (key / self.keys_per_block) as u32);
             }
         }
@@ -169,6 +178,8 @@ impl Pending {
                 && block.experts.len() == self.horizons
                 && block.experts.iter().all(|experts| experts.len() == self.experts)
                 && block.columns().all(|forecasts| forecasts.len() == held)
+                && block.bounds.len() == if self.bounded { self.horizons } else { 0 }
+                && block.bounds.iter().all(|bounds| bounds.fits(held))
                 && origin.persistence.len() + held <= block.rows as usize;
             if !fits {
                 let reason = "its columns, horizons or window are not this plan's".to_owned();
@@ -192,6 +203,7 @@ impl Pending {
             experts: vec![vec![Vec::new(); self.experts]; self.horizons],
             persistence: Vec::new(),
             profile: vec![Vec::new(); self.horizons],
+            bounds: if self.bounded { vec![Bounds::none(0); self.horizons] } else { Vec::new() },
         }
     }
 
@@ -225,6 +237,7 @@ impl Origin {
             experts: self.experts.iter().map(|experts| experts.iter().map(some).collect()).collect(),
             persistence: self.persistence[keys.clone()].to_vec(),
             profile: self.profile.iter().map(some).collect(),
+            bounds: self.bounds.iter().map(|bounds| bounds.part(keys.clone())).collect(),
         }
     }
 
@@ -235,6 +248,7 @@ impl Origin {
         for (forecasts, more) in self.columns_mut().zip(block.columns()) {
             forecasts.extend(more);
         }
+        self.bounds.iter_mut().zip(&block.bounds).for_each(|(bounds, more)| bounds.append(more));
     }
 }
 

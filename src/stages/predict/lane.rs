@@ -10,8 +10,10 @@ use super::experts::ModelPlan;
 use super::explain::AdditiveForecast;
 use super::feature::FeaturePredictor;
 use super::forecast::{Forecasts, ScoreRow};
+use super::intervals::Intervals;
 use super::labels::{Origin, Pending};
 use super::mix::Mix;
+use super::observer::Observed;
 use super::online::LinearPredictor;
 use super::plan::PredictorPlan;
 use super::predictor::OnlinePredictor;
@@ -25,6 +27,7 @@ pub(super) struct Lane {
     /// One, or those that `mix` mixes.
     experts: Vec<Box<dyn OnlinePredictor>>,
     mix: Option<Mix>,
+    intervals: Option<Intervals>,
     pub(super) baselines: Baselines,
     pub(super) pending: Pending,
     pub(super) scores: Scores,
@@ -44,8 +47,9 @@ impl Lane {
         Self {
             experts: plan.experts.iter().map(|expert| fresh(&expert.model, &expert.step)).collect(),
             mix: plan.mix.map(|params| Mix::new(&step, params, mixed, horizons)),
+            intervals: plan.intervals.map(|params| Intervals::new(&step, params, horizons)),
             baselines: Baselines::new(&step, plan.profile.clone()),
-            pending: Pending::new(waiting, every_micros, longest, (horizons, mixed), columns),
+            pending: Pending::new(waiting, every_micros, longest, (horizons, mixed, plan.intervals.is_some()), columns),
             scores: Scores::new(horizons, mixed),
             scores_step: format!("{step}.scores"),
             scores_changed: false,
@@ -57,12 +61,23 @@ impl Lane {
         if let Some(mix) = &mut self.mix {
             mix.grow(keys);
         }
+        if let Some(intervals) = &mut self.intervals {
+            intervals.grow(keys);
+        }
+    }
+
+    /// Does ahead what the next forecasts need.
+    pub(super) fn prepare(&mut self) {
+        self.experts.iter_mut().for_each(|expert| expert.prepare());
     }
 
     pub(super) fn forget(&mut self, keys: &[KeyId]) {
         self.experts.iter_mut().for_each(|expert| expert.forget(keys));
         if let Some(mix) = &mut self.mix {
             mix.forget(keys);
+        }
+        if let Some(intervals) = &mut self.intervals {
+            intervals.forget(keys);
         }
         self.baselines.forget(keys);
         self.pending.forget(keys);
@@ -102,17 +117,34 @@ impl Lane {
                 ScoreBy::Forecast => made_at,
                 ScoreBy::Label => window.end,
             };
-            if counted_at >= plan.score_from {
+            let counted = counted_at >= plan.score_from;
+            if let Some(observer) = &plan.observer {
+                observer.show(&Observed {
+                    predictor: &plan.name,
+                    horizon_micros: horizon.micros,
+                    target: window.end,
+                    counted,
+                    forecasts: &origin.model[index],
+                    bounds: origin.bounds.get(index),
+                    limits: plan.limits,
+                    labels,
+                });
+            }
+            if counted {
                 let forecasts = Scored {
                     model: &origin.model[index],
                     persistence: &origin.persistence,
                     profile: &origin.profile[index],
                     experts: &origin.experts[index],
+                    bounds: origin.bounds.get(index).zip(plan.intervals.map(|params| params.coverage)),
                 };
                 self.scores.score(index, forecasts, labels);
             }
             if let Some(mix) = &mut self.mix {
                 mix.learn(index, &origin.experts[index], labels);
+            }
+            if let (Some(intervals), Some(bounds)) = (&mut self.intervals, origin.bounds.get(index)) {
+                intervals.learn(index, window.end, &origin.model[index], bounds, labels);
             }
             for expert in &mut self.experts {
                 expert.learn_many(index, &origin.features, labels);
@@ -128,13 +160,21 @@ impl Lane {
             experts: Vec::with_capacity(plan.horizons.len()),
             persistence: self.baselines.persistence().to_vec(),
             profile: Vec::with_capacity(plan.horizons.len()),
+            bounds: Vec::new(),
             features,
         };
         blank_dead(&window.live, &mut origin.persistence);
+        let mut by_expert = self.models(plan, &origin.features, &window.live);
         for (index, horizon) in plan.horizons.iter().enumerate() {
-            let (model, experts) = self.models(plan, index, &origin.features, &window.live);
+            let made = by_expert.iter_mut().map(|horizons| std::mem::take(&mut horizons[index])).collect();
+            let (model, experts) = self.mixed(plan, index, made);
             let mut profile = self.baselines.profile(window.end.plus(horizon.micros));
             blank_dead(&window.live, &mut profile);
+            if let Some(intervals) = &self.intervals {
+                let made = [model.as_slice(), &origin.persistence, &profile];
+                let target = window.end.plus(horizon.micros);
+                origin.bounds.push(intervals.bounds(index, target, made, |bound| plan.limits.hold(bound)));
+            }
             origin.model.push(model);
             origin.experts.push(experts);
             origin.profile.push(profile);
@@ -142,24 +182,24 @@ impl Lane {
         origin
     }
 
-    /// The forecasts of the model, held at the limits, and those of the experts that it mixes.
-    fn models(
-        &self,
-        plan: &PredictorPlan,
-        horizon: usize,
-        features: &FeatureMatrix,
-        live: &[bool],
-    ) -> (Vec<f64>, Vec<Vec<f64>>) {
+    /// The forecasts of every model, held at the limits: `[expert][horizon][key]`.
+    fn models(&self, plan: &PredictorPlan, features: &FeatureMatrix, live: &[bool]) -> Vec<Vec<Vec<f64>>> {
         let made = self.experts.iter().map(|expert| {
-            let mut forecasts = vec![f64::NAN; live.len()];
-            expert.predict_many(horizon, features, &mut forecasts);
-            forecasts.iter_mut().for_each(|forecast| *forecast = plan.limits.hold(*forecast));
-            blank_dead(live, &mut forecasts);
-            forecasts
+            let mut horizons = vec![vec![f64::NAN; live.len()]; plan.horizons.len()];
+            expert.predict_many(features, &mut horizons);
+            for forecasts in &mut horizons {
+                forecasts.iter_mut().for_each(|forecast| *forecast = plan.limits.hold(*forecast));
+                blank_dead(live, forecasts);
+            }
+            horizons
         });
-        let mut made: Vec<Vec<f64>> = made.collect();
+        made.collect()
+    }
+
+    /// The forecasts of the one model, or of the mixture and the experts that it mixes: `made[expert][key]`.
+    fn mixed(&self, plan: &PredictorPlan, horizon: usize, mut made: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
         let Some(mix) = &self.mix else { return (made.swap_remove(0), Vec::new()) };
-        let mut mixed = vec![f64::NAN; live.len()];
+        let mut mixed = vec![f64::NAN; made.first().map_or(0, Vec::len)];
         mix.blend(horizon, &made, &mut mixed);
         // Rounding may lead just over a limit.
         mixed.iter_mut().for_each(|forecast| *forecast = plan.limits.hold(*forecast));
@@ -193,6 +233,9 @@ impl Lane {
         if let Some(mix) = &mut self.mix {
             mix.snapshot(which, writer);
         }
+        if let Some(intervals) = &mut self.intervals {
+            intervals.snapshot(which, writer);
+        }
         self.baselines.snapshot(which, writer);
         self.pending.snapshot(which, writer);
         // Sums that hold nothing yet are no state: a full snapshot has what the changes added up to.
@@ -212,6 +255,9 @@ impl Lane {
         }
         if let Some(mix) = &mut self.mix {
             mix.restore(reader)?;
+        }
+        if let Some(intervals) = &mut self.intervals {
+            intervals.restore(reader)?;
         }
         self.baselines.restore(reader)?;
         self.pending.restore(reader)?;
@@ -234,6 +280,8 @@ impl Lane {
             model: origin.model.clone(),
             persistence: vec![origin.persistence.clone(); horizons],
             profile: origin.profile.clone(),
+            lower: origin.bounds.iter().map(|bounds| bounds.lower.clone()).collect(),
+            upper: origin.bounds.iter().map(|bounds| bounds.upper.clone()).collect(),
             version: (0..horizons).map(|horizon| self.version(horizon)).collect(),
         }
     }
@@ -243,6 +291,10 @@ impl Lane {
 fn fresh(plan: &ModelPlan, step: &str) -> Box<dyn OnlinePredictor> {
     match plan {
         ModelPlan::OnlineLinear(models) => Box::new(LinearPredictor::new(step, models.clone())),
+        #[cfg(feature = "neural")]
+        ModelPlan::Mlp(params, columns) => {
+            Box::new(super::neural::MlpPredictor::new(step, params.clone(), columns.clone()))
+        }
         ModelPlan::Feature(columns) => Box::new(FeaturePredictor::new(columns.clone())),
         ModelPlan::Custom { name, fresh } => Box::new(GuardedModel::new(name, step, fresh)),
     }

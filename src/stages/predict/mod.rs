@@ -7,7 +7,10 @@
 //! | [`labels`] | forecasts and their features wait for the windows that hold their labels |
 //! | [`evaluate`] | errors per model, horizon and day |
 //! | [`online`] | models that learn one label at a time |
+//! | `neural` | networks that all keys share (feature `neural`) |
 //! | [`mix`] | forecasts of several models in one, by how good each has been |
+//! | [`intervals`] | bounds that a declared share of labels lies between |
+//! | [`Observer`] | is shown forecasts and their labels |
 //! | [`baselines`] | persistence and the seasonal profile, always on |
 //! | [`explain`] | exact shares of the features in one forecast |
 //! | [`Predict`] | the stage: all of the above for one partition |
@@ -21,9 +24,13 @@ mod experts;
 pub mod explain;
 mod feature;
 mod forecast;
+pub mod intervals;
 pub mod labels;
 mod lane;
 pub mod mix;
+#[cfg(feature = "neural")]
+pub mod neural;
+mod observer;
 pub mod online;
 pub mod plan;
 pub mod predictor;
@@ -32,14 +39,15 @@ mod stage;
 
 pub use custom::{ModelFactory, ModelRequest};
 pub use error::PredictError;
-pub use evaluate::{Baseline, ErrorSums, ScoreTotal, merge_totals};
+pub use evaluate::{Baseline, ErrorSums, IntervalSums, ScoreTotal, merge_totals};
 pub use explain::{AdditiveForecast, Contribution, Explanation};
 pub use forecast::{Forecasts, ScoreRow};
 pub use mix::MixParams;
+pub use observer::{Observed, Observer};
 pub use plan::{Horizon, PredictInput, PredictPlan};
 pub use predictor::{OnlinePredictor, Predictor};
 pub use settings::{
-    ExpertSettings, Loss, MixSettings, ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings,
-    ScoreBy, Start,
+    ExpertSettings, IntervalSettings, Loss, MixSettings, MlpSettings, ModelSettings, OnlineLinearSettings,
+    PredictorSettings, ProfileSettings, ScoreBy, Start,
 };
 pub use stage::{Predict, Step};

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::error::PredictError;
 use super::experts::{ExpertPlan, Scope, plan_experts};
 use super::explain::Limits;
+use super::intervals::IntervalParams;
 use super::labels::HORIZON_STEPS_MAX;
 use super::mix::MixParams;
-use super::settings::{PredictorSettings, ProfileSettings, ScoreBy};
+use super::observer::Observer;
+use super::settings::{IntervalSettings, PredictorSettings, ProfileSettings, ScoreBy};
 use crate::stages::expression::did_you_mean;
 use crate::stages::features::{FeatureColumn, ProfilePlan};
 use crate::vocab::{At, EventTime, YamlPath};
@@ -55,6 +57,8 @@ pub struct PredictorPlan {
     pub(super) experts: Vec<ExpertPlan>,
     pub(super) mix: Option<MixParams>,
     pub(super) limits: Limits,
+    pub(super) intervals: Option<IntervalParams>,
+    pub(super) observer: Option<Observer>,
     pub(super) score_from: EventTime,
     pub(super) score_by: ScoreBy,
     pub(super) profile: ProfilePlan,
@@ -114,6 +118,14 @@ impl PredictPlan {
         plan
     }
 
+    /// The plan with someone who is shown all forecasts and their labels.
+    #[must_use]
+    pub fn with_observer(&self, observer: &Observer) -> Self {
+        let mut plan = self.clone();
+        plan.predictors.iter_mut().for_each(|predictor| predictor.observer = Some(observer.clone()));
+        plan
+    }
+
     /// Number of predictors.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -163,12 +175,14 @@ fn plan_predictor(
     let history = plan_history(settings, input, problems);
     let limits = plan_limits(settings, problems);
     let profile = plan_profile(settings, problems);
+    let intervals = plan_intervals(settings, problems);
     if problems.len() > before {
         return None;
     }
     let used = used_columns(&selected, &horizons, input);
     let columns: Arc<[FeatureColumn]> = used.iter().map(|&column| input.feature_columns[column].clone()).collect();
-    let scope = Scope { settings, horizons: &horizons, columns: &columns, history };
+    let every_micros = input.every_micros;
+    let scope = Scope { settings, horizons: &horizons, columns: &columns, every_micros, history };
     let (experts, mix) = plan_experts(&scope, problems)?;
     Some(PredictorPlan {
         name: settings.name.clone(),
@@ -179,6 +193,8 @@ fn plan_predictor(
         experts,
         mix,
         limits,
+        intervals,
+        observer: None,
         score_from: settings.score_from.unwrap_or(EventTime::MIN),
         score_by: settings.score_by,
         profile,
@@ -285,6 +301,15 @@ fn plan_limits(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Lim
         problems.push(At { path, error: PredictError::Limits { minimum, maximum }, hint: None });
     }
     Limits { minimum, maximum }
+}
+
+fn plan_intervals(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Option<IntervalParams> {
+    let IntervalSettings { coverage, zone } = settings.intervals.clone()?;
+    if !(coverage > 0.0 && coverage < 1.0) {
+        let path = settings.path.key("intervals").key("coverage");
+        problems.push(At { path, error: PredictError::Coverage { coverage }, hint: None });
+    }
+    Some(IntervalParams { coverage, zone })
 }
 
 fn plan_profile(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> ProfilePlan {

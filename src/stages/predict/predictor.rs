@@ -7,9 +7,9 @@ use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter};
 
 /// A model that makes forecasts for every key and horizon of one predictor.
 pub trait Predictor: Send {
-    /// Writes the forecast of every row for the plan's horizon `horizon`: `forecasts[key]`, in the target's unit, NaN
-    /// where a feature is missing or the model has not started. `forecasts` has a slot for each row.
-    fn predict_many(&self, horizon: usize, features: &FeatureMatrix, forecasts: &mut [f64]);
+    /// Writes the forecast of every row for every horizon of the plan: `forecasts[horizon][key]`, in the target's unit, NaN
+    /// where the model has none: a feature that it needs is missing, or it has not started. There is a slot for each row.
+    fn predict_many(&self, features: &FeatureMatrix, forecasts: &mut [Vec<f64>]);
 
     /// Exact additive shares of one row's forecast; `None` where there is no forecast.
     fn explain(&self, horizon: usize, features: &FeatureMatrix, key: KeyId) -> Option<AdditiveForecast>;
@@ -42,4 +42,8 @@ pub trait OnlinePredictor: Predictor {
 
     /// Makes the models of these keys fresh ones.
     fn forget(&mut self, keys: &[KeyId]);
+
+    /// Does ahead what the next forecasts need in any case: called when nothing waits to be sent. It must not change what
+    /// a snapshot writes, so that it does not matter when, or whether, it is called.
+    fn prepare(&mut self) {}
 }

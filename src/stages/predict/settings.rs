@@ -68,10 +68,21 @@ pub struct PredictorSettings {
     pub minimum: Option<f64>,
     /// Greatest forecast.
     pub maximum: Option<f64>,
+    /// Bounds that a share of the labels lies between; none where `None`.
+    pub intervals: Option<IntervalSettings>,
     /// Scores count from this time on.
     pub score_from: Option<EventTime>,
     /// Which time of a forecast that is.
     pub score_by: ScoreBy,
+}
+
+/// Bounds of forecasts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntervalSettings {
+    /// Share of the labels that lie between them.
+    pub coverage: f64,
+    /// Zone of the time of day.
+    pub zone: Tz,
 }
 
 /// What forecasts come from.
@@ -97,6 +108,8 @@ pub struct MixSettings {
 pub enum ExpertSettings {
     /// Recursive least squares per key and horizon.
     OnlineLinear(OnlineLinearSettings),
+    /// One network that all keys of a partition share.
+    Mlp(MlpSettings),
     /// A feature column, as it is.
     Feature(String),
     /// A model of the embedding program.
@@ -133,6 +146,45 @@ pub struct OnlineLinearSettings {
     pub huber_delta: f64,
     /// Sum of the diagonal of `P`, for scaled features, above which nothing is forgotten.
     pub trace_max: Option<f64>,
+}
+
+/// A multilayer perceptron that learns online from a memory of recent windows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MlpSettings {
+    /// Names of feature columns of the predictor, or prefixes that end in `*`; all of them where `None`.
+    pub features: Option<Vec<String>>,
+    /// Names of feature columns that a forecast lies between; the target's `lag0` and `profile` where `None`.
+    pub anchors: Option<Vec<String>>,
+    /// Hidden units.
+    pub width: u32,
+    /// Residual blocks.
+    pub blocks: u32,
+    /// Part of a block's units that a step leaves out.
+    pub dropout: f64,
+    /// Loss on the error in spreads of the target.
+    pub loss: Loss,
+    /// Zone of the time of day and the day of the week.
+    pub zone: Tz,
+    /// Width of a slot of the day; that of a window, but 5 minutes at least, where `None`.
+    pub slot_micros: Option<i64>,
+    /// Optimiser steps per closed window.
+    pub steps: u32,
+    /// Rows of a step.
+    pub batch: u32,
+    /// Step size.
+    pub learning_rate: f64,
+    /// Part of a weight that a step takes away, in step sizes.
+    pub weight_decay: f64,
+    /// Weight that the mean of the weights keeps when a window is taken in.
+    pub average: f64,
+    /// Windows remembered.
+    pub replay_windows: u32,
+    /// Rows remembered of each.
+    pub replay_rows: u32,
+    /// Mean age of the windows that a step draws.
+    pub replay_age_micros: i64,
+    /// Seed.
+    pub seed: u64,
 }
 
 /// The seasonal profile baseline.

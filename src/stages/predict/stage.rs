@@ -69,6 +69,11 @@ impl Predict {
         step
     }
 
+    /// Does ahead what the next window's forecasts need in any case. The state stays as it is.
+    pub fn prepare(&mut self) {
+        self.lanes.iter_mut().for_each(Lane::prepare);
+    }
+
     /// Why the newest forecast of a key is what it is; `None` where there is no forecast.
     #[must_use]
     pub fn explain(&self, predictor: usize, horizon: usize, key: KeyId) -> Option<Explanation> {

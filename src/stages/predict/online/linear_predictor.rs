@@ -84,15 +84,17 @@ impl LinearPredictor {
 }
 
 impl Predictor for LinearPredictor {
-    fn predict_many(&self, horizon: usize, features: &FeatureMatrix, forecasts: &mut [f64]) {
-        let HorizonModel { params, columns } = &self.horizons[horizon];
-        let bank = &self.banks[horizon];
+    fn predict_many(&self, features: &FeatureMatrix, forecasts: &mut [Vec<f64>]) {
         let mut buffer = [0.0; WIDTH_MAX];
-        let scaled = &mut buffer[..params.width()];
-        for (key, forecast) in forecasts.iter_mut().enumerate().take(features.rows) {
-            let row = features.row(key as KeyId);
-            let complete = params.scale_features(columns.iter().map(|&column| row[column]), scaled);
-            *forecast = if complete { bank.forecast(key, scaled) * params.target_scale() } else { f64::NAN };
+        for ((HorizonModel { params, columns }, bank), forecasts) in
+            self.horizons.iter().zip(&self.banks).zip(forecasts)
+        {
+            let scaled = &mut buffer[..params.width()];
+            for (key, forecast) in forecasts.iter_mut().enumerate().take(features.rows) {
+                let row = features.row(key as KeyId);
+                let complete = params.scale_features(columns.iter().map(|&column| row[column]), scaled);
+                *forecast = if complete { bank.forecast(key, scaled) * params.target_scale() } else { f64::NAN };
+            }
         }
     }
 

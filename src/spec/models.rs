@@ -1,0 +1,112 @@
+//! `predict:` entries -> settings of predictors and of their models.
+
+use chrono_tz::Tz;
+
+use super::assemble::{micros, path, zone};
+use super::model::{CustomSpec, ExpertSpec, MixSpec, MlpSpec, ModelSpec, OnlineLinearSpec, PredictSpec};
+use super::parts::Parts;
+use crate::stages::predict::{
+    ExpertSettings, IntervalSettings, MixParams, MixSettings, MlpSettings, ModelSettings, OnlineLinearSettings,
+    PredictorSettings, ProfileSettings,
+};
+use crate::vocab::EventTime;
+
+/// A predictor's settings; `None` where nobody registered its model.
+pub(super) fn predictor_settings(name: &str, predict: &PredictSpec, parts: &Parts) -> Option<PredictorSettings> {
+    let baselines = &predict.baselines;
+    Some(PredictorSettings {
+        path: path(&["predict", name]),
+        name: name.to_owned(),
+        target: predict.target.clone(),
+        horizons_micros: predict.horizons.iter().map(|span| span.micros).collect(),
+        features: predict.features.clone(),
+        min_history_micros: predict.min_history.micros,
+        model: model_settings(&predict.model, zone(baselines.timezone.as_ref()), parts)?,
+        profile: ProfileSettings {
+            period: baselines.period,
+            slot_micros: baselines.slot.micros,
+            zone: zone(baselines.timezone.as_ref()),
+            smooth: baselines.smooth,
+            memory: baselines.memory,
+            min_values: baselines.min_values,
+        },
+        intervals: predict.intervals.as_ref().map(|intervals| IntervalSettings {
+            coverage: intervals.coverage,
+            zone: zone(intervals.timezone.as_ref().or(baselines.timezone.as_ref())),
+        }),
+        minimum: predict.minimum,
+        maximum: predict.maximum,
+        // The rules have refused what is not RFC 3339.
+        score_from: predict.score_from.as_ref().and_then(|text| micros(text)).map(EventTime),
+        score_by: predict.score_by,
+    })
+}
+
+/// `usual` is the zone of a network that names none.
+fn model_settings(model: &ModelSpec, usual: Tz, parts: &Parts) -> Option<ModelSettings> {
+    Some(match model {
+        ModelSpec::OnlineLinear(linear) => ModelSettings::One(ExpertSettings::OnlineLinear(linear_settings(linear))),
+        ModelSpec::Mlp(mlp) => ModelSettings::One(ExpertSettings::Mlp(mlp_settings(mlp, usual))),
+        ModelSpec::Custom(custom) => ModelSettings::One(custom_settings(custom, parts)?),
+        ModelSpec::Mix(mix) => {
+            let named =
+                |(name, expert): (&String, &ExpertSpec)| Some((name.clone(), expert_settings(expert, usual, parts)?));
+            let MixSpec { rate, forgetting, floor, shared, .. } = *mix;
+            ModelSettings::Mix(MixSettings {
+                experts: mix.experts.iter().map(named).collect::<Option<_>>()?,
+                params: MixParams { rate, forgetting, floor, shared },
+            })
+        }
+    })
+}
+
+fn expert_settings(expert: &ExpertSpec, usual: Tz, parts: &Parts) -> Option<ExpertSettings> {
+    Some(match expert {
+        ExpertSpec::OnlineLinear(linear) => ExpertSettings::OnlineLinear(linear_settings(linear)),
+        ExpertSpec::Mlp(mlp) => ExpertSettings::Mlp(mlp_settings(mlp, usual)),
+        ExpertSpec::Feature(column) => ExpertSettings::Feature(column.clone()),
+        ExpertSpec::Custom(custom) => custom_settings(custom, parts)?,
+    })
+}
+
+fn custom_settings(custom: &CustomSpec, parts: &Parts) -> Option<ExpertSettings> {
+    let (name, settings) = (custom.name.clone(), custom.settings.clone());
+    Some(ExpertSettings::Custom { factory: parts.models.get(&name)?.clone(), name, settings })
+}
+
+fn linear_settings(linear: &OnlineLinearSpec) -> OnlineLinearSettings {
+    OnlineLinearSettings {
+        features: linear.features.clone(),
+        forgetting: linear.forgetting,
+        loss: linear.loss,
+        scale: linear.scale,
+        initial_covariance: linear.initial_covariance,
+        ridge: linear.ridge,
+        bias: linear.bias,
+        start: linear.start,
+        huber_delta: linear.huber_delta,
+        trace_max: linear.trace_max,
+    }
+}
+
+fn mlp_settings(mlp: &MlpSpec, usual: Tz) -> MlpSettings {
+    MlpSettings {
+        features: mlp.features.clone(),
+        anchors: mlp.anchors.clone(),
+        width: mlp.width,
+        blocks: mlp.blocks,
+        dropout: mlp.dropout,
+        loss: mlp.loss,
+        zone: mlp.timezone.as_ref().map_or(usual, |name| zone(Some(name))),
+        slot_micros: mlp.slot.map(|span| span.micros),
+        steps: mlp.steps,
+        batch: mlp.batch,
+        learning_rate: mlp.learning_rate,
+        weight_decay: mlp.weight_decay,
+        average: mlp.average,
+        replay_windows: mlp.replay.windows,
+        replay_rows: mlp.replay.rows,
+        replay_age_micros: mlp.replay.mean_age.micros,
+        seed: mlp.seed,
+    }
+}

@@ -1,0 +1,140 @@
+//! Feature rows -> what a network reads: values in spreads around their means, a flag for each that is missing, the key,
+//! the time of day and the day of the week.
+//!
+//! Means and spreads are those of the first history and stay as they are then: a network's weights mean something only
+//! together with them.
+
+use serde::{Deserialize, Serialize};
+
+use super::params::MlpParams;
+use crate::stages::features::{FeatureMatrix, local_time};
+use crate::vocab::EventTime;
+
+/// Spreads from the mean at which a value is held: what is spoofed or broken says no more than that.
+const SPREADS_MAX: f32 = 10.0;
+
+/// Least spread of a column that counts: below it the column is a constant.
+const SPREAD_MIN: f64 = 1e-9;
+
+/// Running mean and spread (Chan, Golub and LeVeque 1983, eq. 1.3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let away = value - self.mean;
+        self.mean += away / self.count;
+        self.squares += away * (value - self.mean);
+    }
+
+    /// Root of the mean square deviation; 1 for a constant.
+    #[must_use]
+    pub fn spread(&self) -> f64 {
+        let spread = (self.squares / self.count.max(1.0)).sqrt();
+        if spread > SPREAD_MIN { spread } else { 1.0 }
+    }
+
+    fn scaled(&self, value: f64) -> f32 {
+        (((value - self.mean) / self.spread()) as f32).clamp(-SPREADS_MAX, SPREADS_MAX)
+    }
+}
+
+/// Means and spreads of the columns and of the target.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scales {
+    /// Windows seen before they were fixed.
+    pub windows: u64,
+    /// Of each column.
+    pub columns: Vec<Moments>,
+    /// Of the labels.
+    pub target: Moments,
+}
+
+impl Scales {
+    /// Nothing seen of so many columns.
+    #[must_use]
+    pub fn new(columns: usize) -> Self {
+        Self { columns: vec![Moments::default(); columns], ..Self::default() }
+    }
+
+    /// Whether they are fixed.
+    #[must_use]
+    pub fn fixed(&self, params: &MlpParams) -> bool {
+        self.windows >= params.history as u64 && self.target.count > 1.0
+    }
+
+    /// Takes a window's rows and labels in.
+    pub fn observe(&mut self, params: &MlpParams, features: &FeatureMatrix, targets: &[f64]) {
+        let width = features.columns.len();
+        for (row, target) in features.values.chunks_exact(width.max(1)).zip(targets) {
+            if !target.is_finite() {
+                continue;
+            }
+            self.target.add(*target);
+            for (moments, &column) in self.columns.iter_mut().zip(&params.columns) {
+                if row[column].is_finite() {
+                    moments.add(row[column]);
+                }
+            }
+        }
+        self.windows += 1;
+    }
+
+    /// A label in spreads.
+    #[must_use]
+    pub fn label(&self, label: f32) -> f32 {
+        self.target.scaled(f64::from(label))
+    }
+
+    /// A network's output in the target's unit.
+    #[must_use]
+    pub fn forecast(&self, output: f32) -> f64 {
+        f64::from(output) * self.target.spread() + self.target.mean
+    }
+
+    /// What turns a column's scaled value into one in the target's scale: factor and addend.
+    #[must_use]
+    pub fn anchor(&self, column: usize) -> (f32, f32) {
+        let (moments, spread) = (&self.columns[column], self.target.spread());
+        ((moments.spread() / spread) as f32, ((moments.mean - self.target.mean) / spread) as f32)
+    }
+}
+
+/// Rows as a network reads them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    /// How many.
+    pub rows: usize,
+    /// `rows x 2 columns`: scaled values, then flags, 1 for missing.
+    pub inputs: Vec<f32>,
+    /// The key of each.
+    pub keys: Vec<i32>,
+    /// Its slot of the day.
+    pub slots: Vec<i32>,
+    /// Its day of the week, Monday 0.
+    pub days: Vec<i32>,
+}
+
+impl Batch {
+    /// Adds a row of a window that ended at `end`: `values` of the columns that the network reads, NaN where missing.
+    pub fn push(&mut self, params: &MlpParams, scales: &Scales, (end, key): (EventTime, u32), values: &[f32]) {
+        let scaled = scales
+            .columns
+            .iter()
+            .zip(values)
+            .map(|(moments, &value)| if value.is_finite() { moments.scaled(f64::from(value)) } else { 0.0 });
+        self.inputs.extend(scaled);
+        self.inputs.extend(values.iter().map(|value| f32::from(u8::from(!value.is_finite()))));
+        let local = local_time(end, params.zone);
+        // A key's number is below the number of keys, slots are at most 1440, days 7.
+        self.keys.push(key as i32);
+        self.slots.push((local.day_micros / params.slot_micros) as i32);
+        self.days.push(local.weekday as i32);
+        self.rows += 1;
+    }
+}

@@ -1,0 +1,20 @@
+//! Networks that many keys share: one learns from all of them, online, from a memory of recent windows.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`params`] | what the user wrote, checked |
+//! | [`inputs`] | feature rows -> what a network reads, by means and spreads of the first history |
+//! | [`replay`] | rows of past windows with their labels, to learn from again |
+//! | [`network`] | the layers: forecasts, and gradients of weights and of inputs |
+//! | [`training`] | AdamW, the mean of the weights, and their state |
+//! | [`mlp`] | all of these as a model of one predictor |
+
+pub mod inputs;
+pub mod mlp;
+pub mod network;
+pub mod params;
+pub mod replay;
+pub mod training;
+
+pub use mlp::MlpPredictor;
+pub use params::{MlpError, MlpParams};
