@@ -393,7 +393,7 @@ fn alert_settings(name: &str, alert: &AlertSpec, spec: &PipelineSpec, parts: &Pa
         clear: alert.clear.clone(),
         for_micros: alert.for_.micros,
         hold_micros: alert.hold.micros,
-        expire_after_micros: alert.expire_after(spec.keys.expire_after).micros,
+        expire_after_micros: alert.expire_after(spec.keys.expire_after, spec.window.every()).micros,
         key: alert.key.clone(),
         severity: alert.severity.clone(),
         unit: alert.unit.clone(),

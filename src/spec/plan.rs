@@ -241,7 +241,7 @@ impl PipelinePlan {
             alert_expire_after: spec
                 .alerts
                 .values()
-                .map(|alert| alert.expire_after(spec.keys.expire_after).micros)
+                .map(|alert| alert.expire_after(spec.keys.expire_after, spec.window.every()).micros)
                 .collect(),
             sinks: SinkPlan { sinks, control },
             event_time: stages.event_time,

@@ -242,7 +242,9 @@ fn among<'a>(names: &[&'a str], packages: &[String]) -> Vec<&'a str> {
 }
 
 #[test]
-fn embedding_program_compiles_neither_librdkafka_nor_the_command_line() {
+fn embedding_program_compiles_neither_librdkafka_nor_burn_nor_the_command_line() {
+    assert!(among(&["burn"], &packages(&["--no-default-features", "--features", "kafka"])).is_empty());
+    assert_eq!(among(&["burn"], &packages(&[])), ["burn"]);
     let kafka = ["rdkafka", "rdkafka-sys"];
     assert!(among(&kafka, &packages(&["--no-default-features"])).is_empty());
     assert_eq!(among(&kafka, &packages(&[])), kafka);

@@ -73,6 +73,31 @@ fn bounds_are_wide_where_a_clue_says_so_and_score_better_for_it() {
 }
 
 #[test]
+fn key_whose_forecasts_are_hardly_ever_wrong_spoils_no_other() {
+    let score = |quiet: f64| {
+        let mut intervals = Intervals::new("predict.test", PARAMS, 1);
+        intervals.grow(2);
+        let (mut numbers, mut sums) = (Numbers(3), IntervalSums::default());
+        for step in 0..8_000 {
+            let end = EventTime(step * SIZE);
+            let clue = if step % 10 < 3 { 10.0 } else { 0.5 };
+            let (error, small) = (clue * numbers.normal(), quiet * numbers.normal());
+            let made = [&[100.0, 0.0][..], &[100.0 + clue, 5.0][..], &[100.0, 0.0][..]];
+            let bounds = intervals.bounds(0, end, made, |bound| bound);
+            let labels = [100.0 + error, small];
+            if step >= 4_000 {
+                sums.add(0.9, bounds.interval(0).unwrap(), labels[0]);
+            }
+            intervals.learn(0, end, &[100.0, 0.0], &bounds, &labels);
+        }
+        sums.mean_score().unwrap()
+    };
+    let (usual, still) = (score(1.0), score(1e-9));
+    assert!(still < 1.1 * usual, "{still} beside {usual}");
+    assert!(score(0.0) < 1.1 * usual);
+}
+
+#[test]
 fn errors_that_differ_by_the_time_of_day_are_known_by_it() {
     let law = |step: usize, numbers: &mut Numbers| {
         let hour = step % 288 / 12;

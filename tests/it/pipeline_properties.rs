@@ -95,7 +95,12 @@ predict:
     target: speed_kmh
     horizons: [5m, 15m]
     min_history: 1h
-    model: { online_linear: { forgetting: 0.999, scale: 10 } }
+    intervals: { coverage: 0.9 }
+    model:
+      mix:
+        experts:
+          linear: { online_linear: { forgetting: 0.999, scale: 10 } }
+          network: { mlp: { width: 8, blocks: 1, steps: 1, batch: 32, replay: { windows: 30, rows: 4 } } }
 alerts:
   congestion: { measure: "speed.15m", when: "< 112", clear: "> 114", for: 5m, summary: "slow at {sensor_id}" }
 sinks:

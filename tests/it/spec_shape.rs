@@ -14,7 +14,10 @@ fn the_good_file_has_no_problem_and_its_defaults() {
     assert_eq!(spec.window.min_count, 1);
     assert_eq!(spec.keys.max, 1_000_000);
     let alert: &AlertSpec = &spec.alerts["congestion"];
-    assert_eq!((alert.hold, alert.expire_after(spec.keys.expire_after)), (Span::default(), Span::seconds(1800)));
+    assert_eq!(
+        (alert.hold, alert.expire_after(spec.keys.expire_after, spec.window.every())),
+        (Span::default(), Span::seconds(1800))
+    );
 }
 
 #[test]

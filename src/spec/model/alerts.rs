@@ -37,8 +37,8 @@ pub struct AlertSpec {
     /// Least time that an alert stays open, in event time.
     #[serde(default)]
     pub hold: Span,
-    /// An open alert whose measure is null for this long expires, in event time: 30m unless given. With `silent_after` it
-    /// lasts until its key is forgotten.
+    /// An open alert whose measure is null for this long expires, in event time: 30m, or three windows where that is longer,
+    /// unless given. With `silent_after` it lasts until its key is forgotten.
     pub expire_after: Option<Span>,
     /// Columns that identify an alert: the window's key unless given, and only that so far.
     pub key: Option<Vec<String>>,
@@ -58,12 +58,16 @@ pub struct AlertSpec {
 
 /// How long an alert outlives its measure unless the rule says otherwise: half an hour bridges the gaps of most feeds.
 const EXPIRE_AFTER: Span = Span::seconds(1800);
+/// And so many windows at least: one that is missing ends no alert.
+const EXPIRE_AFTER_WINDOWS: i64 = 3;
 
 impl AlertSpec {
-    /// How long an open alert lasts without a measure. `keys`: after what time without readings a key is forgotten.
+    /// How long an open alert lasts without a measure. `keys`: after what time without readings a key is forgotten; `every`:
+    /// time between windows.
     #[must_use]
-    pub fn expire_after(&self, keys: Span) -> Span {
-        let usual = if self.silent_after.is_some() { keys } else { EXPIRE_AFTER };
+    pub fn expire_after(&self, keys: Span, every: Span) -> Span {
+        let windows = Span { micros: every.micros.saturating_mul(EXPIRE_AFTER_WINDOWS) };
+        let usual = if self.silent_after.is_some() { keys } else { EXPIRE_AFTER.max(windows) };
         self.expire_after.unwrap_or(usual)
     }
 }

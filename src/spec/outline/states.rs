@@ -56,7 +56,8 @@ fn memory(plan: &PipelinePlan, step: &str) -> Option<(&'static str, Memory)> {
             ("predict", of_key(&format!("a model for {}, forecasts that wait for labels, scores", horizons.join(", "))))
         }
         ("alert", name) => {
-            let expire_after = plan.spec.alerts.get(name)?.expire_after(plan.spec.keys.expire_after);
+            let expire_after =
+                plan.spec.alerts.get(name)?.expire_after(plan.spec.keys.expire_after, plan.spec.window.every());
             let forgets = format!("an alert without a measure for {expire_after}");
             ("alert", Memory { forgets, ..of_key("open alerts") })
         }

@@ -10,7 +10,8 @@
 //! Adaptive conformal inference (Gibbs and Candès 2021, "Adaptive Conformal Inference Under Distribution Shift", eq. 2), each
 //! side alone, on the logarithm of the width as in quantile tracking (Angelopoulos, Candès and Tibshirani 2023, "Conformal PID
 //! Control", eq. 4): whatever the errors do, a side is left by its share of labels in the long run. The weights follow the
-//! pinball loss of the bound by exponentiated gradient (Kivinen and Warmuth 1997), steps in root mean squares of the gradient.
+//! pinball loss of the logarithm of the width by exponentiated gradient (Kivinen and Warmuth 1997), so that every key counts the
+//! same, whatever its errors; steps in root mean squares of the gradient.
 //!
 //! *Invariant.* A label moves nothing that its own interval was made from.
 
@@ -50,6 +51,9 @@ const WEIGHT_START: f64 = 0.6;
 const WEIGHT_RANGE: [f64; 2] = [1e-3, 10.0];
 /// Most that a key's own width is off, in logarithms: a factor of 7.4.
 const WIDTH_MAX: f64 = 2.0;
+/// Most that a distance from the last value or the profile says, in the key's mean errors: a key whose forecasts are hardly
+/// ever wrong must not teach the others that distances say nothing.
+const CLUE_MAX: f64 = 10.0;
 /// Errors that a key needs before it has bounds.
 const ERRORS_MIN: f64 = 20.0;
 /// Most that one error counts, in mean errors: a spoofed value widens nothing for long.
@@ -193,7 +197,7 @@ impl Intervals {
                 continue;
             };
             let mean = errors.mean();
-            let known = |value: f64| if value.is_finite() { value } else { mean };
+            let known = |value: f64| if value.is_finite() { value.min(CLUE_MAX * mean) } else { mean };
             let usual = errors.slots[slot];
             let clues = [
                 mean,
@@ -202,10 +206,7 @@ impl Intervals {
                 known((last[key] - forecast).abs()),
                 known((profile[key] - forecast).abs()),
             ];
-            let side = |side: usize| {
-                let units: f64 = shared.weights[side].iter().zip(clues).map(|(weight, clue)| weight * clue).sum();
-                errors.width[side].exp() * units
-            };
+            let side = |side: usize| errors.width[side].exp() * units(&shared.weights[side], &clues);
             // Limits hold the forecast already, so that it stays inside.
             bounds.push(hold(forecast - side(0)), hold(forecast + side(1)), clues);
         }
@@ -223,13 +224,16 @@ impl Intervals {
                 continue;
             }
             let made = bounds.of(key);
-            let mean = errors.mean();
-            if let Some((lower, upper, clues)) = made.filter(|_| mean > 0.0) {
+            if let Some((lower, upper, clues)) = made.filter(|(_, _, clues)| clues[0] > 0.0) {
                 for (side, left) in [labels[key] < lower, labels[key] > upper].into_iter().enumerate() {
                     let away = f64::from(u8::from(left)) - outside;
                     let width = &mut errors.width[side];
                     *width = (*width + WIDTH_STEP * away).clamp(-WIDTH_MAX, WIDTH_MAX);
-                    gradients[side].iter_mut().zip(clues).for_each(|(sum, clue)| *sum += away * clue / mean);
+                    let weights = &shared.weights[side];
+                    let units = units(weights, clues);
+                    for ((sum, weight), clue) in gradients[side].iter_mut().zip(weights).zip(clues) {
+                        *sum += away * weight * clue / units;
+                    }
                 }
                 count += 1.0;
             }
@@ -309,6 +313,11 @@ impl Intervals {
         }
         Ok(())
     }
+}
+
+/// What a bound is measured in.
+fn units(weights: &[f64], clues: &[f64]) -> f64 {
+    weights.iter().zip(clues).map(|(weight, clue)| weight * clue).sum()
 }
 
 impl Shared {
