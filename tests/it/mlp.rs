@@ -73,7 +73,12 @@ fn run(plan: &Arc<PredictPlan>, steps: usize, ahead: impl Fn(usize) -> bool) -> 
         if step == 70 {
             window.expired = vec![1];
         }
-        made.extend(predict.step(&window, &features).forecasts.iter().map(|forecasts| bits(&forecasts.model)));
+        let forecasts = predict.step(&window, &features).forecasts;
+        if step > 60 {
+            let why = predict.explain(0, 1, 0).unwrap();
+            assert_eq!(why.forecast.to_bits(), forecasts[0].model[1][0].to_bits(), "step {step}: of another network");
+        }
+        made.extend(forecasts.iter().map(|forecasts| bits(&forecasts.model)));
         if ahead(step) {
             predict.prepare();
             let unchanged = full(&mut predict);

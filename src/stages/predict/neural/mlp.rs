@@ -282,8 +282,9 @@ impl OnlinePredictor for MlpPredictor {
     }
 
     fn forget(&mut self, keys: &[KeyId]) {
-        // What is due is learned from the memory as it was.
-        self.settle();
+        // Not `settle`: alerts of this window are still to be explained by the network that forecast it. What was learned
+        // ahead came of a memory that held these keys, and is learned anew without them.
+        self.ahead = None;
         keys.iter().for_each(|&key| self.learned.forget(key as usize));
         self.replay.forget(&self.params, keys);
         self.changed = true;
