@@ -13,9 +13,6 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use crate::spec::model::Span;
 use crate::stages::predict::{Baseline, ScoreTotal, merge_totals};
 
-/// Baselines that every model is compared with.
-const BASELINES: [&str; 2] = ["persistence", "profile"];
-
 /// Which scores.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ScoreLabel {
@@ -81,7 +78,7 @@ impl Collector for Scores {
         }
         let help = "Labels that models refused in order to stay sound, of keys still known";
         let mut family = encoder.encode_descriptor("predict_refused_labels", help, None, labels)?;
-        for total in totals.iter().filter(|total| !BASELINES.contains(&total.model.as_str())) {
+        for total in totals.iter().filter(|total| Baseline::ALL.iter().all(|baseline| baseline.name() != total.model)) {
             ConstCounter::new(total.refused).encode(family.encode_family(&label(total))?)?;
         }
         let gauge = ConstGauge::new(0.0).metric_type();
@@ -107,9 +104,7 @@ impl Collector for Scores {
         }
         let help = "How much lower the mean absolute error is than the baseline's: 1 is perfect, 0 as good";
         let mut family = encoder.encode_descriptor("predict_skill_ratio", help, None, gauge)?;
-        for (total, baseline) in
-            totals.iter().flat_map(|total| [Baseline::Persistence, Baseline::Profile].map(|baseline| (total, baseline)))
-        {
+        for (total, baseline) in totals.iter().flat_map(|total| Baseline::ALL.map(|baseline| (total, baseline))) {
             let Some(skill) = total.skill(baseline) else { continue };
             let ScoreLabel { predictor, horizon, model } = label(total);
             let label = SkillLabel { predictor, horizon, model, baseline: baseline.name() };

@@ -38,8 +38,8 @@ pub struct DryRun {
     pub late: Vec<DryRow>,
 }
 
-fn batch(partition: Partition, rows: RawRows) -> SourceBatch {
-    let next_offset = rows.len() as i64;
+fn batch(partition: Partition, rows: RawRows, next_offset: usize) -> SourceBatch {
+    let next_offset = next_offset as i64;
     SourceBatch { partition, payload: Payload::Raw(rows), next_offset, skipped: 0 }
 }
 
@@ -58,12 +58,13 @@ pub fn dry_run(plan: &Arc<PipelinePlan>, rows: RawRows, payloads: RawRows) -> Re
     shard.trace = Some(Trace::default());
     // Nothing is handed over: the records are what the test looks at.
     let mut transaction = Transaction::new(Box::new(DiscardLedger), usize::MAX);
-    shard.process(&batch(partition, rows), &mut transaction)?;
+    let (given, all) = (rows.len(), rows.len() + payloads.len());
+    shard.process(&batch(partition, rows, given), &mut transaction)?;
     // The names of a file's cells stand in its header, which a test has none of.
     if of_topic.names_cells() {
         shard.decode_by(of_topic);
     }
-    shard.process(&batch(partition, payloads), &mut transaction)?;
+    shard.process(&batch(partition, payloads, all), &mut transaction)?;
     shard.flush(FlushReason::End, 0, &mut transaction)?;
     let Trace { clean, windows } = shard.trace.take().unwrap_or_default();
     let mut run = DryRun { clean, windows, ..DryRun::default() };

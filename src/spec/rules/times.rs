@@ -19,8 +19,9 @@ pub(super) fn check(check: &mut Check<'_>) {
         zones.extend(["baselines", "intervals"].map(|key| predictor.get(key).get("timezone")));
         let model = predictor.get("model");
         zones.push(model.get("mlp").get("timezone"));
-        let experts = model.get("mix").get("experts").entries();
-        zones.extend({ experts }.into_iter().map(|(_, expert)| expert.get("mlp").get("timezone")));
+        for (_, expert) in model.get("mix").get("experts").entries() {
+            zones.push(expert.get("mlp").get("timezone"));
+        }
         times.push(predictor.get("score_from"));
     }
     for zone in zones {

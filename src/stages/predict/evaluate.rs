@@ -82,6 +82,9 @@ pub enum Baseline {
 }
 
 impl Baseline {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Persistence, Self::Profile];
+
     /// Its name in scores.
     #[must_use]
     pub fn name(self) -> &'static str {

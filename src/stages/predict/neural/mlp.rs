@@ -41,7 +41,8 @@ pub struct MlpPredictor {
     replay: Replay,
     versions: Vec<u64>,
     refused: Vec<u64>,
-    changed: bool,
+    network_changed: bool,
+    progress_changed: bool,
     network_step: String,
     progress_step: String,
 }
@@ -71,7 +72,8 @@ impl MlpPredictor {
             replay: Replay::new(format!("{step}.replay")),
             versions: vec![0; horizons],
             refused: vec![0; horizons],
-            changed: false,
+            network_changed: false,
+            progress_changed: false,
             network_step: format!("{step}.network"),
             progress_step: format!("{step}.progress"),
             params,
@@ -82,13 +84,16 @@ impl MlpPredictor {
     /// Learns what is due, or takes over what was learned ahead.
     fn settle(&mut self) {
         let Some(window) = self.due.take() else { return };
-        match self.ahead.take().or_else(|| self.trained(window)) {
-            Some(learned) => self.learned = learned,
-            None => self.refused.iter_mut().for_each(|refused| *refused += 1),
+        let learned = self.ahead.take().unwrap_or_else(|| self.trained(window));
+        if learned.sound() {
+            self.learned = learned;
+            self.network_changed = true;
+        } else {
+            self.refused.iter_mut().for_each(|refused| *refused += 1);
         }
     }
 
-    fn trained(&self, window: EventTime) -> Option<Learned> {
+    fn trained(&self, window: EventTime) -> Learned {
         self.learned.trained(&self.params, &self.scales, &self.replay, window)
     }
 
@@ -209,22 +214,23 @@ impl Predictor for MlpPredictor {
 
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
         self.replay.snapshot(&self.params, which, writer);
-        if which == Snapshot::Full || self.changed {
-            let keys = self.learned.weights.keys();
-            if keys > 0 {
-                self.learned.write(&self.network_step, writer);
-                let progress = Progress {
-                    keys: keys as u64,
-                    steps: self.learned.steps,
-                    due: self.due,
-                    versions: self.versions.clone(),
-                    refused: self.refused.clone(),
-                    scales: self.scales.clone(),
-                };
-                writer.put(&self.progress_step, 0, to_block(&progress));
-            }
+        let keys = self.learned.weights.keys();
+        if keys > 0 && (which == Snapshot::Full || self.network_changed) {
+            self.learned.write(&self.network_step, writer);
         }
-        self.changed &= which == Snapshot::Full;
+        if keys > 0 && (which == Snapshot::Full || self.network_changed || self.progress_changed) {
+            let progress = Progress {
+                keys: keys as u64,
+                steps: self.learned.steps,
+                due: self.due,
+                versions: self.versions.clone(),
+                refused: self.refused.clone(),
+                scales: self.scales.clone(),
+            };
+            writer.put(&self.progress_step, 0, to_block(&progress));
+        }
+        self.network_changed &= which == Snapshot::Full;
+        self.progress_changed &= which == Snapshot::Full;
     }
 
     fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
@@ -256,7 +262,7 @@ impl OnlinePredictor for MlpPredictor {
             if let Some(ahead) = &mut self.ahead {
                 ahead.grow(keys);
             }
-            self.changed = true;
+            self.network_changed = true;
         }
     }
 
@@ -264,7 +270,7 @@ impl OnlinePredictor for MlpPredictor {
         let window = features.end.plus(self.params.horizons_micros[horizon]);
         if self.due.is_some_and(|due| due != window) {
             self.settle();
-            self.changed = true;
+            self.progress_changed = true;
         }
         let labels = targets.iter().take(features.rows).filter(|label| label.is_finite()).count();
         if labels == 0 {
@@ -278,7 +284,7 @@ impl OnlinePredictor for MlpPredictor {
         if self.scales.fixed(&self.params) {
             self.due = Some(window);
         }
-        self.changed = true;
+        self.progress_changed = true;
     }
 
     fn forget(&mut self, keys: &[KeyId]) {
@@ -287,14 +293,14 @@ impl OnlinePredictor for MlpPredictor {
         self.ahead = None;
         keys.iter().for_each(|&key| self.learned.forget(key as usize));
         self.replay.forget(&self.params, keys);
-        self.changed = true;
+        self.network_changed = true;
     }
 
     fn prepare(&mut self) {
         if self.ahead.is_none()
             && let Some(window) = self.due
         {
-            self.ahead = self.trained(window);
+            self.ahead = Some(self.trained(window));
         }
     }
 }

@@ -72,9 +72,8 @@ impl Learned {
     }
 
     /// Learns from the memory what a window is due: a declared number of steps, the same ones whenever it is done.
-    /// `None` where they would not have left the network sound.
     #[must_use]
-    pub fn trained(&self, params: &MlpParams, scales: &Scales, replay: &Replay, window: EventTime) -> Option<Self> {
+    pub fn trained(&self, params: &MlpParams, scales: &Scales, replay: &Replay, window: EventTime) -> Self {
         let mut next = self.clone();
         for step in 0..params.steps {
             let mut dice = Dice::new(params.seed, window, 1 + u64::from(step));
@@ -86,7 +85,7 @@ impl Learned {
                     .extend(known.iter().map(|&label| if label.is_finite() { scales.label(label) } else { f32::NAN }));
             }
             if batch.rows == 0 {
-                return Some(next);
+                return next;
             }
             let kept = kept(params, batch.rows, &mut dice);
             let gradients = weight_gradients(params, scales, &next.weights, (&batch, &labels), &kept);
@@ -98,7 +97,13 @@ impl Learned {
                 *mean = keep * *mean + (1.0 - keep) * weight;
             }
         }
-        (next.weights.finite() && next.mean.finite()).then_some(next)
+        next
+    }
+
+    /// Whether every weight is a number.
+    #[must_use]
+    pub fn sound(&self) -> bool {
+        self.weights.finite() && self.mean.finite()
     }
 
     fn step(&mut self, params: &MlpParams, gradients: &[Vec<f32>]) {
