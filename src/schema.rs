@@ -12,12 +12,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Schemas that come with the engine, by name.
-const SHIPPED: [(&str, &str); 11] = [
+const SHIPPED: &[(&str, &str)] = &[
     ("traffic-observation.v1", include_str!("../schemas/traffic-observation.v1.avsc")),
     ("bluetooth-observation.v1", include_str!("../schemas/bluetooth-observation.v1.avsc")),
     ("air-quality-observation.v1", include_str!("../schemas/air-quality-observation.v1.avsc")),
     ("freeway-lane-observation.v1", include_str!("../schemas/freeway-lane-observation.v1.avsc")),
     ("noise-observation.v1", include_str!("../schemas/noise-observation.v1.avsc")),
+    ("website-features.v1", include_str!("../schemas/website-features.v1.avsc")),
+    ("tumour-sample.v1", include_str!("../schemas/tumour-sample.v1.avsc")),
+    ("heart-examination.v1", include_str!("../schemas/heart-examination.v1.avsc")),
     ("loop-speed.v1", include_str!("../schemas/loop-speed.v1.avsc")),
     ("alert.v1", include_str!("../schemas/alert.v1.avsc")),
     ("forecast.v1", include_str!("../schemas/forecast.v1.avsc")),

@@ -10,11 +10,22 @@ use crate::runtime::RunSummary;
 use crate::spec::PipelinePlan;
 use crate::spec::model::Span;
 use crate::stages::encode::day_text;
-use crate::stages::predict::{Baseline, ScoreTotal};
+use crate::stages::predict::{Baseline, ClassSums, ScoreTotal};
 
 /// Ten times worse than the baseline: beyond it a number tells only that the baseline is hardly ever wrong. Chosen so that
 /// every forecast that is of use, and any that merely fails, keeps its number.
 const SKILL_SHOWN_MIN: f64 = -9.0;
+
+/// What is told of probabilities, in the order of the table.
+const CLASS_MEASURES: [(&str, fn(&ClassSums) -> Option<f64>); 7] = [
+    ("log_loss", ClassSums::mean_log_loss),
+    ("accuracy", ClassSums::accuracy),
+    ("precision", ClassSums::precision),
+    ("recall", ClassSums::recall),
+    ("f1", ClassSums::f1),
+    ("auc", ClassSums::auc),
+    ("calibration_error", ClassSums::calibration_error),
+];
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,7 +84,14 @@ fn scores_json(scores: &[ScoreTotal]) -> Vec<serde_json::Value> {
             "interval_coverage": score.sums.intervals.coverage(), "interval_score": score.sums.intervals.mean_score(),
         })
     };
-    scores.iter().map(of).collect()
+    let with_classes = |score: &ScoreTotal| {
+        let mut row = of(score);
+        for (name, measure) in CLASS_MEASURES {
+            row[name] = score.sums.classes.as_deref().and_then(measure).into();
+        }
+        row
+    };
+    scores.iter().map(with_classes).collect()
 }
 
 /// The scores of one day, each with the day.
@@ -173,11 +191,45 @@ pub fn print_rows(indent: &str, head: &[&str], rows: impl Iterator<Item = Vec<St
     table.to_string().lines().for_each(|line| say!("{indent}{}", line.strip_prefix(' ').unwrap_or(line).trim_end()));
 }
 
-/// Prints MAE, RMSE and skill of every model beside the baselines.
+/// Prints how good every model is beside the baselines: forecasts by their errors, classifiers by their probabilities.
 pub fn print_scores(scores: &[ScoreTotal]) {
-    if scores.is_empty() {
-        return;
+    let (classes, quantities): (Vec<&ScoreTotal>, Vec<&ScoreTotal>) =
+        scores.iter().partition(|score| score.sums.classes.is_some());
+    if !quantities.is_empty() {
+        print_errors(&quantities);
     }
+    if !classes.is_empty() {
+        print_classes(&classes);
+    }
+}
+
+/// Log loss, accuracy and the rest of classifiers.
+fn print_classes(scores: &[&ScoreTotal]) {
+    let mut heading = vec!["predictor", "horizon", "model", "n"];
+    heading.extend(CLASS_MEASURES.map(|(name, _)| name));
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(&heading);
+    for score in scores {
+        let horizon = Span { micros: score.horizon_micros }.to_string();
+        let mut row = vec![score.predictor.clone(), horizon, score.model.clone(), score.sums.count.to_string()];
+        row.extend(CLASS_MEASURES.map(|(_, measure)| number(score.sums.classes.as_deref().and_then(measure))));
+        table.add_row(row);
+    }
+    align_numbers(&mut table, heading.len());
+    say!("\n{table}");
+}
+
+/// Columns from the fourth on to the right.
+fn align_numbers(table: &mut Table, columns: usize) {
+    for column in 3..columns {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// MAE, RMSE and skill of forecasts.
+fn print_errors(scores: &[&ScoreTotal]) {
     let bounded = scores.iter().any(|score| score.sums.intervals.count > 0);
     let mut heading = vec!["predictor", "horizon", "model", "n", "MAE", "RMSE", "vs persistence", "vs profile"];
     heading.extend(["inside", "interval score"].iter().filter(|_| bounded));
@@ -202,11 +254,7 @@ pub fn print_scores(scores: &[ScoreTotal]) {
         }
         table.add_row(row);
     }
-    for column in 3..heading.len() {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    align_numbers(&mut table, heading.len());
     say!("\n{table}");
 }
 

@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::spec::model::Span;
-use crate::stages::predict::{Baseline, ScoreTotal, merge_totals};
+use crate::stages::predict::{Baseline, ClassSums, ScoreTotal, merge_totals};
 
 /// Which scores.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,6 +30,19 @@ struct SkillLabel {
     model: String,
     baseline: &'static str,
 }
+
+/// What is told of a classifier: name, help, and the number itself.
+type ClassMeasure = (&'static str, &'static str, fn(&ClassSums) -> Option<f64>);
+
+const CLASS_MEASURES: [ClassMeasure; 7] = [
+    ("predict_log_loss", "Mean log loss of probabilities, natural logarithm", ClassSums::mean_log_loss),
+    ("predict_accuracy_ratio", "Share of labels on the right side of the threshold", ClassSums::accuracy),
+    ("predict_precision_ratio", "Share of those called positive that are", ClassSums::precision),
+    ("predict_recall_ratio", "Share of the positive that were called so", ClassSums::recall),
+    ("predict_f1_ratio", "Harmonic mean of precision and recall", ClassSums::f1),
+    ("predict_auc_ratio", "Area under the receiver operating characteristic", ClassSums::auc),
+    ("predict_calibration_error_ratio", "Expected calibration error over ten groups", ClassSums::calibration_error),
+];
 
 /// The worker that owns a partition, and the partition's totals as of its last commit.
 type Owned = (String, Vec<ScoreTotal>);
@@ -101,6 +114,13 @@ impl Collector for Scores {
         let mut family = encoder.encode_descriptor("predict_interval_score", help, None, gauge)?;
         for (total, score) in totals.iter().filter_map(|total| Some((total, total.sums.intervals.mean_score()?))) {
             ConstGauge::new(score).encode(family.encode_family(&label(total))?)?;
+        }
+        for (name, help, measure) in CLASS_MEASURES {
+            let mut family = encoder.encode_descriptor(name, help, None, gauge)?;
+            for total in &totals {
+                let Some(value) = total.sums.classes.as_deref().and_then(measure) else { continue };
+                ConstGauge::new(value).encode(family.encode_family(&label(total))?)?;
+            }
         }
         let help = "How much lower the mean absolute error is than the baseline's: 1 is perfect, 0 as good";
         let mut family = encoder.encode_descriptor("predict_skill_ratio", help, None, gauge)?;

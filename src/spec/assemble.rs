@@ -315,6 +315,7 @@ fn feature_settings(feature: &FeatureSpec, tables: &BTreeMap<String, Arc<Table>>
             harmonics: deviation.harmonics,
             repeats: deviation.repeats,
         },
+        FeatureSpec::Values(values) => FeatureSettings::Values { columns: values.columns.clone() },
         FeatureSpec::Missing(missing) => FeatureSettings::Missing { column: missing.column.clone() },
         FeatureSpec::Ratio(ratio) => FeatureSettings::Ratio { of: ratio.of.clone(), to: ratio.to.clone() },
         FeatureSpec::Calendar(calendar) => FeatureSettings::Calendar {

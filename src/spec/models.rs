@@ -3,11 +3,13 @@
 use chrono_tz::Tz;
 
 use super::assemble::{micros, path, zone};
-use super::model::{CustomSpec, ExpertSpec, MixSpec, MlpSpec, ModelSpec, OnlineLinearSpec, PredictSpec};
+use super::model::{
+    CustomSpec, ExpertSpec, FtrlSpec, MixSpec, MlpClassifierSpec, MlpSpec, ModelSpec, OnlineLinearSpec, PredictSpec,
+};
 use super::parts::Parts;
 use crate::stages::predict::{
-    ExpertSettings, IntervalSettings, MixParams, MixSettings, MlpSettings, ModelSettings, OnlineLinearSettings,
-    PredictorSettings, ProfileSettings,
+    ExpertSettings, FtrlSettings, IntervalSettings, MixParams, MixSettings, MlpClassifierSettings, MlpSettings,
+    ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings,
 };
 use crate::vocab::EventTime;
 
@@ -18,6 +20,8 @@ pub(super) fn predictor_settings(name: &str, predict: &PredictSpec, parts: &Part
         path: path(&["predict", name]),
         name: name.to_owned(),
         target: predict.target.clone(),
+        task: predict.task,
+        threshold: predict.threshold.unwrap_or(0.5),
         horizons_micros: predict.horizons.iter().map(|span| span.micros).collect(),
         features: predict.features.clone(),
         min_history_micros: predict.min_history.micros,
@@ -47,6 +51,10 @@ fn model_settings(model: &ModelSpec, usual: Tz, parts: &Parts) -> Option<ModelSe
     Some(match model {
         ModelSpec::OnlineLinear(linear) => ModelSettings::One(ExpertSettings::OnlineLinear(linear_settings(linear))),
         ModelSpec::Mlp(mlp) => ModelSettings::One(ExpertSettings::Mlp(mlp_settings(mlp, usual))),
+        ModelSpec::Ftrl(ftrl) => ModelSettings::One(ExpertSettings::Ftrl(ftrl_settings(ftrl))),
+        ModelSpec::MlpClassifier(network) => {
+            ModelSettings::One(ExpertSettings::MlpClassifier(classifier_settings(network)))
+        }
         ModelSpec::Custom(custom) => ModelSettings::One(custom_settings(custom, parts)?),
         ModelSpec::Mix(mix) => {
             let named =
@@ -64,6 +72,8 @@ fn expert_settings(expert: &ExpertSpec, usual: Tz, parts: &Parts) -> Option<Expe
     Some(match expert {
         ExpertSpec::OnlineLinear(linear) => ExpertSettings::OnlineLinear(linear_settings(linear)),
         ExpertSpec::Mlp(mlp) => ExpertSettings::Mlp(mlp_settings(mlp, usual)),
+        ExpertSpec::Ftrl(ftrl) => ExpertSettings::Ftrl(ftrl_settings(ftrl)),
+        ExpertSpec::MlpClassifier(network) => ExpertSettings::MlpClassifier(classifier_settings(network)),
         ExpertSpec::Feature(column) => ExpertSettings::Feature(column.clone()),
         ExpertSpec::Custom(custom) => custom_settings(custom, parts)?,
     })
@@ -86,6 +96,27 @@ fn linear_settings(linear: &OnlineLinearSpec) -> OnlineLinearSettings {
         start: linear.start,
         huber_delta: linear.huber_delta,
         trace_max: linear.trace_max,
+    }
+}
+
+fn ftrl_settings(ftrl: &FtrlSpec) -> FtrlSettings {
+    let FtrlSpec { alpha, beta, l1, l2, .. } = *ftrl;
+    FtrlSettings { features: ftrl.features.clone(), alpha, beta, l1, l2 }
+}
+
+fn classifier_settings(network: &MlpClassifierSpec) -> MlpClassifierSettings {
+    MlpClassifierSettings {
+        features: network.features.clone(),
+        hidden: network.hidden.clone(),
+        dropout: network.dropout,
+        min_labels: network.min_labels,
+        steps: network.steps,
+        batch: network.batch,
+        learning_rate: network.learning_rate,
+        weight_decay: network.weight_decay,
+        average: network.average,
+        replay_rows: network.replay.rows,
+        seed: network.seed,
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::model::{
-    CleanStepSpec, ExpertSpec, FeatureSpec, IntervalsSpec, MixSpec, MlpSpec, ModelSpec, OnChange, OnlineLinearSpec,
-    PipelineSpec, PredictSpec, ReplaySpec, Span,
+    CleanStepSpec, ExpertSpec, FeatureSpec, IntervalsSpec, MixSpec, MlpClassifierSpec, MlpSpec, ModelSpec, OnChange,
+    OnlineLinearSpec, PipelineSpec, PredictSpec, ReplaySpec, Span,
 };
 use crate::stages::alert::AlertPlan;
 use crate::stages::clean::{CleanPlan, Table};
@@ -86,13 +86,15 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
     let model = match predict.model.clone() {
         ModelSpec::OnlineLinear(linear) => ModelSpec::OnlineLinear(linear_learned_with(linear)),
         ModelSpec::Mlp(mlp) => ModelSpec::Mlp(mlp_learned_with(mlp)),
-        ModelSpec::Custom(custom) => ModelSpec::Custom(custom),
+        model @ (ModelSpec::Custom(_) | ModelSpec::Ftrl(_)) => model,
+        ModelSpec::MlpClassifier(network) => ModelSpec::MlpClassifier(classifier_learned_with(network)),
         ModelSpec::Mix(mut mix) => {
             for expert in mix.experts.values_mut() {
                 match expert {
                     ExpertSpec::OnlineLinear(linear) => *linear = linear_learned_with(linear.clone()),
                     ExpertSpec::Mlp(mlp) => *mlp = mlp_learned_with(mlp.clone()),
-                    ExpertSpec::Feature(_) | ExpertSpec::Custom(_) => {}
+                    ExpertSpec::MlpClassifier(network) => *network = classifier_learned_with(network.clone()),
+                    ExpertSpec::Ftrl(_) | ExpertSpec::Feature(_) | ExpertSpec::Custom(_) => {}
                 }
             }
             // How weights follow evidence is no part of what was seen.
@@ -105,6 +107,7 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
         intervals: predict.intervals.as_ref().map(|intervals| IntervalsSpec { coverage: 0.0, ..intervals.clone() }),
         minimum: None,
         maximum: None,
+        threshold: None,
         score_from: None,
         score_by: crate::stages::predict::ScoreBy::default(),
         ..predict.clone()
@@ -123,6 +126,12 @@ fn mlp_learned_with(mlp: MlpSpec) -> MlpSpec {
     let MlpSpec { dropout, loss, steps, batch, learning_rate, weight_decay, average, seed, .. } = MlpSpec::default();
     let replay = ReplaySpec { rows: 0, mean_age: Span::default(), ..mlp.replay };
     MlpSpec { dropout, loss, steps, batch, learning_rate, weight_decay, average, seed, replay, ..mlp }
+}
+
+/// The same of a network of classes.
+fn classifier_learned_with(network: MlpClassifierSpec) -> MlpClassifierSpec {
+    let MlpClassifierSpec { features, hidden, min_labels, replay, .. } = network;
+    MlpClassifierSpec { features, hidden, min_labels, replay, ..MlpClassifierSpec::default() }
 }
 
 /// A linear model's settings without those that say how it goes on learning.

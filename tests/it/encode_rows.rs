@@ -78,6 +78,9 @@ fn scores_conform_and_compare_with_the_baselines() {
         "day": "2026-11-23", "partition": 3, "count": 4, "mae": 1.5, "rmse": 2.0,
         // A baseline without errors leaves nothing to compare with.
         "skill_persistence": 0.25, "skill_profile": null, "interval_coverage": null, "interval_score": null,
+        // Nor is it a classification.
+        "log_loss": null, "accuracy": null, "precision": null, "recall": null, "f1": null, "auc": null,
+        "calibration_error": null,
     });
     assert_eq!(parsed(&records[0].1), wanted);
     assert_eq!(parsed(&records[1].1)["skill_persistence"], Value::Null);

@@ -6,6 +6,7 @@ mod alert;
 mod alert_measures;
 #[cfg(feature = "kafka")]
 mod broker;
+mod classification;
 mod clean;
 mod clean_columns;
 mod clean_impute;

@@ -206,7 +206,7 @@ fn experts_are_scored_beside_the_mixture_and_its_contributions_add_up() {
     let totals = predict.totals();
     let names: Vec<&str> = totals[..6].iter().map(|total| total.model.as_str()).collect();
     assert_eq!(names, ["mix", "persistence", "profile", "last", "robust", "squared"]);
-    let sums = |model: &str| totals.iter().find(|total| total.model == model).unwrap().sums;
+    let sums = |model: &str| totals.iter().find(|total| total.model == model).unwrap().sums.clone();
     assert_eq!(sums("last").count, sums("persistence").count, "scored on the same labels");
     assert!(sums("last").mae() < sums("persistence").mae(), "which is not held at the limits");
     let best = sums("robust").mae().unwrap().min(sums("squared").mae().unwrap());

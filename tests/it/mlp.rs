@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arterial::stages::predict::neural::mlp::GAP;
+use arterial::stages::predict::neural::integrated_gradients::GAP;
 use arterial::stages::predict::neural::params::MlpScope;
 use arterial::stages::predict::neural::{MlpParams, MlpPredictor};
 use arterial::stages::predict::{

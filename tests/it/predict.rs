@@ -184,7 +184,7 @@ fn scores_are_the_errors_of_the_forecasts_that_were_emitted() {
     let totals = predict.totals();
     assert_eq!(totals.len(), 6);
     for (index, steps) in [1usize, 4].into_iter().enumerate() {
-        let mut expected = [ErrorSums::default(); 3];
+        let mut expected = [(); 3].map(|()| ErrorSums::default());
         for step in 100 + steps..700 {
             let origin = &emitted[step - steps];
             for key in (0..3).filter(|key| *key != 2 || step % 5 != 0) {
@@ -272,7 +272,7 @@ fn held_forecast_is_the_one_that_is_scored() {
         predict.step(&window, &features);
     }
     let totals = predict.totals();
-    let baselines = ErrorSums { persistence: 0.0, profile: 0.0, ..totals[0].sums };
+    let baselines = ErrorSums { persistence: 0.0, profile: 0.0, ..totals[0].sums.clone() };
     assert_eq!(baselines, ErrorSums { count: 1, absolute: 30.0, squared: 900.0, ..ErrorSums::default() });
     assert_eq!([totals[1].sums.absolute, totals[0].sums.persistence], [0.0; 2]);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arterial::stages::features::{FeatureColumn, FeatureMatrix, Period};
 use arterial::stages::predict::{
     ExpertSettings, Loss, ModelSettings, OnlineLinearSettings, Predict, PredictError, PredictInput, PredictPlan,
-    PredictorSettings, ProfileSettings, ScoreBy, Start,
+    PredictorSettings, ProfileSettings, ScoreBy, Start, Task,
 };
 use arterial::stages::window::ClosedWindow;
 use arterial::vocab::{At, EventTime, StateReader, StateWriter, YamlPath};
@@ -81,6 +81,8 @@ pub(crate) fn settings(horizon_steps: &[i64], model: OnlineLinearSettings) -> Pr
         path: YamlPath::default().key("predict").key("speed"),
         name: "speed".to_owned(),
         target: "speed".to_owned(),
+        task: Task::Regression,
+        threshold: 0.5,
         horizons_micros: horizon_steps.iter().map(|steps| steps * SIZE).collect(),
         features: None,
         min_history_micros: 0,

@@ -2,6 +2,7 @@
 //! editors show, since the published JSON Schema is generated from here. Nothing is checked here.
 
 mod alerts;
+mod classify;
 mod clean;
 mod custom;
 mod predict;
@@ -18,6 +19,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 pub use alerts::*;
+pub use classify::*;
 pub use clean::*;
 pub use custom::*;
 pub use predict::*;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-pub use crate::stages::predict::{Loss, ScoreBy, Start};
+pub use crate::stages::predict::{Loss, ScoreBy, Start, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CustomSpec, Period, Span};
+use super::{CustomSpec, FtrlSpec, MlpClassifierSpec, Period, Span};
 
 /// One quantity to forecast. Persistence and the seasonal profile are always scored beside the model.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -14,7 +14,15 @@ use super::{CustomSpec, Period, Span};
 pub struct PredictSpec {
     /// Window column to forecast.
     pub target: String,
-    /// How far ahead: whole multiples of the window's size, ascending.
+    /// What it is: a quantity, or a class, 1 or 0, of which the probability of 1 is predicted.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub task: Task,
+    /// Of a classification, the least probability that means 1; 0.5 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub threshold: Option<f64>,
+    /// How far ahead: whole multiples of the window's size, ascending. `[0s]`: a classification of the window itself, by
+    /// what else is known of it.
     #[schemars(length(min = 1))]
     pub horizons: Vec<Span>,
     /// Feature columns to use; all unless given. `speed_kmh.*` stands for every column made from `speed_kmh`.
@@ -40,6 +48,10 @@ pub struct PredictSpec {
     /// Which time of a forecast `score_from` looks at.
     #[serde(default)]
     pub score_by: ScoreBy,
+}
+
+fn is_default(task: &Task) -> bool {
+    *task == Task::default()
 }
 
 /// Bounds that a declared share of the labels lies between: adaptive conformal, each side for itself, as wide as errors are
@@ -69,6 +81,10 @@ pub enum ModelSpec {
     OnlineLinear(OnlineLinearSpec),
     /// One network that all keys of a partition share.
     Mlp(MlpSpec),
+    /// Of classes: logistic regression that all keys of a partition share.
+    Ftrl(FtrlSpec),
+    /// Of classes: a dense network that all keys of a partition share.
+    MlpClassifier(MlpClassifierSpec),
     /// Several models, mixed.
     Mix(MixSpec),
     /// A model that the embedding program registered.
@@ -124,6 +140,10 @@ pub enum ExpertSpec {
     OnlineLinear(OnlineLinearSpec),
     /// One network that all keys of a partition share.
     Mlp(MlpSpec),
+    /// Of classes: logistic regression that all keys of a partition share.
+    Ftrl(FtrlSpec),
+    /// Of classes: a dense network that all keys of a partition share.
+    MlpClassifier(MlpClassifierSpec),
     /// The value of a feature column as it is, as `speed_kmh.lag0` or `speed_kmh.profile`.
     Feature(String),
     /// A model that the embedding program registered.

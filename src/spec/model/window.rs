@@ -86,6 +86,8 @@ pub enum FeatureSpec {
     /// How far lag 0 is from its profile, times sines and cosines of the target's time of day, so that a model's gain on
     /// it may vary over the day (Hastie and Tibshirani 1993); and the same by how long the reading has held.
     Deviation(DeviationSpec),
+    /// Columns of the closed window as they are, under their own names: `heart_rate`.
+    Values(ValuesSpec),
     /// 1 where the column is null in the closed window, else 0.
     Missing(MissingFeatureSpec),
     /// One window column by another: `flow_veh_h.by_capacity`; null where either is, or the second is 0.
@@ -258,6 +260,15 @@ pub struct TimeLookupSpec {
     pub age: bool,
     /// IANA zone of keys without offset. Without it such keys are refused.
     pub timezone: Option<String>,
+}
+
+/// Columns as they are.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValuesSpec {
+    /// Window columns.
+    #[schemars(length(min = 1))]
+    pub columns: Vec<String>,
 }
 
 /// Missingness flag.

@@ -117,6 +117,7 @@ fn feature(feature: &FeatureSpec) -> String {
         FeatureSpec::DayOfWeek(_) => "day_of_week".to_owned(),
         FeatureSpec::Profile(profile) => format!("profile of {} by {}", profile.column, word(&profile.period)),
         FeatureSpec::Deviation(deviation) => format!("deviation of {} from its profile", deviation.column),
+        FeatureSpec::Values(values) => values.columns.join(", "),
         FeatureSpec::Missing(missing) => format!("missing {}", missing.column),
         FeatureSpec::Ratio(ratio) => format!("ratio of {} to {}", ratio.of, ratio.to),
         FeatureSpec::Calendar(calendar) => format!("calendar of {}", calendar.table),
@@ -132,6 +133,8 @@ pub(super) fn predict(plan: &PipelinePlan) -> Vec<String> {
         let model = match &predict.model {
             ModelSpec::OnlineLinear(_) => "online_linear".to_owned(),
             ModelSpec::Mlp(_) => "mlp".to_owned(),
+            ModelSpec::Ftrl(_) => "ftrl".to_owned(),
+            ModelSpec::MlpClassifier(_) => "mlp_classifier".to_owned(),
             ModelSpec::Custom(custom) => custom.name.clone(),
             ModelSpec::Mix(mix) => {
                 let experts: Vec<&str> = mix.experts.keys().map(String::as_str).collect();

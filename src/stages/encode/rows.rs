@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 use serde::Serialize;
 
 use super::{time_text, write_key};
-use crate::stages::predict::{Baseline, ScoreRow};
+use crate::stages::predict::{Baseline, ClassSums, ScoreRow};
 use crate::vocab::{EventTime, MICROS_PER_SECOND, to_json};
 
 /// What the forecasts of one window, predictor and horizon have in common.
@@ -80,6 +80,13 @@ struct ScoreJson<'a> {
     skill_profile: Option<f64>,
     interval_coverage: Option<f64>,
     interval_score: Option<f64>,
+    log_loss: Option<f64>,
+    accuracy: Option<f64>,
+    precision: Option<f64>,
+    recall: Option<f64>,
+    f1: Option<f64>,
+    auc: Option<f64>,
+    calibration_error: Option<f64>,
 }
 
 /// Typed rows as the messages that they stand for: a JSON object with all columns a line, each ended by a line feed.
@@ -123,6 +130,7 @@ pub fn encode_scores(pipeline: &str, partition: i32, rows: &[ScoreRow]) -> Vec<(
     rows.iter()
         .filter(|row| row.sums.count > 0)
         .map(|row| {
+            let classes = row.sums.classes.as_deref();
             let json = ScoreJson {
                 pipeline,
                 predictor: &row.predictor,
@@ -137,6 +145,13 @@ pub fn encode_scores(pipeline: &str, partition: i32, rows: &[ScoreRow]) -> Vec<(
                 skill_profile: row.skill(Baseline::Profile),
                 interval_coverage: row.sums.intervals.coverage(),
                 interval_score: row.sums.intervals.mean_score().map(held),
+                log_loss: classes.and_then(ClassSums::mean_log_loss),
+                accuracy: classes.and_then(ClassSums::accuracy),
+                precision: classes.and_then(ClassSums::precision),
+                recall: classes.and_then(ClassSums::recall),
+                f1: classes.and_then(ClassSums::f1),
+                auc: classes.and_then(ClassSums::auc),
+                calibration_error: classes.and_then(ClassSums::calibration_error),
             };
             let key = format!("{}/{}/{}/{}/{partition}", row.predictor, json.horizon_s, row.model, json.day);
             (key.into_bytes(), to_json(&json))

@@ -139,6 +139,12 @@ impl Features {
                 same.extend(age.then_some(old));
                 target.each_row(|_, row| row.copy_from_slice(&same), count + usize::from(*age))
             }
+            Part::Values(columns) => target.each_row(
+                |key, row| {
+                    row.iter_mut().zip(columns).for_each(|(value, &column)| *value = window.columns[column][key]);
+                },
+                columns.len(),
+            ),
             Part::Missing(column) => {
                 let missing = |key: usize| f64::from(u8::from(window.columns[*column][key].is_nan()));
                 target.each_row(|key, row| row[0] = missing(key), 1)

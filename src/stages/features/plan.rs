@@ -63,6 +63,8 @@ pub(super) enum Part {
     Deviation { lags: usize, profile: usize, ahead: u32, harmonics: u32 },
     /// The deviation of lag 0 from the profile, the more the longer the reading has held.
     HeldDeviation { lags: usize, profile: usize, repeats: usize },
+    /// These window columns.
+    Values(Vec<usize>),
     /// Whether this window column is null.
     Missing(usize),
     /// This window column by that one.
@@ -242,6 +244,11 @@ impl Builder<'_> {
                 self.profile(column, plan, *at)
             }
             FeatureSettings::Deviation { column, harmonics, repeats } => self.deviation(column, *harmonics, *repeats),
+            FeatureSettings::Values { columns } => {
+                let indices = columns.iter().map(|column| self.column(column)).collect::<Result<Vec<_>, _>>()?;
+                self.push(Part::Values(indices), columns.iter().cloned(), None);
+                Ok(())
+            }
             FeatureSettings::Missing { column } => {
                 let index = self.column(column)?;
                 self.push(Part::Missing(index), [format!("{column}.missing")], None);

@@ -110,6 +110,11 @@ pub enum FeatureSettings {
         /// Whether a column tells how long the reading has held.
         repeats: bool,
     },
+    /// Window columns as they are.
+    Values {
+        /// Window columns.
+        columns: Vec<String>,
+    },
     /// 1 where the column is null.
     Missing {
         /// Window column.
@@ -157,6 +162,7 @@ impl FeatureSettings {
             Self::DayOfWeek { .. } => "day_of_week",
             Self::Profile { .. } => "profile",
             Self::Deviation { .. } => "deviation",
+            Self::Values { .. } => "values",
             Self::Missing { .. } => "missing",
             Self::Ratio { .. } => "ratio",
             Self::Calendar { .. } => "calendar",

@@ -29,6 +29,47 @@ pub enum PredictError {
     /// Nothing to forecast.
     #[error("no horizons")]
     NoHorizons,
+    /// A quantity of the window itself is known.
+    #[error("horizon 0s: the window's own value is known when it closes; only `task: classification` predicts it")]
+    HorizonNow,
+    /// Labels that come at once and labels that come later.
+    #[error("horizon 0s stands alone: its labels come with the window, those of the others later")]
+    HorizonsMixed,
+    /// No probability that could part two classes.
+    #[error("threshold {threshold} is not above 0 and below 1")]
+    Threshold {
+        /// What was written.
+        threshold: f64,
+    },
+    /// Bounds of a probability.
+    #[error("a classification has no intervals")]
+    ClassIntervals,
+    /// A feature that gives the answer away.
+    #[error("feature `{feature}` holds the very `{target}` that is predicted")]
+    OwnLabel {
+        /// The feature.
+        feature: String,
+        /// The target.
+        target: String,
+    },
+    /// A model of quantities for classes, or the other way round.
+    #[error("`{model}` is no model of a {task}")]
+    ModelTask {
+        /// The model.
+        model: String,
+        /// What it cannot do.
+        task: &'static str,
+    },
+    /// A setting of a classifier.
+    #[error("{name} {value} is not {allowed}")]
+    Classifier {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it may be.
+        allowed: String,
+    },
     /// Not a whole number of windows ahead.
     #[error("horizon {horizon_s} s is not a positive whole multiple of the {every_s} s from window to window")]
     HorizonMultiple {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::classes::ClassSums;
 use super::forecast::ScoreRow;
 use super::intervals::Bounds;
 use super::plan::{PERSISTENCE, PROFILE};
@@ -15,7 +16,7 @@ const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 const BASICS: usize = 3;
 
 /// Sums over errors (forecast minus label), in the target's unit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ErrorSums {
     /// Number of errors.
     pub count: u64,
@@ -29,6 +30,8 @@ pub struct ErrorSums {
     pub profile: f64,
     /// How good the bounds of the forecasts were; nothing where there were none.
     pub intervals: IntervalSums,
+    /// Of a classifier alone: how good the forecasts were as probabilities.
+    pub classes: Option<Box<ClassSums>>,
 }
 
 /// Sums over intervals whose label has come.
@@ -113,17 +116,23 @@ impl ErrorSums {
         self.persistence += other.persistence;
         self.profile += other.profile;
         self.intervals.merge(&other.intervals);
+        match (&mut self.classes, &other.classes) {
+            (Some(classes), Some(more)) => classes.merge(more),
+            (None, Some(more)) => self.classes = Some(more.clone()),
+            (_, None) => {}
+        }
     }
 
     /// How much lower the mean absolute error is than a baseline's for the same labels, as a share of it: 1 is perfect, 0
-    /// as good, negative worse. `None` where the baseline made no error.
+    /// as good, negative worse. `None` where the baseline made no error, and of a classifier: a mean of probabilities' errors
+    /// rewards those who exaggerate.
     #[must_use]
     pub fn skill(&self, baseline: Baseline) -> Option<f64> {
         let reference = match baseline {
             Baseline::Persistence => self.persistence,
             Baseline::Profile => self.profile,
         };
-        Some(1.0 - self.absolute / reference).filter(|skill| skill.is_finite())
+        Some(1.0 - self.absolute / reference).filter(|skill| skill.is_finite() && self.classes.is_none())
     }
 
     /// Mean absolute error; `None` without errors.
@@ -152,6 +161,8 @@ struct HorizonScores {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     horizons: Vec<HorizonScores>,
+    /// Labels that were no classes.
+    unclassed: u64,
 }
 
 /// Forecasts of one origin at one horizon: `[key]`, NaN where there is none.
@@ -167,29 +178,47 @@ pub struct Scored<'a> {
     pub experts: &'a [Vec<f64>],
     /// Bounds of the model's and what they promise.
     pub bounds: Option<(&'a Bounds, f64)>,
+    /// The least probability that means 1, of a classifier.
+    pub threshold: Option<f64>,
 }
 
 impl Scores {
-    /// No errors yet.
+    /// No errors yet, of forecasts or, for a classifier, of probabilities.
     #[must_use]
-    pub fn new(horizons: usize, experts: usize) -> Self {
-        let none = vec![ErrorSums::default(); BASICS + experts];
-        Self { horizons: vec![HorizonScores { day: None, today: none.clone(), total: none }; horizons] }
+    pub fn new(horizons: usize, experts: usize, classifier: bool) -> Self {
+        let fresh = ErrorSums { classes: classifier.then(Box::default), ..ErrorSums::default() };
+        let none = vec![fresh; BASICS + experts];
+        let fresh = HorizonScores { day: None, today: none.clone(), total: none };
+        Self { horizons: vec![fresh; horizons], unclassed: 0 }
     }
 
     /// Whether both are of as many horizons and models.
     #[must_use]
     pub fn fits(&self, other: &Self) -> bool {
-        let widths = |scores: &Self| -> Vec<[usize; 2]> {
-            scores.horizons.iter().map(|horizon| [horizon.today.len(), horizon.total.len()]).collect()
+        let kinds = |scores: &Self| -> Vec<Vec<Option<bool>>> {
+            let kind = |sums: &ErrorSums| sums.classes.as_ref().map(|classes| classes.sound());
+            let of =
+                |horizon: &HorizonScores| [&horizon.today, &horizon.total].map(|all| all.iter().map(kind).collect());
+            scores.horizons.iter().flat_map(of).collect()
         };
-        widths(self) == widths(other)
+        kinds(self) == kinds(other)
+    }
+
+    /// Notes a label that a classifier cannot use: neither 0 nor 1.
+    pub fn note_unclassed(&mut self) {
+        self.unclassed += 1;
+    }
+
+    /// How many those were.
+    #[must_use]
+    pub fn unclassed(&self) -> u64 {
+        self.unclassed
     }
 
     /// Whether nothing has come in yet.
     #[must_use]
     pub fn is_new(&self) -> bool {
-        self.horizons.iter().all(|horizon| horizon.day.is_none())
+        self.unclassed == 0 && self.horizons.iter().all(|horizon| horizon.day.is_none())
     }
 
     /// Moves a horizon on to forecasts made at `origin`. Where a day ends by that, its sums are returned and a new
@@ -201,7 +230,8 @@ impl Scores {
             return None;
         }
         let ended = scores.day.replace(day);
-        let none = vec![ErrorSums::default(); scores.today.len()];
+        let classes = || scores.today[0].classes.is_some().then(Box::default);
+        let none = (0..scores.today.len()).map(|_| ErrorSums { classes: classes(), ..ErrorSums::default() }).collect();
         let sums = std::mem::replace(&mut scores.today, none);
         // Days of event times in microseconds fit: |i64 / 86.4e9| < 2^31.
         ended.filter(|_| sums[0].count > 0).map(|ended| (ended as i32, sums))
@@ -235,8 +265,12 @@ impl Scores {
             }
             let experts = forecasts.experts.iter().map(|expert| expert[key] - label);
             for (index, error) in basics.into_iter().chain(experts).enumerate().filter(|(_, error)| error.is_finite()) {
-                today[index].add(error, persistence, profile);
-                total[index].add(error, persistence, profile);
+                for sums in [&mut today[index], &mut total[index]] {
+                    sums.add(error, persistence, profile);
+                    if let (Some(classes), Some(threshold)) = (&mut sums.classes, forecasts.threshold) {
+                        classes.add((label + error).clamp(0.0, 1.0), *label, threshold);
+                    }
+                }
             }
         }
     }
@@ -294,7 +328,7 @@ pub fn merge_totals(totals: &mut Vec<ScoreTotal>, other: &[ScoreTotal]) {
 /// A day's sums of one model as a row.
 #[must_use]
 pub fn score_row(predictor: &str, model: &str, horizon_micros: i64, day: i32, sums: &ErrorSums) -> ScoreRow {
-    ScoreRow { predictor: predictor.to_owned(), model: model.to_owned(), horizon_micros, day, sums: *sums }
+    ScoreRow { predictor: predictor.to_owned(), model: model.to_owned(), horizon_micros, day, sums: sums.clone() }
 }
 
 impl From<ScoreRow> for ScoreTotal {

@@ -4,10 +4,10 @@ use super::custom::ModelRequest;
 use super::error::PredictError;
 use super::mix::{EXPERTS_MAX, MixParams};
 use super::online::linear_predictor::HorizonModel;
-use super::online::{OnlineLinearError, OnlineLinearParams};
+use super::online::{FtrlParams, OnlineLinearError, OnlineLinearParams};
 use super::plan::{Horizon, MIX, PERSISTENCE, PROFILE, Problem, matching, seconds};
 use super::predictor::OnlinePredictor;
-use super::settings::{ExpertSettings, MixSettings, ModelSettings, OnlineLinearSettings, PredictorSettings};
+use super::settings::{ExpertSettings, MixSettings, ModelSettings, OnlineLinearSettings, PredictorSettings, Task};
 use crate::stages::custom::{CustomSettings, Fresh};
 use crate::stages::expression::did_you_mean;
 use crate::stages::features::FeatureColumn;
@@ -31,6 +31,11 @@ pub(super) enum ModelPlan {
     /// A network, and what the columns are that it reads.
     #[cfg(feature = "neural")]
     Mlp(super::neural::MlpParams, Vec<FeatureColumn>),
+    /// Columns of each horizon, likewise.
+    Ftrl(FtrlParams, Vec<Vec<usize>>),
+    /// The same, and what they are.
+    #[cfg(feature = "neural")]
+    MlpClassifier(super::neural::MlpClassifierParams, Vec<Vec<(usize, FeatureColumn)>>),
     /// A column per horizon, likewise.
     Feature(Vec<usize>),
     /// A model of the embedding program.
@@ -59,12 +64,7 @@ pub(super) fn plan_experts(
     let place = scope.settings.path.key("model");
     match &scope.settings.model {
         ModelSettings::One(model) => {
-            let name = match model {
-                ExpertSettings::OnlineLinear(_) => "online_linear",
-                ExpertSettings::Mlp(_) => "mlp",
-                ExpertSettings::Feature(_) => "feature",
-                ExpertSettings::Custom { name, .. } => name,
-            };
+            let name = model.name();
             let model = plan_model(scope, model, &place, problems)?;
             Some((vec![ExpertPlan { name: name.to_owned(), step, model }], None))
         }
@@ -115,6 +115,14 @@ fn plan_model(
     place: &YamlPath,
     problems: &mut Vec<Problem>,
 ) -> Option<ModelPlan> {
+    if let Some(error) = refuse_task(scope.settings.task, model) {
+        let hint = Some(match scope.settings.task {
+            Task::Classification => "classes have `ftrl` and `mlp_classifier`".to_owned(),
+            Task::Regression => "`task: classification` has probabilities of a target that is 0 or 1".to_owned(),
+        });
+        problems.push(At { path: place.clone(), error, hint });
+        return None;
+    }
     match model {
         ExpertSettings::OnlineLinear(linear) => {
             plan_linear(scope, linear, &place.key("online_linear"), problems).map(ModelPlan::OnlineLinear)
@@ -122,11 +130,25 @@ fn plan_model(
         #[cfg(feature = "neural")]
         ExpertSettings::Mlp(mlp) => plan_mlp(scope, mlp, &place.key("mlp"), problems),
         #[cfg(not(feature = "neural"))]
-        ExpertSettings::Mlp(_) => {
-            let hint = Some("build it with the feature `neural`, which is on unless switched off".to_owned());
-            problems.push(At { path: place.key("mlp"), error: PredictError::NotBuilt { model: "mlp" }, hint });
-            None
+        ExpertSettings::Mlp(_) => not_built("mlp", place, problems),
+        ExpertSettings::Ftrl(ftrl) => {
+            let place = place.key("ftrl");
+            let columns = serving_each(scope, ftrl.features.as_ref(), &place, problems)?;
+            let params = FtrlParams::new(ftrl).map_err(|error| note(error, &place, problems)).ok()?;
+            Some(ModelPlan::Ftrl(params, columns))
         }
+        #[cfg(feature = "neural")]
+        ExpertSettings::MlpClassifier(network) => {
+            let place = place.key("mlp_classifier");
+            let columns = serving_each(scope, network.features.as_ref(), &place, problems)?;
+            let params = super::neural::MlpClassifierParams::new(network);
+            let params = params.map_err(|error| note(error, &place, problems)).ok()?;
+            let named = |column: &usize| (*column, scope.columns[*column].clone());
+            let columns = columns.iter().map(|columns| columns.iter().map(named).collect()).collect();
+            Some(ModelPlan::MlpClassifier(params, columns))
+        }
+        #[cfg(not(feature = "neural"))]
+        ExpertSettings::MlpClassifier(_) => not_built("mlp_classifier", place, problems),
         ExpertSettings::Feature(column) => {
             plan_feature(scope, column, &place.key("feature"), problems).map(ModelPlan::Feature)
         }
@@ -147,6 +169,63 @@ fn plan_model(
             Some(ModelPlan::Custom { name: name.clone(), fresh: fresh.ok()? })
         }
     }
+}
+
+/// Why a model of this kind cannot do this task.
+fn refuse_task(task: Task, model: &ExpertSettings) -> Option<PredictError> {
+    let (classes, quantities) = match model {
+        ExpertSettings::Ftrl(_) | ExpertSettings::MlpClassifier(_) => (true, false),
+        ExpertSettings::OnlineLinear(_) | ExpertSettings::Mlp(_) => (false, true),
+        ExpertSettings::Feature(_) | ExpertSettings::Custom { .. } => (true, true),
+    };
+    let (able, task) = match task {
+        Task::Regression => (quantities, "regression"),
+        Task::Classification => (classes, "classification"),
+    };
+    (!able).then(|| PredictError::ModelTask { model: model.name().to_owned(), task })
+}
+
+#[cfg(not(feature = "neural"))]
+fn not_built(model: &'static str, place: &YamlPath, problems: &mut Vec<Problem>) -> Option<ModelPlan> {
+    let hint = Some("build it with the feature `neural`, which is on unless switched off".to_owned());
+    problems.push(At { path: place.key(model), error: PredictError::NotBuilt { model }, hint });
+    None
+}
+
+/// Notes a problem with a setting of a classifier, at its own place.
+fn note(error: PredictError, place: &YamlPath, problems: &mut Vec<Problem>) {
+    let path = match &error {
+        PredictError::Classifier { name, .. } => name.split('.').fold(place.clone(), |path, key| path.key(key)),
+        _ => place.clone(),
+    };
+    problems.push(At { path, error, hint: None });
+}
+
+/// The columns that a model with a list of `features` reads for each horizon; `None` after problems were noted.
+fn serving_each(
+    scope: &Scope<'_>,
+    features: Option<&Vec<String>>,
+    place: &YamlPath,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<Vec<usize>>> {
+    let before = problems.len();
+    let selected = features.map(|patterns| matching(patterns, scope.columns, &place.key("features"), problems));
+    if problems.len() > before {
+        return None;
+    }
+    let mut all = Vec::new();
+    for horizon in scope.horizons {
+        let chosen = |&column: &usize| selected.as_ref().is_none_or(|selected| selected[column]);
+        let serving = |&column: &usize| scope.columns[column].serves(horizon.steps);
+        let columns: Vec<usize> = (0..scope.columns.len()).filter(chosen).filter(serving).collect();
+        if columns.is_empty() {
+            let error = PredictError::NoFeatures { horizon_s: seconds(horizon.micros) };
+            let path = if features.is_some() { place.key("features") } else { scope.settings.path.key("features") };
+            problems.push(At { path, error, hint: None });
+        }
+        all.push(columns);
+    }
+    (problems.len() == before).then_some(all)
 }
 
 /// The column of this name that serves each horizon.
@@ -219,22 +298,8 @@ fn plan_linear(
     problems: &mut Vec<Problem>,
 ) -> Option<Vec<HorizonModel>> {
     let before = problems.len();
-    let own = linear.features.as_ref();
-    let selected = own.map(|patterns| matching(patterns, scope.columns, &place.key("features"), problems));
-    if problems.len() > before {
-        return None;
-    }
     let mut models = Vec::new();
-    for horizon in scope.horizons {
-        let chosen = |&column: &usize| selected.as_ref().is_none_or(|selected| selected[column]);
-        let serving = |&column: &usize| scope.columns[column].serves(horizon.steps);
-        let columns: Vec<usize> = (0..scope.columns.len()).filter(chosen).filter(serving).collect();
-        if columns.is_empty() {
-            let error = PredictError::NoFeatures { horizon_s: seconds(horizon.micros) };
-            let path = if own.is_some() { place.key("features") } else { scope.settings.path.key("features") };
-            problems.push(At { path, error, hint: None });
-            continue;
-        }
+    for columns in serving_each(scope, linear.features.as_ref(), place, problems)? {
         match horizon_model(scope, linear, columns) {
             Ok(model) => models.push(model),
             Err(error) => {

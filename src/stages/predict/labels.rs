@@ -34,6 +34,8 @@ pub struct Origin {
     pub profile: Vec<Vec<f64>>,
     /// Intervals of the model's: `[horizon]`, empty where there are none.
     pub bounds: Vec<Bounds>,
+    /// Labels that came with the features, to be learned before the next window: `[key]`, empty where labels come later.
+    pub labels: Vec<f64>,
 }
 
 /// Some keys of an [`Origin`] in the state.
@@ -47,6 +49,7 @@ struct OriginBlock {
     persistence: Vec<f64>,
     profile: Vec<Vec<f64>>,
     bounds: Vec<Bounds>,
+    labels: Vec<f64>,
 }
 
 /// Origins that still wait for a label, oldest first.
@@ -80,7 +83,8 @@ impl Pending {
         Self {
             step,
             size_micros,
-            slots: i64::from(steps_max),
+            // What is predicted of a window itself waits until the next one.
+            slots: i64::from(steps_max.max(1)),
             horizons,
             experts,
             bounded,
@@ -126,6 +130,9 @@ impl Pending {
             for key in keys.iter().map(|&key| key as usize).filter(|&key| key < known) {
                 origin.features.values[key * width..(key + 1) * width].fill(f64::NAN);
                 origin.persistence[key] = f64::NAN;
+                if let Some(label) = origin.labels.get_mut(key) {
+                    *label = f64::NAN;
+                }
                 for forecasts in origin.columns_mut() {
                     forecasts[key] = f64::NAN;
                 }
@@ -180,6 +187,7 @@ impl Pending {
                 && block.columns().all(|forecasts| forecasts.len() == held)
                 && block.bounds.len() == if self.bounded { self.horizons } else { 0 }
                 && block.bounds.iter().all(|bounds| bounds.fits(held))
+                && (block.labels.is_empty() || block.labels.len() == held)
                 && origin.persistence.len() + held <= block.rows as usize;
             if !fits {
                 let reason = "its columns, horizons or window are not this plan's".to_owned();
@@ -204,6 +212,7 @@ impl Pending {
             persistence: Vec::new(),
             profile: vec![Vec::new(); self.horizons],
             bounds: if self.bounded { vec![Bounds::none(0); self.horizons] } else { Vec::new() },
+            labels: Vec::new(),
         }
     }
 
@@ -238,6 +247,7 @@ impl Origin {
             persistence: self.persistence[keys.clone()].to_vec(),
             profile: self.profile.iter().map(some).collect(),
             bounds: self.bounds.iter().map(|bounds| bounds.part(keys.clone())).collect(),
+            labels: self.labels.get(keys).map(<[f64]>::to_vec).unwrap_or_default(),
         }
     }
 
@@ -248,6 +258,7 @@ impl Origin {
         for (forecasts, more) in self.columns_mut().zip(block.columns()) {
             forecasts.extend(more);
         }
+        self.labels.extend(&block.labels);
         self.bounds.iter_mut().zip(&block.bounds).for_each(|(bounds, more)| bounds.append(more));
     }
 }

@@ -14,25 +14,34 @@ use super::intervals::Intervals;
 use super::labels::{Origin, Pending};
 use super::mix::Mix;
 use super::observer::Observed;
-use super::online::LinearPredictor;
+use super::online::{FtrlPredictor, LinearPredictor};
 use super::plan::PredictorPlan;
 use super::predictor::OnlinePredictor;
+use super::prevalence::Prevalence;
 use super::settings::ScoreBy;
 use super::stage::score_rows;
 use crate::stages::features::FeatureMatrix;
 use crate::stages::window::ClosedWindow;
-use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
+use crate::vocab::{EventTime, KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
 pub(super) struct Lane {
     /// One, or those that `mix` mixes.
     experts: Vec<Box<dyn OnlinePredictor>>,
     mix: Option<Mix>,
     intervals: Option<Intervals>,
-    pub(super) baselines: Baselines,
+    baselines: Beaten,
     pub(super) pending: Pending,
     pub(super) scores: Scores,
     scores_step: String,
     scores_changed: bool,
+}
+
+/// What the model has to beat.
+enum Beaten {
+    /// By a forecast: of each key, the last value and the profile.
+    Series(Baselines),
+    /// By a class of the same window.
+    Classes(Prevalence),
 }
 
 impl Lane {
@@ -41,6 +50,7 @@ impl Lane {
         let step = format!("predict.{}", plan.name);
         let horizons = plan.horizons.len();
         let longest = plan.horizons.iter().map(|horizon| horizon.steps).max().unwrap_or(1);
+        let series = || Beaten::Series(Baselines::new(&step, plan.profile.clone()));
         let mixed = if plan.mix.is_some() { plan.experts.len() } else { 0 };
         let columns = Arc::clone(&plan.columns);
         let waiting = format!("{step}.pending");
@@ -48,9 +58,9 @@ impl Lane {
             experts: plan.experts.iter().map(|expert| fresh(&expert.model, &expert.step)).collect(),
             mix: plan.mix.map(|params| Mix::new(&step, params, mixed, horizons)),
             intervals: plan.intervals.map(|params| Intervals::new(&step, params, horizons)),
-            baselines: Baselines::new(&step, plan.profile.clone()),
+            baselines: if plan.same_window() { Beaten::Classes(Prevalence::new(&step)) } else { series() },
             pending: Pending::new(waiting, every_micros, longest, (horizons, mixed, plan.intervals.is_some()), columns),
-            scores: Scores::new(horizons, mixed),
+            scores: Scores::new(horizons, mixed, plan.threshold.is_some()),
             scores_step: format!("{step}.scores"),
             scores_changed: false,
         }
@@ -79,7 +89,9 @@ impl Lane {
         if let Some(intervals) = &mut self.intervals {
             intervals.forget(keys);
         }
-        self.baselines.forget(keys);
+        if let Beaten::Series(baselines) = &mut self.baselines {
+            baselines.forget(keys);
+        }
         self.pending.forget(keys);
     }
 
@@ -95,51 +107,23 @@ impl Lane {
 
     /// The same by all of them together.
     pub(super) fn refused(&self, horizon: usize) -> u64 {
-        self.experts.iter().map(|expert| expert.refused(horizon)).sum()
+        self.scores.unclassed() + self.experts.iter().map(|expert| expert.refused(horizon)).sum::<u64>()
     }
 
-    /// Scores the forecasts that were made for this window, then lets the model learn their rows.
-    pub(super) fn score_and_learn(
+    /// Takes a window whose labels are of forecasts that were made before it: scores those, learns their rows, and makes the
+    /// next forecasts.
+    pub(super) fn step(
         &mut self,
         plan: &PredictorPlan,
-        window: &ClosedWindow,
+        (window, features): (&ClosedWindow, &FeatureMatrix),
         labels: &[f64],
         rows: &mut Vec<ScoreRow>,
-    ) {
+    ) -> Origin {
         for (index, horizon) in plan.horizons.iter().enumerate() {
             let made_at = window.end.plus(-horizon.micros);
-            if let Some((day, sums)) = self.scores.advance(index, made_at) {
-                rows.extend(score_rows(plan, horizon.micros, day, &sums));
-            }
-            self.scores_changed = true;
+            self.advance(plan, index, made_at, rows);
             let Some(origin) = self.pending.at(made_at) else { continue };
-            let counted_at = match plan.score_by {
-                ScoreBy::Forecast => made_at,
-                ScoreBy::Label => window.end,
-            };
-            let counted = counted_at >= plan.score_from;
-            if let Some(observer) = &plan.observer {
-                observer.show(&Observed {
-                    predictor: &plan.name,
-                    horizon_micros: horizon.micros,
-                    target: window.end,
-                    counted,
-                    forecasts: &origin.model[index],
-                    bounds: origin.bounds.get(index),
-                    limits: plan.limits,
-                    labels,
-                });
-            }
-            if counted {
-                let forecasts = Scored {
-                    model: &origin.model[index],
-                    persistence: &origin.persistence,
-                    profile: &origin.profile[index],
-                    experts: &origin.experts[index],
-                    bounds: origin.bounds.get(index).zip(plan.intervals.map(|params| params.coverage)),
-                };
-                self.scores.score(index, forecasts, labels);
-            }
+            score(plan, (&mut self.scores, index), origin, window.end, labels);
             if let Some(mix) = &mut self.mix {
                 mix.learn(index, &origin.experts[index], labels);
             }
@@ -150,17 +134,75 @@ impl Lane {
                 expert.learn_many(index, &origin.features, labels);
             }
         }
+        if let Beaten::Series(baselines) = &mut self.baselines {
+            baselines.observe_many(window.end, &window.columns[plan.target]);
+        }
+        self.forecast(plan, window, features)
+    }
+
+    /// Takes a window whose labels are of itself: learns those of the window before, predicts, and only then looks at the
+    /// labels. They are learned with the next window, so that what explains a prediction is the model that made it.
+    pub(super) fn step_same_window(
+        &mut self,
+        plan: &PredictorPlan,
+        (window, features): (&ClosedWindow, &FeatureMatrix),
+        labels: Vec<f64>,
+        rows: &mut Vec<ScoreRow>,
+    ) -> Origin {
+        if let Some(origin) = self.pending.newest() {
+            if let Some(mix) = &mut self.mix {
+                mix.learn(0, &origin.experts[0], &origin.labels);
+            }
+            for expert in &mut self.experts {
+                expert.learn_many(0, &origin.features, &origin.labels);
+            }
+        }
+        let mut origin = self.forecast(plan, window, features);
+        self.advance(plan, 0, window.end, rows);
+        score(plan, (&mut self.scores, 0), &origin, window.end, &labels);
+        if let Beaten::Classes(prevalence) = &mut self.baselines {
+            prevalence.observe_many(&labels);
+        }
+        origin.labels = labels;
+        origin
+    }
+
+    /// Ends the day of a horizon's scores where forecasts made at `made_at` are of the next.
+    fn advance(&mut self, plan: &PredictorPlan, horizon: usize, made_at: EventTime, rows: &mut Vec<ScoreRow>) {
+        if let Some((day, sums)) = self.scores.advance(horizon, made_at) {
+            rows.extend(score_rows(plan, plan.horizons[horizon].micros, day, &sums));
+        }
+        self.scores_changed = true;
+    }
+
+    /// A window's labels: `[key]`, NaN where there is none; of a classifier, none but 0 and 1.
+    pub(super) fn labels(&mut self, plan: &PredictorPlan, window: &ClosedWindow, min_count: u32) -> Vec<f64> {
+        let mut labels: Vec<f64> =
+            (0..window.key_count()).map(|key| window.label(plan.target, key as KeyId, min_count)).collect();
+        if plan.threshold.is_some() {
+            for label in labels.iter_mut().filter(|label| label.is_finite() && **label != 0.0 && **label != 1.0) {
+                *label = f64::NAN;
+                self.scores.note_unclassed();
+                self.scores_changed = true;
+            }
+        }
+        labels
     }
 
     /// Makes the forecasts of a window; keys without a row get none.
-    pub(super) fn forecast(&self, plan: &PredictorPlan, window: &ClosedWindow, features: &FeatureMatrix) -> Origin {
+    fn forecast(&self, plan: &PredictorPlan, window: &ClosedWindow, features: &FeatureMatrix) -> Origin {
         let features = used(plan, features);
+        let keys = window.key_count();
         let mut origin = Origin {
             model: Vec::with_capacity(plan.horizons.len()),
             experts: Vec::with_capacity(plan.horizons.len()),
-            persistence: self.baselines.persistence().to_vec(),
+            persistence: match &self.baselines {
+                Beaten::Series(baselines) => baselines.persistence().to_vec(),
+                Beaten::Classes(prevalence) => vec![prevalence.newest(); keys],
+            },
             profile: Vec::with_capacity(plan.horizons.len()),
             bounds: Vec::new(),
+            labels: Vec::new(),
             features,
         };
         blank_dead(&window.live, &mut origin.persistence);
@@ -168,11 +210,14 @@ impl Lane {
         for (index, horizon) in plan.horizons.iter().enumerate() {
             let made = by_expert.iter_mut().map(|horizons| std::mem::take(&mut horizons[index])).collect();
             let (model, experts) = self.mixed(plan, index, made);
-            let mut profile = self.baselines.profile(window.end.plus(horizon.micros));
+            let target = window.end.plus(horizon.micros);
+            let mut profile = match &self.baselines {
+                Beaten::Series(baselines) => baselines.profile(target),
+                Beaten::Classes(prevalence) => vec![prevalence.share(); keys],
+            };
             blank_dead(&window.live, &mut profile);
             if let Some(intervals) = &self.intervals {
                 let made = [model.as_slice(), &origin.persistence, &profile];
-                let target = window.end.plus(horizon.micros);
                 origin.bounds.push(intervals.bounds(index, target, made, |bound| plan.limits.hold(bound)));
             }
             origin.model.push(model);
@@ -236,7 +281,10 @@ impl Lane {
         if let Some(intervals) = &mut self.intervals {
             intervals.snapshot(which, writer);
         }
-        self.baselines.snapshot(which, writer);
+        match &mut self.baselines {
+            Beaten::Series(baselines) => baselines.snapshot(which, writer),
+            Beaten::Classes(prevalence) => prevalence.snapshot(which, writer),
+        }
         self.pending.snapshot(which, writer);
         // Sums that hold nothing yet are no state: a full snapshot has what the changes added up to.
         if !self.scores.is_new() && (which == Snapshot::Full || self.scores_changed) {
@@ -259,7 +307,10 @@ impl Lane {
         if let Some(intervals) = &mut self.intervals {
             intervals.restore(reader)?;
         }
-        self.baselines.restore(reader)?;
+        match &mut self.baselines {
+            Beaten::Series(baselines) => baselines.restore(reader)?,
+            Beaten::Classes(prevalence) => prevalence.restore(reader)?,
+        }
         self.pending.restore(reader)?;
         for (block, bytes) in reader.blocks(&self.scores_step) {
             let scores: Scores = from_block(&self.scores_step, block, bytes)?;
@@ -287,6 +338,45 @@ impl Lane {
     }
 }
 
+/// Scores the forecasts of an origin for the window that ended at `target`, and shows them to whoever observes.
+fn score(
+    plan: &PredictorPlan,
+    (scores, horizon): (&mut Scores, usize),
+    origin: &Origin,
+    target: EventTime,
+    labels: &[f64],
+) {
+    let counted_at = match plan.score_by {
+        ScoreBy::Forecast => origin.features.end,
+        ScoreBy::Label => target,
+    };
+    let counted = counted_at >= plan.score_from;
+    if let Some(observer) = &plan.observer {
+        observer.show(&Observed {
+            predictor: &plan.name,
+            horizon_micros: plan.horizons[horizon].micros,
+            target,
+            counted,
+            forecasts: &origin.model[horizon],
+            bounds: origin.bounds.get(horizon),
+            limits: plan.limits,
+            features: &origin.features,
+            labels,
+        });
+    }
+    if counted {
+        let forecasts = Scored {
+            model: &origin.model[horizon],
+            persistence: &origin.persistence,
+            profile: &origin.profile[horizon],
+            experts: &origin.experts[horizon],
+            bounds: origin.bounds.get(horizon).zip(plan.intervals.map(|params| params.coverage)),
+            threshold: plan.threshold,
+        };
+        scores.score(horizon, forecasts, labels);
+    }
+}
+
 /// A model that has learned nothing yet.
 fn fresh(plan: &ModelPlan, step: &str) -> Box<dyn OnlinePredictor> {
     match plan {
@@ -294,6 +384,11 @@ fn fresh(plan: &ModelPlan, step: &str) -> Box<dyn OnlinePredictor> {
         #[cfg(feature = "neural")]
         ModelPlan::Mlp(params, columns) => {
             Box::new(super::neural::MlpPredictor::new(step, params.clone(), columns.clone()))
+        }
+        ModelPlan::Ftrl(params, columns) => Box::new(FtrlPredictor::new(step, *params, columns.clone())),
+        #[cfg(feature = "neural")]
+        ModelPlan::MlpClassifier(params, columns) => {
+            Box::new(super::neural::MlpClassifier::new(step, params.clone(), columns.clone()))
         }
         ModelPlan::Feature(columns) => Box::new(FeaturePredictor::new(columns.clone())),
         ModelPlan::Custom { name, fresh } => Box::new(GuardedModel::new(name, step, fresh)),

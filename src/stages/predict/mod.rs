@@ -5,18 +5,19 @@
 //! |---|---|
 //! | [`settings`], [`plan`] | what the user wrote, checked: names become indices |
 //! | [`labels`] | forecasts and their features wait for the windows that hold their labels |
-//! | [`evaluate`] | errors per model, horizon and day |
+//! | [`evaluate`], [`classes`] | errors per model, horizon and day; how good probabilities are |
 //! | [`online`] | models that learn one label at a time |
 //! | `neural` | networks that all keys share (feature `neural`) |
 //! | [`mix`] | forecasts of several models in one, by how good each has been |
 //! | [`intervals`] | bounds that a declared share of labels lies between |
 //! | [`Observer`] | is shown forecasts and their labels |
-//! | [`baselines`] | persistence and the seasonal profile, always on |
+//! | [`baselines`], [`prevalence`] | persistence and the seasonal profile, always on; of classes, the last and the share of ones |
 //! | [`explain`] | exact shares of the features in one forecast |
 //! | [`Predict`] | the stage: all of the above for one partition |
 
 pub mod baselines;
 mod blocks;
+pub mod classes;
 mod custom;
 mod error;
 pub mod evaluate;
@@ -28,15 +29,18 @@ pub mod intervals;
 pub mod labels;
 mod lane;
 pub mod mix;
+pub mod moments;
 #[cfg(feature = "neural")]
 pub mod neural;
 mod observer;
 pub mod online;
 pub mod plan;
 pub mod predictor;
+pub mod prevalence;
 pub mod settings;
 mod stage;
 
+pub use classes::ClassSums;
 pub use custom::{ModelFactory, ModelRequest};
 pub use error::PredictError;
 pub use evaluate::{Baseline, ErrorSums, IntervalSums, ScoreTotal, merge_totals};
@@ -47,7 +51,7 @@ pub use observer::{Observed, Observer};
 pub use plan::{Horizon, PredictInput, PredictPlan};
 pub use predictor::{OnlinePredictor, Predictor};
 pub use settings::{
-    ExpertSettings, IntervalSettings, Loss, MixSettings, MlpSettings, ModelSettings, OnlineLinearSettings,
-    PredictorSettings, ProfileSettings, ScoreBy, Start,
+    ExpertSettings, FtrlSettings, IntervalSettings, Loss, MixSettings, MlpClassifierSettings, MlpSettings,
+    ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings, ScoreBy, Start, Task,
 };
 pub use stage::{Predict, Step};

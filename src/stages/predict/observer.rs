@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::explain::Limits;
 use super::intervals::Bounds;
+use crate::stages::features::FeatureMatrix;
 use crate::vocab::EventTime;
 
 /// The forecasts of one predictor and horizon for one window of one partition, and their labels.
@@ -24,6 +25,8 @@ pub struct Observed<'a> {
     pub bounds: Option<&'a Bounds>,
     /// What they were held at.
     pub limits: Limits,
+    /// What they were made from: the columns that the predictor uses.
+    pub features: &'a FeatureMatrix,
     /// `[key]`, NaN where there is none.
     pub labels: &'a [f64],
 }

@@ -10,7 +10,7 @@ use super::intervals::IntervalParams;
 use super::labels::HORIZON_STEPS_MAX;
 use super::mix::MixParams;
 use super::observer::Observer;
-use super::settings::{IntervalSettings, PredictorSettings, ProfileSettings, ScoreBy};
+use super::settings::{IntervalSettings, PredictorSettings, ProfileSettings, ScoreBy, Task};
 use crate::stages::expression::did_you_mean;
 use crate::stages::features::{FeatureColumn, ProfilePlan};
 use crate::vocab::{At, EventTime, YamlPath};
@@ -57,6 +57,8 @@ pub struct PredictorPlan {
     pub(super) experts: Vec<ExpertPlan>,
     pub(super) mix: Option<MixParams>,
     pub(super) limits: Limits,
+    /// Of a classifier, the least probability that means 1.
+    pub(super) threshold: Option<f64>,
     pub(super) intervals: Option<IntervalParams>,
     pub(super) observer: Option<Observer>,
     pub(super) score_from: EventTime,
@@ -71,6 +73,11 @@ pub(super) const PROFILE: &str = "profile";
 pub(super) const MIX: &str = "mix";
 
 impl PredictorPlan {
+    /// Whether the windows themselves are predicted, not later ones.
+    pub(super) fn same_window(&self) -> bool {
+        self.horizons.iter().any(|horizon| horizon.steps == 0)
+    }
+
     /// The name of what makes the forecasts, in scores.
     pub(super) fn model_name(&self) -> &str {
         match self.experts.as_slice() {
@@ -174,16 +181,23 @@ fn plan_predictor(
     let selected = select_features(settings, input, problems);
     let history = plan_history(settings, input, problems);
     let limits = plan_limits(settings, problems);
+    let threshold = plan_threshold(settings, problems);
     let profile = plan_profile(settings, problems);
     let intervals = plan_intervals(settings, problems);
     if problems.len() > before {
         return None;
     }
     let used = used_columns(&selected, &horizons, input);
+    if horizons.iter().any(|horizon| horizon.steps == 0) {
+        refuse_own_label(settings, &used, input, problems);
+    }
     let columns: Arc<[FeatureColumn]> = used.iter().map(|&column| input.feature_columns[column].clone()).collect();
     let every_micros = input.every_micros;
     let scope = Scope { settings, horizons: &horizons, columns: &columns, every_micros, history };
     let (experts, mix) = plan_experts(&scope, problems)?;
+    if problems.len() > before {
+        return None;
+    }
     Some(PredictorPlan {
         name: settings.name.clone(),
         target: target?,
@@ -193,6 +207,7 @@ fn plan_predictor(
         experts,
         mix,
         limits,
+        threshold,
         intervals,
         observer: None,
         score_from: settings.score_from.unwrap_or(EventTime::MIN),
@@ -231,7 +246,13 @@ fn plan_horizons(settings: &PredictorSettings, input: &PredictInput<'_>, problem
         let horizon_s = seconds(micros);
         let mut report = |error| problems.push(At { path: path.index(index), error, hint: None });
         let steps = micros / every;
-        if micros <= 0 || micros % every != 0 {
+        if micros == 0 && settings.task == Task::Classification {
+            horizons.push(Horizon { micros, steps: 0 });
+        } else if micros == 0 {
+            report(PredictError::HorizonNow);
+        } else if horizons.iter().any(|horizon| horizon.steps == 0) {
+            report(PredictError::HorizonsMixed);
+        } else if micros < 0 || micros % every != 0 {
             report(PredictError::HorizonMultiple { horizon_s, every_s: seconds(every) });
         } else if micros < input.size_micros {
             report(PredictError::HorizonShort { horizon_s, size_s: seconds(input.size_micros) });
@@ -294,13 +315,57 @@ fn plan_history(settings: &PredictorSettings, input: &PredictInput<'_>, problems
 }
 
 fn plan_limits(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Limits {
-    let minimum = settings.minimum.unwrap_or(f64::NEG_INFINITY);
-    let maximum = settings.maximum.unwrap_or(f64::INFINITY);
+    let (least, greatest) = match settings.task {
+        Task::Regression => (f64::NEG_INFINITY, f64::INFINITY),
+        Task::Classification => (0.0, 1.0),
+    };
+    let minimum = settings.minimum.unwrap_or(least).max(least);
+    let maximum = settings.maximum.unwrap_or(greatest).min(greatest);
     if minimum.is_nan() || maximum.is_nan() || minimum >= maximum {
         let path = settings.path.key(if settings.minimum.is_some() { "minimum" } else { "maximum" });
         problems.push(At { path, error: PredictError::Limits { minimum, maximum }, hint: None });
     }
     Limits { minimum, maximum }
+}
+
+/// The least probability that means 1; `None` of a regression.
+fn plan_threshold(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Option<f64> {
+    let threshold = settings.threshold;
+    if settings.task == Task::Regression {
+        return None;
+    }
+    if !(threshold > 0.0 && threshold < 1.0) {
+        problems.push(At {
+            path: settings.path.key("threshold"),
+            error: PredictError::Threshold { threshold },
+            hint: None,
+        });
+    }
+    if settings.intervals.is_some() {
+        let hint = Some("a probability says how sure it is".to_owned());
+        problems.push(At { path: settings.path.key("intervals"), error: PredictError::ClassIntervals, hint });
+    }
+    Some(threshold)
+}
+
+/// Refuses features that hold the very label that is predicted: all that are made of the target, but for its earlier lags.
+fn refuse_own_label(
+    settings: &PredictorSettings,
+    used: &[usize],
+    input: &PredictInput<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    let target = settings.target.as_str();
+    let earlier = |kind: &str| kind.strip_prefix("lag").is_some_and(|lag| lag != "0");
+    for name in used.iter().map(|&column| &input.feature_columns[column].name) {
+        let (of, kind) = name.rsplit_once('.').unwrap_or((name, ""));
+        let holds = (of == target && !earlier(kind)) || kind.strip_prefix("by_") == Some(target);
+        if holds {
+            let error = PredictError::OwnLabel { feature: name.clone(), target: target.to_owned() };
+            let hint = Some("name the features to use under `features` of the predictor, without it".to_owned());
+            problems.push(At { path: settings.path.key("features"), error, hint });
+        }
+    }
 }
 
 fn plan_intervals(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Option<IntervalParams> {

@@ -45,6 +45,17 @@ pub enum ScoreBy {
     Label,
 }
 
+/// What a predictor's target is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// A quantity.
+    #[default]
+    Regression,
+    /// A class, 1 or 0: what is predicted is the probability of 1.
+    Classification,
+}
+
 /// One predictor as the pipeline file describes it; unchecked, durations in microseconds.
 #[derive(Debug, Clone)]
 pub struct PredictorSettings {
@@ -54,6 +65,10 @@ pub struct PredictorSettings {
     pub name: String,
     /// Window column to forecast.
     pub target: String,
+    /// What it is.
+    pub task: Task,
+    /// Least probability that means 1.
+    pub threshold: f64,
     /// How far ahead, ascending.
     pub horizons_micros: Vec<i64>,
     /// Names of feature columns, or prefixes that end in `*`; all columns where `None`.
@@ -110,6 +125,10 @@ pub enum ExpertSettings {
     OnlineLinear(OnlineLinearSettings),
     /// One network that all keys of a partition share.
     Mlp(MlpSettings),
+    /// Logistic regression, one for all keys of a partition.
+    Ftrl(FtrlSettings),
+    /// A dense network of classes, one for all keys of a partition.
+    MlpClassifier(MlpClassifierSettings),
     /// A feature column, as it is.
     Feature(String),
     /// A model of the embedding program.
@@ -121,6 +140,21 @@ pub enum ExpertSettings {
         /// What makes it.
         factory: ModelFactory,
     },
+}
+
+impl ExpertSettings {
+    /// The model's key in the pipeline file; of one that the embedding program registered, its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::OnlineLinear(_) => "online_linear",
+            Self::Mlp(_) => "mlp",
+            Self::Ftrl(_) => "ftrl",
+            Self::MlpClassifier(_) => "mlp_classifier",
+            Self::Feature(_) => "feature",
+            Self::Custom { name, .. } => name,
+        }
+    }
 }
 
 /// Recursive least squares with exponential forgetting, one model per key and horizon.
@@ -146,6 +180,48 @@ pub struct OnlineLinearSettings {
     pub huber_delta: f64,
     /// Sum of the diagonal of `P`, for scaled features, above which nothing is forgotten.
     pub trace_max: Option<f64>,
+}
+
+/// Logistic regression by follow the regularised leader, proximal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FtrlSettings {
+    /// Names of feature columns of the predictor, or prefixes that end in `*`; all of them where `None`.
+    pub features: Option<Vec<String>>,
+    /// Step size of the first labels.
+    pub alpha: f64,
+    /// What holds the first steps back.
+    pub beta: f64,
+    /// Penalty on the size of weights.
+    pub l1: f64,
+    /// Penalty on their square.
+    pub l2: f64,
+}
+
+/// A dense network of classes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MlpClassifierSettings {
+    /// Names of feature columns of the predictor, or prefixes that end in `*`; all of them where `None`.
+    pub features: Option<Vec<String>>,
+    /// Units of each hidden layer.
+    pub hidden: Vec<u32>,
+    /// Part of the hidden units that a step leaves out.
+    pub dropout: f64,
+    /// Labels whose features scale the inputs; until they have come, the share of positive ones is predicted.
+    pub min_labels: u32,
+    /// Optimiser steps per closed window with labels.
+    pub steps: u32,
+    /// Rows of a step.
+    pub batch: u32,
+    /// Step size.
+    pub learning_rate: f64,
+    /// Part of a weight that a step takes away, in step sizes.
+    pub weight_decay: f64,
+    /// Weight that the mean of the weights keeps when a window is taken in.
+    pub average: f64,
+    /// Labelled rows remembered.
+    pub replay_rows: u32,
+    /// Seed.
+    pub seed: u64,
 }
 
 /// A multilayer perceptron that learns online from a memory of recent windows.

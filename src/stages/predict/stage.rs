@@ -3,7 +3,8 @@
 //!
 //! *Invariant.* At window `t`: forecasts made for `t` are scored, then their rows are learned with `t`'s values, then
 //! the forecasts of `t` are made. A row waits for each horizon's label exactly once, and windows come in ascending
-//! order, so no row is learned twice and no value is seen before its time.
+//! order, so no row is learned twice and no value is seen before its time. Where `t` itself is predicted, as by a classifier
+//! of records, the labels of the window before are learned, `t` is predicted, and then its labels are looked at.
 
 use std::sync::Arc;
 
@@ -55,11 +56,13 @@ impl Predict {
             if lane.pending.newest().is_some_and(|newest| newest.features.end >= window.end) {
                 continue;
             }
-            let labels = labels(window, plan.target, self.plan.min_count);
+            let labels = lane.labels(plan, window, self.plan.min_count);
             lane.grow(window.key_count());
-            lane.score_and_learn(plan, window, &labels, &mut step.scores);
-            lane.baselines.observe_many(window.end, &window.columns[plan.target]);
-            let origin = lane.forecast(plan, window, features);
+            let origin = if plan.same_window() {
+                lane.step_same_window(plan, (window, features), labels, &mut step.scores)
+            } else {
+                lane.step(plan, (window, features), &labels, &mut step.scores)
+            };
             step.forecasts.push(lane.emitted(index, &origin));
             lane.pending.push(origin);
             if !window.expired.is_empty() {
@@ -96,11 +99,11 @@ impl Predict {
                 // Baselines take every label.
                 let refused = [lane.refused(index), 0, 0].into_iter().chain(lane.refused_by_expert(index));
                 let sums = lane.scores.total(index).iter().zip(refused);
-                totals.extend(scored(plan).iter().zip(sums).map(|(model, (&sums, refused))| ScoreTotal {
+                totals.extend(scored(plan).iter().zip(sums).map(|(model, (sums, refused))| ScoreTotal {
                     predictor: plan.name.clone(),
                     model: (*model).to_owned(),
                     horizon_micros: horizon.micros,
-                    sums,
+                    sums: sums.clone(),
                     refused,
                 }));
             }
@@ -146,9 +149,4 @@ pub(super) fn score_rows(
     sums: &[ErrorSums],
 ) -> impl Iterator<Item = ScoreRow> {
     scored(plan).into_iter().zip(sums).map(move |(model, sums)| score_row(&plan.name, model, horizon, day, sums))
-}
-
-/// The target's values that count as measured: `[key]`, NaN elsewhere.
-fn labels(window: &ClosedWindow, target: usize, min_count: u32) -> Vec<f64> {
-    (0..window.key_count()).map(|key| window.label(target, key as KeyId, min_count)).collect()
 }

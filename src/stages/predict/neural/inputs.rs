@@ -8,41 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::params::MlpParams;
 use crate::stages::features::{FeatureMatrix, local_time};
+use crate::stages::predict::moments::Moments;
 use crate::vocab::EventTime;
-
-/// Spreads from the mean at which a value is held: what is spoofed or broken says no more than that.
-const SPREADS_MAX: f32 = 10.0;
-
-/// Least spread of a column that counts: below it the column is a constant.
-const SPREAD_MIN: f64 = 1e-9;
-
-/// Running mean and spread (Chan, Golub and LeVeque 1983, eq. 1.3).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Moments {
-    count: f64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Moments {
-    fn add(&mut self, value: f64) {
-        self.count += 1.0;
-        let away = value - self.mean;
-        self.mean += away / self.count;
-        self.squares += away * (value - self.mean);
-    }
-
-    /// Root of the mean square deviation; 1 for a constant.
-    #[must_use]
-    pub fn spread(&self) -> f64 {
-        let spread = (self.squares / self.count.max(1.0)).sqrt();
-        if spread > SPREAD_MIN { spread } else { 1.0 }
-    }
-
-    fn scaled(&self, value: f64) -> f32 {
-        (((value - self.mean) / self.spread()) as f32).clamp(-SPREADS_MAX, SPREADS_MAX)
-    }
-}
 
 /// Means and spreads of the columns and of the target.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -65,7 +32,7 @@ impl Scales {
     /// Whether they are fixed.
     #[must_use]
     pub fn fixed(&self, params: &MlpParams) -> bool {
-        self.windows >= params.history as u64 && self.target.count > 1.0
+        self.windows >= params.history as u64 && self.target.count() > 1.0
     }
 
     /// Takes a window's rows and labels in.
@@ -88,20 +55,20 @@ impl Scales {
     /// A label in spreads.
     #[must_use]
     pub fn label(&self, label: f32) -> f32 {
-        self.target.scaled(f64::from(label))
+        self.target.scaled(f64::from(label)) as f32
     }
 
     /// A network's output in the target's unit.
     #[must_use]
     pub fn forecast(&self, output: f32) -> f64 {
-        f64::from(output) * self.target.spread() + self.target.mean
+        f64::from(output) * self.target.spread() + self.target.mean()
     }
 
     /// What turns a column's scaled value into one in the target's scale: factor and addend.
     #[must_use]
     pub fn anchor(&self, column: usize) -> (f32, f32) {
         let (moments, spread) = (&self.columns[column], self.target.spread());
-        ((moments.spread() / spread) as f32, ((moments.mean - self.target.mean) / spread) as f32)
+        ((moments.spread() / spread) as f32, ((moments.mean() - self.target.mean()) / spread) as f32)
     }
 }
 
@@ -127,7 +94,7 @@ impl Batch {
             .columns
             .iter()
             .zip(values)
-            .map(|(moments, &value)| if value.is_finite() { moments.scaled(f64::from(value)) } else { 0.0 });
+            .map(|(moments, &value)| if value.is_finite() { moments.scaled(f64::from(value)) as f32 } else { 0.0 });
         self.inputs.extend(scaled);
         self.inputs.extend(values.iter().map(|value| f32::from(u8::from(!value.is_finite()))));
         let local = local_time(end, params.zone);

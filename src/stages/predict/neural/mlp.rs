@@ -8,24 +8,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::inputs::{Batch, Scales};
-use super::network::{forecast, input_gradients};
+use super::integrated_gradients;
+use super::network::{Weights, forecast, input_gradients};
 use super::params::MlpParams;
 use super::replay::Replay;
 use super::training::Learned;
 use crate::stages::features::{FeatureColumn, FeatureMatrix};
-use crate::stages::predict::explain::{AdditiveForecast, Contribution};
+use crate::stages::predict::explain::AdditiveForecast;
 use crate::stages::predict::predictor::{OnlinePredictor, Predictor};
 use crate::vocab::{EventTime, KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
-/// Points of the first sum that stands for the integral of an explanation, doubled while it is not close enough.
-const POINTS: usize = 32;
-/// Most points.
-const POINTS_MAX: usize = 1024;
 /// Close enough: the part of the target's spread that shares may miss by.
 const GAP_MAX: f64 = 1e-4;
-
-/// Name of the share that an explanation's sum misses the integral by.
-pub const GAP: &str = "completeness_gap";
 
 /// The network of one predictor.
 #[derive(Debug)]
@@ -66,7 +60,7 @@ impl MlpPredictor {
         let horizons = params.horizons_micros.len();
         Self {
             scales: Scales::new(params.columns.len()),
-            learned: Learned::fresh(&params),
+            learned: Learned::fresh(Weights::fresh(&params)),
             ahead: None,
             due: None,
             replay: Replay::new(format!("{step}.replay")),
@@ -111,33 +105,22 @@ impl MlpPredictor {
         }
     }
 
-    /// Integrated gradients (Sundararajan, Taly and Yan 2017, eq. 1, by midpoints) from the means of all columns to the row;
-    /// the key, the time and the flags of missing values stay as they are. Shares are in the target's unit, one per column.
+    /// Integrated gradients from the means of all columns to the row; the key, the time and the flags of missing values stay
+    /// as they are. Shares are in the target's unit, one per column.
     fn shares(&self, horizon: usize, at: (EventTime, KeyId), values: &[f32], points: usize) -> Vec<f64> {
         let mut row = Batch::default();
         row.push(&self.params, &self.scales, at, values);
-        let (columns, inputs) = (values.len(), row.inputs.len());
-        let mut path = Batch {
+        let columns = values.len();
+        let path = Batch {
             rows: points,
-            inputs: Vec::with_capacity(points * inputs),
+            inputs: integrated_gradients::path(&row.inputs, columns, points),
             keys: row.keys.repeat(points),
             slots: row.slots.repeat(points),
             days: row.days.repeat(points),
         };
-        for point in 0..points {
-            let part = (point as f32 + 0.5) / points as f32;
-            path.inputs.extend(row.inputs[..columns].iter().map(|value| part * value));
-            path.inputs.extend(&row.inputs[columns..]);
-        }
         let gradients = input_gradients(&self.params, &self.scales, &self.learned.mean, &path, horizon);
-        let mut shares = vec![0.0; columns];
-        for gradients in gradients.chunks_exact(inputs) {
-            for ((share, gradient), value) in shares.iter_mut().zip(gradients).zip(&row.inputs) {
-                *share += f64::from(*gradient) * f64::from(*value);
-            }
-        }
         let spread = self.scales.target.spread();
-        shares.iter().map(|share| share * spread / points as f64).collect()
+        integrated_gradients::shares(&gradients, &row.inputs, columns).iter().map(|share| share * spread).collect()
     }
 
     /// The forecast of the means of all columns in a row's place.
@@ -188,20 +171,9 @@ impl Predictor for MlpPredictor {
         self.predict_many(features, &mut made);
         let forecast = made[horizon][key as usize];
         let baseline = self.baseline(horizon, at, &values);
-        let (mut points, mut shares, mut gap) = (POINTS, Vec::new(), f64::INFINITY);
-        while points <= POINTS_MAX && gap.abs() > GAP_MAX * self.scales.target.spread() {
-            shares = self.shares(horizon, at, &values, points);
-            gap = forecast - baseline - shares.iter().sum::<f64>();
-            points *= 2;
-        }
-        let of = |((column, value), share): ((&FeatureColumn, f32), f64)| Contribution {
-            feature: column.name.clone(),
-            value: f64::from(value),
-            share,
-        };
-        let mut contributions: Vec<Contribution> = self.columns.iter().zip(values).zip(shares).map(of).collect();
-        contributions.push(Contribution { feature: GAP.to_owned(), value: gap, share: gap });
-        Some(AdditiveForecast { baseline, forecast, contributions })
+        let close = GAP_MAX * self.scales.target.spread();
+        let shares_at = |points| self.shares(horizon, at, &values, points);
+        Some(integrated_gradients::explain(&self.columns, &values, (baseline, forecast), close, shares_at))
     }
 
     fn version(&self, horizon: usize) -> u64 {

@@ -8,13 +8,20 @@
 //! | [`network`] | the layers: forecasts, and gradients of weights and of inputs |
 //! | [`training`] | AdamW, the mean of the weights, and their state |
 //! | [`mlp`] | all of these as a model of one predictor |
+//! | [`dense`], [`rows`], [`classifier`] | a plain network of classes, rows with their labels, and both as a model |
+//! | [`integrated_gradients`] | why a network says what it says |
 
+pub mod classifier;
+pub mod dense;
 pub mod inputs;
+pub mod integrated_gradients;
 pub mod mlp;
 pub mod network;
 pub mod params;
 pub mod replay;
+pub mod rows;
 pub mod training;
 
+pub use classifier::{MlpClassifier, MlpClassifierParams};
 pub use mlp::MlpPredictor;
 pub use params::{MlpError, MlpParams};

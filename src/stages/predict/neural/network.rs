@@ -104,7 +104,7 @@ impl Weights {
         self.0.iter().all(|matrix| matrix.values.iter().all(|value| value.is_finite()))
     }
 
-    fn tensors(&self, device: &Device, learn: bool) -> Vec<Tensor<2>> {
+    pub(super) fn tensors(&self, device: &Device, learn: bool) -> Vec<Tensor<2>> {
         let tensor = |matrix: &Matrix| {
             let data = TensorData::new(matrix.values.clone(), [matrix.rows, matrix.columns]);
             let tensor = Tensor::<2>::from_data(data, device);
@@ -236,7 +236,8 @@ fn anchors(params: &MlpParams, scales: &Scales, inputs: Tensor<2>, device: &Devi
     inputs.select(1, Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), device)) * row(factors) + row(addends)
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+/// The numbers of a tensor, row by row.
+pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     // Every tensor here is of f32.
     tensor.into_data().as_slice().map(<[f32]>::to_vec).unwrap_or_default()
 }

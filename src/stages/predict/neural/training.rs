@@ -50,10 +50,9 @@ struct Part {
 }
 
 impl Learned {
-    /// A network that has learned nothing.
+    /// A network with its first weights.
     #[must_use]
-    pub fn fresh(params: &MlpParams) -> Self {
-        let weights = Weights::fresh(params);
+    pub fn fresh(weights: Weights) -> Self {
         Self { mean: weights.clone(), first: weights.zeros(), second: weights.zeros(), weights, steps: 0 }
     }
 
@@ -89,15 +88,20 @@ impl Learned {
             }
             let kept = kept(params, batch.rows, &mut dice);
             let gradients = weight_gradients(params, scales, &next.weights, (&batch, &labels), &kept);
-            next.step(params, &gradients);
+            next.step((params.learning_rate, params.weight_decay), &gradients);
         }
-        let keep = params.average.min(next.steps as f32 / (YOUTH + next.steps as f32));
-        for (mean, weights) in next.mean.0.iter_mut().zip(&next.weights.0) {
+        next.average(params.average);
+        next
+    }
+
+    /// Takes the weights into their mean, of which `most` is kept where it is not young.
+    pub fn average(&mut self, most: f32) {
+        let keep = most.min(self.steps as f32 / (YOUTH + self.steps as f32));
+        for (mean, weights) in self.mean.0.iter_mut().zip(&self.weights.0) {
             for (mean, weight) in mean.values.iter_mut().zip(&weights.values) {
                 *mean = keep * *mean + (1.0 - keep) * weight;
             }
         }
-        next
     }
 
     /// Whether every weight is a number.
@@ -106,14 +110,14 @@ impl Learned {
         self.weights.finite() && self.mean.finite()
     }
 
-    fn step(&mut self, params: &MlpParams, gradients: &[Vec<f32>]) {
+    /// One step down the gradients, `rate` long; of a weight, `decay` step sizes are taken away.
+    pub fn step(&mut self, (rate, decay): (f32, f32), gradients: &[Vec<f32>]) {
         self.steps += 1;
         let norm = gradients.iter().flatten().map(|&gradient| f64::from(gradient).powi(2)).sum::<f64>().sqrt();
         let held = (NORM_MAX / norm.max(NORM_MAX)) as f32;
         // After millions of steps the corrections are 1.
         let taken = self.steps.min(1_000_000) as i32;
         let [first_left, second_left] = MOMENTUM.map(|momentum| 1.0 - momentum.powi(taken));
-        let rate = params.learning_rate;
         let moments = self.first.0.iter_mut().zip(&mut self.second.0);
         for ((weights, (first, second)), gradients) in self.weights.0.iter_mut().zip(moments).zip(gradients) {
             for (index, gradient) in gradients.iter().enumerate() {
@@ -122,7 +126,7 @@ impl Learned {
                 *first = MOMENTUM[0] * *first + (1.0 - MOMENTUM[0]) * gradient;
                 *second = MOMENTUM[1] * *second + (1.0 - MOMENTUM[1]) * gradient * gradient;
                 let weight = &mut weights.values[index];
-                *weight -= rate * params.weight_decay * *weight;
+                *weight -= rate * decay * *weight;
                 *weight -= rate * (*first / first_left) / ((*second / second_left).sqrt() + EPSILON);
             }
         }
