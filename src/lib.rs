@@ -77,6 +77,8 @@
 
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "neural")]
+pub mod models;
 pub mod observe;
 pub mod runtime;
 pub mod schema;

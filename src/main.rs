@@ -50,8 +50,19 @@ fn tell(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+#[cfg(feature = "neural")]
+fn model_hint(error: &anyhow::Error) -> Option<&'static str> {
+    error.downcast_ref::<arterial::models::StoreError>().map(arterial::models::StoreError::hint)
+}
+
+#[cfg(not(feature = "neural"))]
+fn model_hint(_error: &anyhow::Error) -> Option<&'static str> {
+    None
+}
+
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
     None.or_else(|| error.downcast_ref::<PipelineError>().map(PipelineError::hint))
         .or_else(|| error.downcast_ref::<SourceError>().map(SourceError::hint))
         .or_else(|| error.downcast_ref::<LedgerError>().map(LedgerError::hint))
+        .or_else(|| model_hint(error))
 }

@@ -30,6 +30,8 @@ mod explain;
 mod graph;
 mod init;
 mod load;
+#[cfg(feature = "neural")]
+mod models;
 mod progress;
 #[cfg(feature = "kafka")]
 mod replay;
@@ -38,6 +40,8 @@ mod run;
 mod schema;
 mod simulate;
 mod test;
+#[cfg(feature = "neural")]
+mod train;
 mod usage;
 mod validate;
 
@@ -72,6 +76,10 @@ enum Verb {
     Dlq(dlq::DlqArgs),
     #[cfg(feature = "kafka")]
     Doctor(doctor::DoctorArgs),
+    #[cfg(feature = "neural")]
+    Train(train::TrainArgs),
+    #[cfg(feature = "neural")]
+    Models(models::ModelsArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -98,6 +106,10 @@ pub fn execute(cli: &Cli) -> anyhow::Result<()> {
         Verb::Dlq(args) => dlq::dlq(args),
         #[cfg(feature = "kafka")]
         Verb::Doctor(args) => doctor::doctor(args),
+        #[cfg(feature = "neural")]
+        Verb::Train(args) => train::train(args),
+        #[cfg(feature = "neural")]
+        Verb::Models(args) => models::models(args),
         Verb::Completions(args) => completions::completions(args),
     }
 }

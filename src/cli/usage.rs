@@ -18,6 +18,25 @@ pub enum UsageError {
         /// Which may have been meant.
         hint: String,
     },
+    /// `train` that holds nothing out, or everything.
+    #[error("--hold-out {share} is not above 0 and below 1")]
+    HoldOut {
+        /// What was given.
+        share: f64,
+    },
+    /// `train` without a place for the version.
+    #[error(
+        "nowhere to put the version: give the network an `artefact` folder in the pipeline file, or --models FOLDER"
+    )]
+    NoArtefact,
+    /// `train` of none or several networks.
+    #[error("{found} networks of classes are meant; there are: {all}")]
+    WhichNetwork {
+        /// How many.
+        found: usize,
+        /// How each is named.
+        all: String,
+    },
     /// `init` without anything to look at.
     #[error("give --from FILES or --topic TOPIC")]
     NothingToSample,

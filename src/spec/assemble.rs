@@ -17,6 +17,7 @@ use super::model::{
 use super::parts::Parts;
 use super::plan::EventTimePlan;
 use super::steps::stateful_steps;
+use super::trained::{self, TrainedModels};
 use super::{models, suggest, tables, units};
 use crate::schema::{self, TopicSchema};
 use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings, MeasureSettings};
@@ -71,7 +72,8 @@ pub(super) fn assemble(
     let window = cleaned.and_then(|cleaned| reported(file, WindowPlan::new(settings, &cleaned)));
     let features = features(file, spec, &columns, &tables);
     // Whatever was refused so far, the names of the windows' columns are known.
-    let predict = features.as_ref().and_then(|features| predict(file, spec, &columns, features));
+    let trained = trained::read(file, spec, folder)?;
+    let predict = features.as_ref().and_then(|features| predict(file, spec, &columns, (features, &trained)));
     let alerts = alerts(file, spec, &columns);
     let (clean, window, features, predict, alerts) = (clean?, window?, features?, predict?, alerts?);
     let stateful_steps = stateful_steps(spec, &tables, &clean, &window, &features, &alerts);
@@ -337,9 +339,10 @@ fn predict(
     file: &mut PipelineFile,
     spec: &PipelineSpec,
     columns: &[String],
-    features: &FeaturesPlan,
+    (features, trained): (&FeaturesPlan, &TrainedModels),
 ) -> Option<PredictPlan> {
-    let made = spec.predict.iter().map(|(name, predict)| models::predictor_settings(name, predict, file.parts()));
+    let made =
+        spec.predict.iter().map(|(name, predict)| models::predictor_settings(name, predict, file.parts(), trained));
     let settings = made.collect::<Option<Vec<PredictorSettings>>>()?;
     let input = PredictInput {
         window_columns: columns,

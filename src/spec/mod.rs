@@ -35,6 +35,7 @@ pub(crate) mod suggest;
 pub(crate) mod syntax;
 mod tables;
 pub mod template;
+pub(crate) mod trained;
 pub mod tree;
 mod units;
 mod version;

@@ -7,6 +7,7 @@ use super::model::{
     CustomSpec, ExpertSpec, FtrlSpec, MixSpec, MlpClassifierSpec, MlpSpec, ModelSpec, OnlineLinearSpec, PredictSpec,
 };
 use super::parts::Parts;
+use super::trained::TrainedModels;
 use crate::stages::predict::{
     ExpertSettings, FtrlSettings, IntervalSettings, MixParams, MixSettings, MlpClassifierSettings, MlpSettings,
     ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings,
@@ -14,7 +15,12 @@ use crate::stages::predict::{
 use crate::vocab::EventTime;
 
 /// A predictor's settings; `None` where nobody registered its model.
-pub(super) fn predictor_settings(name: &str, predict: &PredictSpec, parts: &Parts) -> Option<PredictorSettings> {
+pub(super) fn predictor_settings(
+    name: &str,
+    predict: &PredictSpec,
+    parts: &Parts,
+    trained: &TrainedModels,
+) -> Option<PredictorSettings> {
     let baselines = &predict.baselines;
     Some(PredictorSettings {
         path: path(&["predict", name]),
@@ -25,7 +31,7 @@ pub(super) fn predictor_settings(name: &str, predict: &PredictSpec, parts: &Part
         horizons_micros: predict.horizons.iter().map(|span| span.micros).collect(),
         features: predict.features.clone(),
         min_history_micros: predict.min_history.micros,
-        model: model_settings(&predict.model, zone(baselines.timezone.as_ref()), parts)?,
+        model: model_settings(&predict.model, zone(baselines.timezone.as_ref()), parts, trained)?,
         profile: ProfileSettings {
             period: baselines.period,
             slot_micros: baselines.slot.micros,
@@ -47,18 +53,19 @@ pub(super) fn predictor_settings(name: &str, predict: &PredictSpec, parts: &Part
 }
 
 /// `usual` is the zone of a network that names none.
-fn model_settings(model: &ModelSpec, usual: Tz, parts: &Parts) -> Option<ModelSettings> {
+fn model_settings(model: &ModelSpec, usual: Tz, parts: &Parts, trained: &TrainedModels) -> Option<ModelSettings> {
     Some(match model {
         ModelSpec::OnlineLinear(linear) => ModelSettings::One(ExpertSettings::OnlineLinear(linear_settings(linear))),
         ModelSpec::Mlp(mlp) => ModelSettings::One(ExpertSettings::Mlp(mlp_settings(mlp, usual))),
         ModelSpec::Ftrl(ftrl) => ModelSettings::One(ExpertSettings::Ftrl(ftrl_settings(ftrl))),
         ModelSpec::MlpClassifier(network) => {
-            ModelSettings::One(ExpertSettings::MlpClassifier(classifier_settings(network)))
+            ModelSettings::One(ExpertSettings::MlpClassifier(classifier_settings(network, trained)))
         }
         ModelSpec::Custom(custom) => ModelSettings::One(custom_settings(custom, parts)?),
         ModelSpec::Mix(mix) => {
-            let named =
-                |(name, expert): (&String, &ExpertSpec)| Some((name.clone(), expert_settings(expert, usual, parts)?));
+            let named = |(name, expert): (&String, &ExpertSpec)| {
+                Some((name.clone(), expert_settings(expert, usual, parts, trained)?))
+            };
             let MixSpec { rate, forgetting, floor, shared, .. } = *mix;
             ModelSettings::Mix(MixSettings {
                 experts: mix.experts.iter().map(named).collect::<Option<_>>()?,
@@ -68,12 +75,12 @@ fn model_settings(model: &ModelSpec, usual: Tz, parts: &Parts) -> Option<ModelSe
     })
 }
 
-fn expert_settings(expert: &ExpertSpec, usual: Tz, parts: &Parts) -> Option<ExpertSettings> {
+fn expert_settings(expert: &ExpertSpec, usual: Tz, parts: &Parts, trained: &TrainedModels) -> Option<ExpertSettings> {
     Some(match expert {
         ExpertSpec::OnlineLinear(linear) => ExpertSettings::OnlineLinear(linear_settings(linear)),
         ExpertSpec::Mlp(mlp) => ExpertSettings::Mlp(mlp_settings(mlp, usual)),
         ExpertSpec::Ftrl(ftrl) => ExpertSettings::Ftrl(ftrl_settings(ftrl)),
-        ExpertSpec::MlpClassifier(network) => ExpertSettings::MlpClassifier(classifier_settings(network)),
+        ExpertSpec::MlpClassifier(network) => ExpertSettings::MlpClassifier(classifier_settings(network, trained)),
         ExpertSpec::Feature(column) => ExpertSettings::Feature(column.clone()),
         ExpertSpec::Custom(custom) => custom_settings(custom, parts)?,
     })
@@ -104,7 +111,7 @@ fn ftrl_settings(ftrl: &FtrlSpec) -> FtrlSettings {
     FtrlSettings { features: ftrl.features.clone(), alpha, beta, l1, l2 }
 }
 
-fn classifier_settings(network: &MlpClassifierSpec) -> MlpClassifierSettings {
+fn classifier_settings(network: &MlpClassifierSpec, trained: &TrainedModels) -> MlpClassifierSettings {
     MlpClassifierSettings {
         features: network.features.clone(),
         hidden: network.hidden.clone(),
@@ -117,6 +124,9 @@ fn classifier_settings(network: &MlpClassifierSpec) -> MlpClassifierSettings {
         average: network.average,
         replay_rows: network.replay.rows,
         seed: network.seed,
+        online: network.online,
+        #[cfg(feature = "neural")]
+        pretrained: network.artefact.as_ref().and_then(|folder| trained.get(folder).cloned()),
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Parts {
     pub clean_steps: BTreeMap<String, StepFactory>,
     /// Alert rules.
     pub alert_rules: BTreeMap<String, RuleFactory>,
+    /// Whether networks are yet to be trained: none is looked for in its folder.
+    pub untrained: bool,
 }
 
 impl fmt::Debug for Parts {

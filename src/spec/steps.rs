@@ -130,8 +130,8 @@ fn mlp_learned_with(mlp: MlpSpec) -> MlpSpec {
 
 /// The same of a network of classes.
 fn classifier_learned_with(network: MlpClassifierSpec) -> MlpClassifierSpec {
-    let MlpClassifierSpec { features, hidden, min_labels, replay, .. } = network;
-    MlpClassifierSpec { features, hidden, min_labels, replay, ..MlpClassifierSpec::default() }
+    let MlpClassifierSpec { features, hidden, min_labels, replay, artefact, .. } = network;
+    MlpClassifierSpec { features, hidden, min_labels, replay, artefact, ..MlpClassifierSpec::default() }
 }
 
 /// A linear model's settings without those that say how it goes on learning.

@@ -34,6 +34,8 @@ fn network() -> MlpClassifierSettings {
         average: 0.9,
         replay_rows: 100,
         seed: 3,
+        online: true,
+        pretrained: None,
     }
 }
 

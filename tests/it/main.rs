@@ -118,6 +118,7 @@ mod spec_substitute;
 mod spec_support;
 mod spec_tree;
 mod tidy;
+mod trained_models;
 mod validate;
 mod window;
 mod window_labels;

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layers from the bottom up: a layer may use itself and those before it.
-const LAYERS: [&str; 9] = ["vocab", "schema", "stages", "state", "spec", "observe", "runtime", "serve", "cli"];
+const LAYERS: [&str; 10] =
+    ["vocab", "schema", "stages", "models", "state", "spec", "observe", "runtime", "serve", "cli"];
 /// Stages in the order the data flows: a stage may use those before it. `rows` is what they all pass on, `custom`
 /// what parts of the embedding program have in common, `expression` how clean and alert evaluate SQL.
 const STAGES: [&str; 10] =

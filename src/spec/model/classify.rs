@@ -68,6 +68,12 @@ pub struct MlpClassifierSpec {
     pub replay: ReplayRowsSpec,
     /// Seed of the weights, of the rows drawn and of the units left out.
     pub seed: u64,
+    /// Folder of trained versions, where `arterial train` puts them; the one that serves is what the network starts from.
+    /// Relative to the pipeline file. While none serves, a network that learns online starts from nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artefact: Option<String>,
+    /// Whether it learns from labels as they come; without that it stays as it was trained.
+    pub online: bool,
 }
 
 impl Default for MlpClassifierSpec {
@@ -84,6 +90,8 @@ impl Default for MlpClassifierSpec {
             average: 0.9,
             replay: ReplayRowsSpec::default(),
             seed: 1,
+            artefact: None,
+            online: true,
         }
     }
 }

@@ -36,7 +36,7 @@ fn write_key(key: &BTreeMap<&str, &str>, into: &mut String) {
 
 /// RFC 3339 in UTC, with as many decimals as needed; times beyond its years (a horizon after a clock that says 9999) are
 /// its last or first.
-fn time_text(time: EventTime) -> String {
+pub fn time_text(time: EventTime) -> String {
     DateTime::from_timestamp_micros(time.0.clamp(*RFC3339_MICROS.start(), *RFC3339_MICROS.end()))
         .map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
         .unwrap_or_default()

@@ -60,6 +60,20 @@ pub enum PredictError {
         /// What it cannot do.
         task: &'static str,
     },
+    /// A trained network of something else.
+    #[error("trained network {version} does not fit: {difference}")]
+    Pretrained {
+        /// Its version.
+        version: String,
+        /// What is different.
+        difference: String,
+    },
+    /// Several horizons of one trained network.
+    #[error("a trained network tells one horizon, not {horizons}")]
+    PretrainedHorizons {
+        /// How many there are.
+        horizons: usize,
+    },
     /// A setting of a classifier.
     #[error("{name} {value} is not {allowed}")]
     Classifier {

@@ -143,6 +143,9 @@ fn plan_model(
             let columns = serving_each(scope, network.features.as_ref(), &place, problems)?;
             let params = super::neural::MlpClassifierParams::new(network);
             let params = params.map_err(|error| note(error, &place, problems)).ok()?;
+            check_pretrained(scope, (network, &params), &columns)
+                .map_err(|error| note(error, &place, problems))
+                .ok()?;
             let named = |column: &usize| (*column, scope.columns[*column].clone());
             let columns = columns.iter().map(|columns| columns.iter().map(named).collect()).collect();
             Some(ModelPlan::MlpClassifier(params, columns))
@@ -183,6 +186,23 @@ fn refuse_task(task: Task, model: &ExpertSettings) -> Option<PredictError> {
         Task::Classification => (classes, "classification"),
     };
     (!able).then(|| PredictError::ModelTask { model: model.name().to_owned(), task })
+}
+
+/// Whether a network of classes has, or will have, learned what it is asked.
+#[cfg(feature = "neural")]
+fn check_pretrained(
+    scope: &Scope<'_>,
+    (settings, params): (&super::settings::MlpClassifierSettings, &super::neural::MlpClassifierParams),
+    columns: &[Vec<usize>],
+) -> Result<(), PredictError> {
+    match (&settings.pretrained, columns) {
+        (None, _) => Ok(()),
+        (Some(_), [columns]) => {
+            let names: Vec<String> = columns.iter().map(|&column| scope.columns[column].name.clone()).collect();
+            params.check_columns(&names)
+        }
+        (Some(_), _) => Err(PredictError::PretrainedHorizons { horizons: columns.len() }),
+    }
 }
 
 #[cfg(not(feature = "neural"))]

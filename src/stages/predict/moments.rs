@@ -20,6 +20,18 @@ pub struct Moments {
 }
 
 impl Moments {
+    /// Count, mean and sum of squared deviations.
+    #[must_use]
+    pub fn parts(&self) -> [f64; 3] {
+        [self.count, self.mean, self.squares]
+    }
+
+    /// From the same.
+    #[must_use]
+    pub fn from_parts([count, mean, squares]: [f64; 3]) -> Self {
+        Self { count, mean, squares }
+    }
+
     /// Takes a finite value in.
     pub fn add(&mut self, value: f64) {
         self.count += 1.0;

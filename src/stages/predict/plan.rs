@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use super::error::PredictError;
+#[cfg(feature = "neural")]
+use super::experts::ModelPlan;
 use super::experts::{ExpertPlan, Scope, plan_experts};
 use super::explain::Limits;
 use super::intervals::IntervalParams;
@@ -96,6 +98,24 @@ pub struct Horizon {
     pub steps: u32,
 }
 
+/// A network of classes that can be trained.
+#[cfg(feature = "neural")]
+#[derive(Debug, Clone, Copy)]
+pub struct Trainable<'a> {
+    /// Its predictor.
+    pub predictor: &'a str,
+    /// Its name among the experts that are mixed.
+    pub expert: Option<&'a str>,
+    /// The window column whose class it tells, as an index.
+    pub target: usize,
+    /// Its shape and how it learns.
+    pub params: &'a super::neural::MlpClassifierParams,
+    /// What it reads of the predictor's columns, as indices and as columns.
+    pub columns: &'a [(usize, FeatureColumn)],
+    /// Least probability that means 1.
+    pub threshold: f64,
+}
+
 pub(super) type Problem = At<PredictError>;
 
 impl PredictPlan {
@@ -149,6 +169,24 @@ impl PredictPlan {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<usize> {
         self.predictors.iter().position(|predictor| predictor.name == name)
+    }
+
+    /// The networks of classes that can be trained on a history.
+    #[cfg(feature = "neural")]
+    pub fn trainable(&self) -> impl Iterator<Item = Trainable<'_>> {
+        self.predictors.iter().flat_map(|predictor| {
+            predictor.experts.iter().filter_map(|expert| match &expert.model {
+                ModelPlan::MlpClassifier(params, columns) if columns.len() == 1 => Some(Trainable {
+                    predictor: &predictor.name,
+                    expert: predictor.mix.map(|_| expert.name.as_str()),
+                    target: predictor.target,
+                    params,
+                    columns: &columns[0],
+                    threshold: predictor.threshold.unwrap_or(0.5),
+                }),
+                _ => None,
+            })
+        })
     }
 
     /// A predictor's name.

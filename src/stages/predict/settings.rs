@@ -222,6 +222,11 @@ pub struct MlpClassifierSettings {
     pub replay_rows: u32,
     /// Seed.
     pub seed: u64,
+    /// Whether it learns from labels.
+    pub online: bool,
+    /// A trained network that it starts from.
+    #[cfg(feature = "neural")]
+    pub pretrained: Option<std::sync::Arc<super::neural::fit::Pretrained>>,
 }
 
 /// A multilayer perceptron that learns online from a memory of recent windows.

@@ -1,12 +1,16 @@
 //! A dense network of classes, one for all keys of a partition, as a model of one predictor: every label is learned with
 //! others drawn from a memory of rows, a declared number of steps per closed window.
 //!
-//! The first labels scale the inputs; until those have come it predicts the share of positive ones. Its steps are a function
+//! The first labels scale the inputs; until those have come it predicts the share of positive ones. One that was trained
+//! before predicts at once, and learns on only where it is let. Its steps are a function
 //! of the state alone, so that a replay takes the same.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::dense::{self, Widths};
+use super::fit::Pretrained;
 use super::integrated_gradients;
 use super::network::Kept;
 use super::rows::Rows;
@@ -52,6 +56,10 @@ pub struct MlpClassifierParams {
     pub rows: usize,
     /// Seed of the weights, the rows drawn and the units left out.
     pub seed: u64,
+    /// What it starts from.
+    pub pretrained: Option<Arc<Pretrained>>,
+    /// Whether it learns from labels.
+    pub online: bool,
 }
 
 impl MlpClassifierParams {
@@ -90,6 +98,8 @@ impl MlpClassifierParams {
             average: settings.average as f32,
             rows: settings.replay_rows as usize,
             seed: settings.seed,
+            pretrained: settings.pretrained.clone(),
+            online: settings.online,
         })
     }
 
@@ -97,6 +107,23 @@ impl MlpClassifierParams {
     #[must_use]
     pub fn widths(&self, columns: usize) -> Widths {
         [2 * columns].into_iter().chain(self.hidden.iter().copied()).chain([1]).collect()
+    }
+
+    /// Refuses a trained network of other columns or layers.
+    ///
+    /// # Errors
+    /// [`PredictError::Pretrained`]: train again, or name the columns that it was trained with.
+    pub fn check_columns(&self, columns: &[String]) -> Result<(), PredictError> {
+        let Some(pretrained) = &self.pretrained else { return Ok(()) };
+        let (reads, layers) = (&pretrained.features, pretrained.trained.widths());
+        let difference = if reads != columns {
+            format!("it reads {}; the predictor has {}", reads.join(", "), columns.join(", "))
+        } else if layers != self.widths(columns.len()) {
+            format!("its layers are {layers:?}, those of `hidden` {:?}", self.widths(columns.len()))
+        } else {
+            return Ok(());
+        };
+        Err(PredictError::Pretrained { version: pretrained.version.clone(), difference })
     }
 
     /// Units that a step leaves out.
@@ -124,6 +151,8 @@ struct Classifier {
     /// What it reads, as indices and as columns.
     columns: Vec<usize>,
     names: Vec<FeatureColumn>,
+    /// Hash of the trained network that it went on from.
+    pretrained: Option<String>,
     scales: Vec<Moments>,
     positives: u64,
     learned: Learned,
@@ -136,6 +165,8 @@ struct Classifier {
 
 #[derive(Serialize, Deserialize)]
 struct Progress {
+    /// Hash of the trained network that it went on from.
+    pretrained: Option<String>,
     steps: u64,
     taken: u64,
     positives: u64,
@@ -151,10 +182,18 @@ impl MlpClassifier {
         let fresh = |(horizon, columns): (usize, Vec<(usize, FeatureColumn)>)| {
             let (columns, names): (Vec<usize>, Vec<FeatureColumn>) = columns.into_iter().unzip();
             let step = format!("{step}.{horizon}");
+            let (scales, weights) = match &params.pretrained {
+                Some(pretrained) => (pretrained.trained.scales.clone(), pretrained.trained.weights.clone()),
+                None => {
+                    let fresh = dense::fresh(&params.widths(columns.len()), params.seed);
+                    (vec![Moments::default(); columns.len()], fresh)
+                }
+            };
             Classifier {
-                scales: vec![Moments::default(); columns.len()],
+                pretrained: params.pretrained.as_ref().map(|pretrained| pretrained.hash.clone()),
+                scales,
                 positives: 0,
-                learned: Learned::fresh(dense::fresh(&params.widths(columns.len()), params.seed)),
+                learned: Learned::fresh(weights),
                 rows: Rows::new(format!("{step}.rows"), columns.len(), params.rows),
                 refused: 0,
                 changed: false,
@@ -184,7 +223,7 @@ pub fn probability(odds: f32) -> f64 {
 
 impl Classifier {
     fn started(&self, params: &MlpClassifierParams) -> bool {
-        self.rows.taken() >= params.min_labels as u64
+        self.pretrained.is_some() || self.rows.taken() >= params.min_labels as u64
     }
 
     fn values(&self, row: &[f64]) -> Vec<f32> {
@@ -289,6 +328,7 @@ impl Classifier {
         if self.rows.taken() > 0 && (which == Snapshot::Full || self.changed) {
             self.learned.write(&self.network_step, writer);
             let progress = Progress {
+                pretrained: self.pretrained.clone(),
                 steps: self.learned.steps,
                 taken: self.rows.taken(),
                 positives: self.positives,
@@ -308,10 +348,14 @@ impl Classifier {
                 let reason = "its columns are not this plan's".to_owned();
                 return Err(StateError { step: self.progress_step.clone(), block, reason });
             }
-            self.learned.read(&self.network_step, reader)?;
-            self.learned.steps = progress.steps;
-            (self.positives, self.refused, self.scales) = (progress.positives, progress.refused, progress.scales);
             self.rows.restore(progress.taken, reader)?;
+            (self.positives, self.refused) = (progress.positives, progress.refused);
+            // Another version serves now: it goes on from that one, with the rows that were remembered.
+            if progress.pretrained == self.pretrained {
+                self.learned.read(&self.network_step, reader)?;
+                self.learned.steps = progress.steps;
+                self.scales = progress.scales;
+            }
         }
         Ok(())
     }
@@ -350,6 +394,9 @@ impl OnlinePredictor for MlpClassifier {
     fn grow(&mut self, _keys: usize) {}
 
     fn learn_many(&mut self, horizon: usize, features: &FeatureMatrix, targets: &[f64]) {
+        if !self.params.online {
+            return;
+        }
         self.horizons[horizon].learn(&self.params, features, targets);
     }
 

@@ -9,12 +9,15 @@
 //! | [`training`] | AdamW, the mean of the weights, and their state |
 //! | [`mlp`] | all of these as a model of one predictor |
 //! | [`dense`], [`rows`], [`classifier`] | a plain network of classes, rows with their labels, and both as a model |
+//! | [`fit`], [`logistic`] | a network of classes trained on a history, and a regression to measure it beside |
 //! | [`integrated_gradients`] | why a network says what it says |
 
 pub mod classifier;
 pub mod dense;
+pub mod fit;
 pub mod inputs;
 pub mod integrated_gradients;
+pub mod logistic;
 pub mod mlp;
 pub mod network;
 pub mod params;

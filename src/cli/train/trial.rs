@@ -1,0 +1,90 @@
+//! Labelled rows -> a trained network and how good it is beside others, on the rows held out and in a cross-validation.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::models::{Compared, Version};
+use crate::stages::predict::neural::fit::{Evaluation, Examples, Trained, Training, fit, folds};
+use crate::stages::predict::neural::logistic;
+use crate::stages::predict::plan::Trainable;
+
+/// What is trained, and how it is measured.
+pub(super) struct Trial<'a> {
+    pub(super) network: &'a Trainable<'a>,
+    pub(super) training: Training,
+    /// Folds of a cross-validation, and how often.
+    pub(super) folds: Option<(u32, u32)>,
+}
+
+/// The network and its measures.
+pub(super) struct Outcome {
+    pub(super) trained: Trained,
+    pub(super) hold_out: Evaluation,
+    pub(super) beside: Vec<Compared>,
+    pub(super) cross_validation: Option<Evaluation>,
+    /// The logistic regression's, on the same folds.
+    pub(super) cross_validated_beside: Option<Evaluation>,
+}
+
+/// Trains the network on the rows that are known and measures it on those held out; cross-validates it over all.
+pub(super) fn compare(
+    trial: &Trial<'_>,
+    all: &Examples,
+    (known, held_out): (&Examples, &Examples),
+    champion: Option<&(Version, Trained)>,
+) -> Outcome {
+    let threshold = trial.network.threshold;
+    let measured = |probabilities: &[f64]| Evaluation::of(probabilities, &held_out.labels, threshold);
+    let (mut own, mut theirs) = (Vec::new(), Vec::new());
+    if let Some((count, repeats)) = trial.folds {
+        let progress = progress(u64::from(count) * u64::from(repeats));
+        for repeat in 0..repeats {
+            let seed = trial.training.seed.wrapping_add(u64::from(repeat));
+            for fold in folds(&all.labels, count as usize, seed) {
+                let (evaluation, beside) = trial.fold(all, &fold, seed);
+                own.push(evaluation);
+                theirs.extend(beside);
+                progress.inc(1);
+            }
+        }
+        progress.finish_and_clear();
+    }
+    let trained = fit(trial.network.params, known, trial.training);
+    let share = known.labels.iter().filter(|label| **label > 0.5).count() as f64 / known.len().max(1) as f64;
+    let mut beside = vec![("base_rate".to_owned(), vec![share; held_out.len()])];
+    beside.extend(
+        logistic::probabilities(known, held_out, &trained.scales).map(|made| ("logistic_regression".to_owned(), made)),
+    );
+    // Another version may read other columns: it cannot be measured on these rows, and so not be replaced by this one.
+    let same = |(_, network): &&(Version, Trained)| network.scales.len() == held_out.columns;
+    beside.extend(champion.filter(same).map(|(version, network)| (version.to_string(), network.predict(held_out))));
+    let compared = |(model, made): (String, Vec<f64>)| Compared { model, hold_out: measured(&made) };
+    Outcome {
+        hold_out: measured(&trained.predict(held_out)),
+        beside: beside.into_iter().map(compared).collect(),
+        cross_validation: (!own.is_empty()).then(|| Evaluation::mean(&own)),
+        cross_validated_beside: (!theirs.is_empty()).then(|| Evaluation::mean(&theirs)),
+        trained,
+    }
+}
+
+/// A bar on the terminal; nothing elsewhere.
+fn progress(folds: u64) -> ProgressBar {
+    let bar = ProgressBar::new(folds);
+    // A template that is wrong would show the plain bar.
+    if let Ok(style) = ProgressStyle::with_template("cross-validation {bar:40} {pos}/{len} folds, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+impl Trial<'_> {
+    /// Measures of one fold: the network's, and the logistic regression's.
+    fn fold(&self, all: &Examples, fold: &[usize], seed: u64) -> (Evaluation, Option<Evaluation>) {
+        let others: Vec<usize> = (0..all.len()).filter(|row| fold.binary_search(row).is_err()).collect();
+        let (learned, asked) = (all.select(&others), all.select(fold));
+        let trained = fit(self.network.params, &learned, Training { seed, ..self.training });
+        let measured = |made: &[f64]| Evaluation::of(made, &asked.labels, self.network.threshold);
+        let beside = logistic::probabilities(&learned, &asked, &trained.scales);
+        (measured(&trained.predict(&asked)), beside.map(|made| measured(&made)))
+    }
+}

@@ -1,0 +1,380 @@
+//! The folder of a model: `v1/model.safetensors`, `v1/card.json`, `v2/...`, and `promotions.ndjson`, whose last line names the
+//! version that serves. Versions appear by atomic rename; promotions are appended and synced.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::card::Card;
+use super::tensors::{self, TensorsError};
+use crate::stages::predict::neural::fit::Trained;
+
+const WEIGHTS: &str = "model.safetensors";
+const CARD: &str = "card.json";
+const PROMOTIONS: &str = "promotions.ndjson";
+
+/// A version's number: `v3`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Version(pub u32);
+
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "v{}", self.0)
+    }
+}
+
+/// Text that is no version.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no version, as v1")]
+pub struct NotAVersion(String);
+
+impl FromStr for Version {
+    type Err = NotAVersion;
+
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        let number = text.strip_prefix('v').and_then(|digits| digits.parse().ok()).filter(|number| *number > 0);
+        let version = number.map(Self).filter(|version| version.to_string() == text);
+        version.ok_or_else(|| NotAVersion(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Version {
+    type Error = NotAVersion;
+
+    fn try_from(text: String) -> Result<Self, NotAVersion> {
+        text.parse()
+    }
+}
+
+impl From<Version> for String {
+    fn from(version: Version) -> Self {
+        version.to_string()
+    }
+}
+
+/// A change of the version that serves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promotion {
+    /// When, RFC 3339, UTC.
+    pub at: String,
+    /// What serves from then on.
+    pub version: Version,
+    /// What served before; none before the first.
+    pub before: Option<Version>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Why a folder of models cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refuses.
+    #[error("`{}`: {source}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No such version.
+    #[error("`{}` has no {version}", .folder.display())]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+        /// The version.
+        version: Version,
+    },
+    /// No version serves.
+    #[error("no version of `{}` serves", .folder.display())]
+    NoChampion {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A card or a promotion that is not one.
+    #[error("`{}` is damaged: {reason}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Weights that are none.
+    #[error("`{}`: {source}", .path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TensorsError,
+    },
+    /// Worse than what it was measured beside.
+    #[error("{version} is not promoted: on the rows held out its log loss is {own:.4}, that of {other} {theirs:.4}")]
+    Worse {
+        /// The challenger.
+        version: Version,
+        /// Its log loss.
+        own: f64,
+        /// What is better.
+        other: String,
+        /// That one's log loss.
+        theirs: f64,
+    },
+    /// It was never measured beside what serves.
+    #[error("{version} is not promoted: it was not measured beside {champion}, which serves")]
+    NotCompared {
+        /// The challenger.
+        version: Version,
+        /// What serves.
+        champion: Version,
+    },
+    /// It serves already.
+    #[error("{version} serves already")]
+    Serves {
+        /// The version.
+        version: Version,
+    },
+    /// Nothing to go back to.
+    #[error("nothing served before {version}")]
+    NothingBefore {
+        /// The version.
+        version: Version,
+    },
+}
+
+impl StoreError {
+    /// What the operator should do.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "see that the path is right and may be read and written",
+            Self::Missing { .. } => "`arterial models ls` lists the versions",
+            Self::NoChampion { .. } => "`arterial train`, then `arterial models promote`",
+            Self::Damaged { .. } | Self::Weights { .. } => "restore the file, or train again",
+            Self::Worse { .. } => "train on more or newer rows; the version that serves stays",
+            Self::NotCompared { .. } => "train again: every version is measured beside the one that serves then",
+            Self::Serves { .. } | Self::NothingBefore { .. } => "`arterial models ls` says which version serves",
+        }
+    }
+}
+
+/// The folder of one model.
+#[derive(Debug, Clone)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// The model in this folder, which need not be there yet.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Every version, ascending.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where the folder is there and cannot be read.
+    pub fn versions(&self) -> Result<Vec<Version>, StoreError> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io_error(&self.folder, error)),
+        };
+        let mut versions = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| io_error(&self.folder, error))?;
+            versions.extend(entry.file_name().to_str().and_then(|name| name.parse::<Version>().ok()));
+        }
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
+    /// What a version is.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it is not there or damaged.
+    pub fn card(&self, version: Version) -> Result<Card, StoreError> {
+        let path = self.file(version, CARD);
+        let text = self.read(version, &path)?;
+        serde_json::from_slice(&text).map_err(|error| StoreError::Damaged { path, reason: error.to_string() })
+    }
+
+    /// A version's network and card. The weights must be those that the card was written for.
+    ///
+    /// # Errors
+    /// As [`Store::card`].
+    pub fn load(&self, version: Version) -> Result<(Trained, Card), StoreError> {
+        let card = self.card(version)?;
+        let path = self.file(version, WEIGHTS);
+        let bytes = self.read(version, &path)?;
+        let hash = blake3::hash(&bytes).to_hex().to_string();
+        if hash != card.model_hash {
+            let reason = format!("its hash is {hash}, its card says {}", card.model_hash);
+            return Err(StoreError::Damaged { path, reason });
+        }
+        let trained = tensors::from_bytes(&bytes).map_err(|source| StoreError::Weights { path, source })?;
+        Ok((trained, card))
+    }
+
+    fn read(&self, version: Version, path: &Path) -> Result<Vec<u8>, StoreError> {
+        fs::read(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound if !self.folder.join(version.to_string()).is_dir() => {
+                StoreError::Missing { folder: self.folder.clone(), version }
+            }
+            _ => io_error(path, error),
+        })
+    }
+
+    fn file(&self, version: Version, name: &str) -> PathBuf {
+        self.folder.join(version.to_string()).join(name)
+    }
+
+    /// Every promotion and roll-back, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the record cannot be read.
+    pub fn promotions(&self) -> Result<Vec<Promotion>, StoreError> {
+        let path = self.folder.join(PROMOTIONS);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io_error(&path, error)),
+        };
+        let parse = |line: &str| {
+            let damaged =
+                |error: serde_json::Error| StoreError::Damaged { path: path.clone(), reason: error.to_string() };
+            serde_json::from_str(line).map_err(damaged)
+        };
+        text.lines().map(parse).collect()
+    }
+
+    /// The version that serves; `None` before the first promotion.
+    ///
+    /// # Errors
+    /// As [`Store::promotions`].
+    pub fn champion(&self) -> Result<Option<Version>, StoreError> {
+        Ok(self.promotions()?.last().map(|promotion| promotion.version))
+    }
+
+    /// Adds a version: `card` of its number and of the weights' hash. It does not serve yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where it cannot be written; then nothing was added.
+    pub fn add(&self, trained: &Trained, mut card: Card) -> Result<Version, StoreError> {
+        let version = Version(self.versions()?.last().map_or(1, |last| last.0 + 1));
+        let path = self.file(version, WEIGHTS);
+        let weights = tensors::to_bytes(trained).map_err(|source| StoreError::Weights { path, source })?;
+        card.model_hash = blake3::hash(&weights).to_hex().to_string();
+        let mut text = serde_json::to_vec_pretty(&card)
+            .map_err(|error| StoreError::Damaged { path: self.file(version, CARD), reason: error.to_string() })?;
+        text.push(b'\n');
+        let making = self.folder.join(format!(".{version}.{}", std::process::id()));
+        let written = fs::create_dir_all(&making)
+            .and_then(|()| write_synced(&making.join(WEIGHTS), &weights))
+            .and_then(|()| write_synced(&making.join(CARD), &text))
+            .and_then(|()| fs::rename(&making, self.folder.join(version.to_string())))
+            .and_then(|()| File::open(&self.folder)?.sync_all());
+        written.map_err(|error| {
+            // What is half written would only be in the way.
+            let _ = fs::remove_dir_all(&making);
+            io_error(&self.folder, error)
+        })?;
+        Ok(version)
+    }
+
+    /// Lets a version serve, if on the rows held out it was no worse than what serves now; the first, than the base rate.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it was worse, was not measured beside what serves, or cannot be recorded.
+    pub fn promote(&self, version: Version, at: &str, reason: &str) -> Result<Promotion, StoreError> {
+        let (_, card) = self.load(version)?;
+        let before = self.champion()?;
+        if before == Some(version) {
+            return Err(StoreError::Serves { version });
+        }
+        let other = before.map_or_else(|| "base_rate".to_owned(), |champion| champion.to_string());
+        let theirs = match (card.beside(&other), before) {
+            (Some(evaluation), _) => evaluation.log_loss,
+            (None, Some(champion)) => return Err(StoreError::NotCompared { version, champion }),
+            (None, None) => {
+                let path = self.file(version, CARD);
+                return Err(StoreError::Damaged {
+                    path,
+                    reason: "it does not say how good the base rate is".to_owned(),
+                });
+            }
+        };
+        let own = card.hold_out.log_loss;
+        // Not a number is no better than anything.
+        if !(own <= theirs) {
+            return Err(StoreError::Worse { version, own, other, theirs });
+        }
+        self.record(Promotion { at: at.to_owned(), version, before, reason: reason.to_owned() })
+    }
+
+    /// Lets the version serve that served before, and was not rolled back from since.
+    ///
+    /// # Errors
+    /// [`StoreError`] where nothing served before, or it cannot be recorded.
+    pub fn roll_back(&self, at: &str, reason: &str) -> Result<Promotion, StoreError> {
+        let promotions = self.promotions()?;
+        let Some(last) = promotions.last() else {
+            return Err(StoreError::NoChampion { folder: self.folder.clone() });
+        };
+        // What each version took over from when it was first promoted: going back twice goes back two.
+        let first = promotions.iter().find(|promotion| promotion.version == last.version);
+        let Some(version) = first.and_then(|first| first.before) else {
+            return Err(StoreError::NothingBefore { version: last.version });
+        };
+        self.load(version)?;
+        let before = Some(last.version);
+        self.record(Promotion { at: at.to_owned(), version, before, reason: reason.to_owned() })
+    }
+
+    /// Copies a version's files to a folder that is not there yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the version is damaged, or the folder is there or cannot be written.
+    pub fn export(&self, version: Version, to: &Path) -> Result<(), StoreError> {
+        self.load(version)?;
+        let copied = fs::create_dir(to).and_then(|()| {
+            [WEIGHTS, CARD].into_iter().try_for_each(|name| fs::copy(self.file(version, name), to.join(name)).map(drop))
+        });
+        copied.map_err(|error| io_error(to, error))
+    }
+
+    fn record(&self, promotion: Promotion) -> Result<Promotion, StoreError> {
+        let path = self.folder.join(PROMOTIONS);
+        let mut line = crate::vocab::to_json(&promotion);
+        line.push(b'\n');
+        let append = || {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            file.write_all(&line)?;
+            file.sync_all()?;
+            File::open(&self.folder)?.sync_all()
+        };
+        append().map_err(|error| io_error(&path, error))?;
+        Ok(promotion)
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn io_error(path: &Path, source: io::Error) -> StoreError {
+    StoreError::Io { path: path.to_owned(), source }
+}
