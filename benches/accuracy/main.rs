@@ -159,7 +159,7 @@ impl<'a> Judged<'a> {
         };
         let (model, persistence, profile) = (sums(own), sums("persistence"), sums("profile"));
         let judged = Self { reference, model, persistence, profile };
-        ensure!(model.count > 0, "`{}` was not scored at {}", reference.predictor, judged.horizon());
+        ensure!(judged.model.count > 0, "`{}` was not scored at {}", reference.predictor, judged.horizon());
         Ok(judged)
     }
 

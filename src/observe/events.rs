@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::stages::alert::Severity;
+use crate::stages::predict::drift::Shift;
 use crate::state::StepDecision;
-use crate::vocab::EventTime;
+use crate::vocab::{EventTime, duration_text};
 
 /// Something that happened and stands, or was decided.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,13 @@ pub enum RunEvent {
     FirstAlert(AlertNotice),
     /// The first dead letter of its stage and reason that this run knows to be durable: its commit has succeeded.
     FirstDeadLetter(DeadLetterNotice),
+    /// Errors of forecasts that rose, as found between two commits of a worker, the second of which has succeeded.
+    Drift {
+        /// How often.
+        detections: u64,
+        /// The first.
+        first: DriftNotice,
+    },
     /// A worker has dealt with rows that are not durable yet. After a rewind they come again.
     Read {
         /// Rows.
@@ -46,6 +54,34 @@ impl fmt::Display for DeadLetterNotice {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { place, stage, reason, detail } = self;
         write!(formatter, "{stage}, {reason}: {detail} ({place})")
+    }
+}
+
+/// Errors of a key's forecasts that rose, in one line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DriftNotice {
+    /// End of the window whose label told.
+    pub at: EventTime,
+    /// Values of the window's key, joined by `/`.
+    pub key: String,
+    /// The predictor.
+    pub predictor: String,
+    /// How far ahead, microseconds.
+    pub horizon_micros: i64,
+    /// What found it.
+    pub detector: &'static str,
+    /// What was done to the model.
+    pub effect: &'static str,
+    /// Mean absolute errors before and since, in the target's unit.
+    pub shift: Shift,
+}
+
+impl fmt::Display for DriftNotice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, key, predictor, horizon_micros, detector, effect, shift } = self;
+        let (horizon, [before, after]) = (duration_text(*horizon_micros), [shift.before, shift.after]);
+        write!(formatter, "{at}  {key}  {predictor}.{horizon}: mean absolute error {:.3} before, ", before.mean)?;
+        write!(formatter, "{:.3} over the last {} labels ({detector}, effect {effect})", after.mean, after.labels)
     }
 }
 

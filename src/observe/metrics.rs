@@ -16,6 +16,7 @@ use super::scores::Scores;
 use super::{BatchReport, Health};
 use crate::stages::predict::ScoreTotal;
 use crate::state::Accounting;
+use crate::vocab::duration_text;
 
 /// Seconds: from a commit of nothing on loopback to one that the coordinator holds up.
 const COMMIT_BUCKETS: [f64; 10] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
@@ -43,6 +44,13 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HorizonLabel {
+    predictor: String,
+    /// As the pipeline file writes it: `15m`.
+    horizon: String,
+}
+
 type ByPartition = Family<PartitionLabel, Gauge>;
 
 /// All metrics of one pipeline.
@@ -56,6 +64,7 @@ pub struct Metrics {
     rejected: Family<ReasonLabel, Counter>,
     windows: Family<WorkerLabel, Counter>,
     alerts: Family<WorkerLabel, Counter>,
+    drifts: Family<HorizonLabel, Counter>,
     commits: Family<OutcomeLabel, Counter>,
     commit_seconds: Histogram,
     state_bytes: Counter,
@@ -98,6 +107,7 @@ impl Default for Metrics {
             rejected: registered(&mut registry, "rejected_rows", "Dead letters by reason", Family::default()),
             windows: registered(&mut registry, "window_closed_windows", "Closed windows, per key", Family::default()),
             alerts: registered(&mut registry, "alert_changes", "Alert changes", Family::default()),
+            drifts: registered(&mut registry, "predict_drifts", "Rises of forecasts' errors", Family::default()),
             commits: registered(&mut registry, "ledger_commits", "Commits by outcome", Family::default()),
             state_bytes: registered(&mut registry, "ledger_state_bytes", "State written", Counter::default()),
             commit_seconds,
@@ -155,6 +165,10 @@ impl WorkerMetrics {
         self.metrics.source_rows.get_or_create(&self.label).inc_by(report.rows);
         self.metrics.windows.get_or_create(&self.label).inc_by(report.windows);
         self.metrics.alerts.get_or_create(&self.label).inc_by(report.alerts);
+        for ((predictor, horizon), detections) in &report.drifts {
+            let label = HorizonLabel { predictor: predictor.clone(), horizon: duration_text(*horizon) };
+            self.metrics.drifts.get_or_create(&label).inc_by(*detections);
+        }
         for ((stage, reason), rows) in &report.rejected {
             self.metrics.rejected.get_or_create(&ReasonLabel { stage, reason }).inc_by(*rows);
         }

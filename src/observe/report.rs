@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AlertNotice, DeadLetterNotice};
+use super::{AlertNotice, DeadLetterNotice, DriftNotice};
 use crate::stages::predict::ScoreRow;
 
 /// Counts of one batch.
@@ -18,6 +18,10 @@ pub struct BatchReport {
     pub first_alert: Option<AlertNotice>,
     /// Scores of the days that it ended.
     pub scores: Vec<ScoreRow>,
+    /// Errors that rose, by predictor and horizon (microseconds).
+    pub drifts: BTreeMap<(String, i64), u64>,
+    /// The first of them.
+    pub first_drift: Option<DriftNotice>,
     /// Dead letters by (stage, reason code).
     pub rejected: BTreeMap<(&'static str, &'static str), u64>,
     /// The first dead letter of each stage and reason.

@@ -37,7 +37,7 @@ impl Models {
     }
 
     /// Learns from a closed window, forecasts from it and evaluates the rules. Its records leave in the order: forecasts,
-    /// scores, alerts by key.
+    /// scores, drift, alerts by key.
     pub(super) fn close(
         &mut self,
         keys: &Keys,
@@ -54,6 +54,7 @@ impl Models {
         let step = self.predict.step(window, &matrix);
         outputs.forecasts(keys, &window.live, &step.forecasts, transaction.records());
         outputs.scores(&step.scores, transaction.records());
+        outputs.drifts(keys, &step.drifts, report, transaction.records());
         report.scores.extend(step.scores);
         let input = RuleInput { window, forecasts: &step.forecasts };
         let mut changes = self.alerts.evaluate(&input).map_err(|error| PipelineError::Alert(error.to_string()))?;

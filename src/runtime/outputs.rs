@@ -11,15 +11,15 @@ use arterial_connectors::position::Partition;
 use arterial_connectors::source::SourceBatch;
 
 use super::control::ControlRecord;
-use crate::observe::{BatchReport, DeadLetterNotice};
+use crate::observe::{BatchReport, DeadLetterNotice, DriftNotice};
 use crate::spec::PipelinePlan;
 use crate::spec::model::Output;
 use crate::stages::alert::{AlertChange, AlertRule, RuleInput};
 use crate::stages::encode::{
-    AlertContext, DeadLetterOrigin, Encoded, ForecastHead, ForecastRead, ForecastRow, dead_letter_headers,
-    encode_alert, encode_forecast, encode_scores, json_lines,
+    AlertContext, DeadLetterOrigin, DriftContext, Encoded, ForecastHead, ForecastRead, ForecastRow,
+    dead_letter_headers, encode_alert, encode_drift, encode_forecast, encode_scores, json_lines,
 };
-use crate::stages::predict::{Forecasts, Predict, ScoreRow};
+use crate::stages::predict::{DriftDetection, Forecasts, Predict, ScoreRow};
 use crate::stages::rows::Rejected;
 use crate::stages::window::{ClosedWindow, Keys};
 use crate::vocab::{KeyId, to_json};
@@ -130,6 +130,41 @@ impl Outputs {
         let Some(sink) = self.plan.sinks.sink(Output::Scores).filter(|_| !rows.is_empty()) else { return };
         for (key, value) in encode_scores(&self.plan.name, self.partition.number, rows) {
             records.push(sink, Some(&key), Some(&value), Vec::new());
+        }
+    }
+
+    /// Errors that rose.
+    pub(super) fn drifts(
+        &mut self,
+        keys: &Keys,
+        drifts: &[DriftDetection],
+        report: &mut BatchReport,
+        records: &mut Records,
+    ) {
+        let (plan, sink) = (Arc::clone(&self.plan), self.plan.sinks.sink(Output::Drift));
+        for drift in drifts {
+            let Some(params) = plan.predict.drift(drift.predictor) else { continue };
+            let context = DriftContext {
+                key: key_columns(&plan, keys, drift.key),
+                predictor: plan.predict.name(drift.predictor),
+                horizon: plan.predict.horizons(drift.predictor)[drift.horizon].micros,
+                detector: params.detector(),
+                effect: params.effect.name(),
+            };
+            *report.drifts.entry((context.predictor.to_owned(), context.horizon)).or_default() += 1;
+            report.first_drift.get_or_insert_with(|| DriftNotice {
+                at: drift.at,
+                key: keys.values(drift.key).collect::<Vec<_>>().join("/"),
+                predictor: context.predictor.to_owned(),
+                horizon_micros: context.horizon,
+                detector: context.detector,
+                effect: context.effect,
+                shift: drift.shift,
+            });
+            if let Some(sink) = sink {
+                let (key, value) = encode_drift(drift, &context);
+                records.push(sink, Some(key.as_bytes()), Some(&value), Vec::new());
+            }
         }
     }
 

@@ -31,6 +31,7 @@ impl RowsOf {
             Output::Alerts => schema::output("alert.v1"),
             Output::Forecasts => schema::output("forecast.v1"),
             Output::Scores => schema::output("score.v1"),
+            Output::Drift => schema::output("drift.v1"),
             Output::Late => Schema::new(original()).into(),
             Output::DeadLetter => {
                 let kind = |whole| if whole { DataType::Int64 } else { DataType::Utf8 };
@@ -81,7 +82,7 @@ impl Columns for RowsOf {
             return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
         }
         match self.output {
-            Output::Alerts | Output::Forecasts | Output::Scores => self.json(&mine),
+            Output::Alerts | Output::Forecasts | Output::Scores | Output::Drift => self.json(&mine),
             Output::Late | Output::DeadLetter => self.bytes(&mine),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::changes::Changes;
 use super::pipeline::Shared;
-use crate::observe::{AlertNotice, BatchReport, DeadLetterNotice, Listener, RunEvent};
+use crate::observe::{AlertNotice, BatchReport, DeadLetterNotice, DriftNotice, Listener, RunEvent};
 
 /// Holds back what is not durable yet.
 pub(super) struct Teller {
@@ -21,6 +21,8 @@ pub(super) struct Teller {
 #[derive(Default)]
 struct Notes {
     alert: Option<AlertNotice>,
+    drift: Option<DriftNotice>,
+    drifts: u64,
     /// By stage and reason.
     dead_letters: BTreeMap<(&'static str, &'static str), DeadLetterNotice>,
     rows: u64,
@@ -37,6 +39,10 @@ impl Teller {
         (self.listener)(&RunEvent::Read { rows: report.rows });
         if self.new.alert.is_none() {
             self.new.alert = report.first_alert.take();
+        }
+        self.new.drifts += report.drifts.values().sum::<u64>();
+        if self.new.drift.is_none() {
+            self.new.drift = report.first_drift.take();
         }
         for notice in report.first_rejected.drain(..) {
             self.new.dead_letters.entry((notice.stage, notice.reason)).or_insert(notice);
@@ -62,7 +68,7 @@ impl Teller {
 
     /// The commit has succeeded.
     pub(super) fn committed(&mut self) {
-        let Notes { alert, dead_letters, rows } = std::mem::take(&mut self.sealed);
+        let Notes { alert, drift, drifts, dead_letters, rows } = std::mem::take(&mut self.sealed);
         if let Some(alert) = alert
             && !self.shared.alert_told.swap(true, Ordering::Relaxed)
         {
@@ -72,6 +78,9 @@ impl Teller {
             if self.shared.dead_letters_told.lock().unwrap_or_else(PoisonError::into_inner).insert(of) {
                 (self.listener)(&RunEvent::FirstDeadLetter(notice));
             }
+        }
+        if let Some(first) = drift {
+            (self.listener)(&RunEvent::Drift { detections: drifts, first });
         }
         (self.listener)(&RunEvent::Committed { rows });
     }

@@ -4,13 +4,14 @@ use chrono_tz::Tz;
 
 use super::assemble::{micros, path, zone};
 use super::model::{
-    CustomSpec, ExpertSpec, FtrlSpec, MixSpec, MlpClassifierSpec, MlpSpec, ModelSpec, OnlineLinearSpec, PredictSpec,
+    AdwinSpec, CustomSpec, DetectorSpec, DriftSpec, ExpertSpec, FtrlSpec, MixSpec, MlpClassifierSpec, MlpSpec,
+    ModelSpec, OnlineLinearSpec, PageHinkleySpec, PredictSpec,
 };
 use super::parts::Parts;
 use super::trained::TrainedModels;
 use crate::stages::predict::{
-    ExpertSettings, FtrlSettings, IntervalSettings, MixParams, MixSettings, MlpClassifierSettings, MlpSettings,
-    ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings,
+    DetectorSettings, DriftSettings, ExpertSettings, FtrlSettings, IntervalSettings, MixParams, MixSettings,
+    MlpClassifierSettings, MlpSettings, ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings,
 };
 use crate::vocab::EventTime;
 
@@ -44,12 +45,30 @@ pub(super) fn predictor_settings(
             coverage: intervals.coverage,
             zone: zone(intervals.timezone.as_ref().or(baselines.timezone.as_ref())),
         }),
+        drift: predict.drift.as_ref().map(|drift| drift_settings(drift, zone(baselines.timezone.as_ref()))),
         minimum: predict.minimum,
         maximum: predict.maximum,
         // The rules have refused what is not RFC 3339.
         score_from: predict.score_from.as_ref().and_then(|text| micros(text)).map(EventTime),
         score_by: predict.score_by,
     })
+}
+
+/// `usual` is the zone where none is named.
+fn drift_settings(drift: &DriftSpec, usual: Tz) -> DriftSettings {
+    DriftSettings {
+        detector: match drift.detector {
+            DetectorSpec::Adwin(AdwinSpec { delta }) => DetectorSettings::Adwin { delta },
+            DetectorSpec::PageHinkley(PageHinkleySpec { delta, threshold }) => {
+                DetectorSettings::PageHinkley { delta, threshold }
+            }
+        },
+        effect: drift.effect,
+        forgetting: drift.forgetting,
+        forgetting_labels: drift.forgetting_labels,
+        min_labels: drift.min_labels,
+        zone: drift.timezone.as_ref().map_or(usual, |name| zone(Some(name))),
+    }
 }
 
 /// `usual` is the zone of a network that names none.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::model::{
-    CleanStepSpec, ExpertSpec, FeatureSpec, IntervalsSpec, MixSpec, MlpClassifierSpec, MlpSpec, ModelSpec, OnChange,
-    OnlineLinearSpec, PipelineSpec, PredictSpec, ReplaySpec, Span,
+    CleanStepSpec, DetectorSpec, DriftSpec, ExpertSpec, FeatureSpec, IntervalsSpec, MixSpec, MlpClassifierSpec,
+    MlpSpec, ModelSpec, OnChange, OnlineLinearSpec, PipelineSpec, PredictSpec, ReplaySpec, Span,
 };
 use crate::stages::alert::AlertPlan;
 use crate::stages::clean::{CleanPlan, Table};
 use crate::stages::features::FeaturesPlan;
+use crate::stages::predict::drift::step_of;
 use crate::stages::window::{Watermark, WindowPlan};
 use crate::state::StatefulStep;
 use crate::vocab::{MadeWith, to_json};
@@ -40,6 +41,13 @@ pub(super) fn stateful_steps(
     let models: Vec<MadeWith> = spec.predict.iter().map(|(name, predict)| learned_with(name, predict, spec)).collect();
     let made_from = [names(&windows), names(&looked_back), read(&as_of)].concat();
     all.extend(models.iter().map(|made_with| StatefulStep::new(made_with, made_from.clone())));
+    for (name, drift) in spec.predict.iter().filter_map(|(name, predict)| Some((name, predict.drift.as_ref()?))) {
+        // Of the predictor's errors: without its models they would be of others.
+        all.push(StatefulStep::new(
+            &watched_with(name, drift),
+            [made_from.clone(), vec![predictor_step(name)]].concat(),
+        ));
+    }
     for (rule, made_with) in alerts.rules().iter().zip(alerts.stateful_steps()) {
         let mut made_from = names(&windows);
         let read = rule.forecasts_read().iter().filter_map(|(predictor, _)| models.get(*predictor));
@@ -47,6 +55,24 @@ pub(super) fn stateful_steps(
         all.push(StatefulStep::new(made_with, made_from));
     }
     all
+}
+
+fn predictor_step(name: &str) -> String {
+    format!("predict.{name}")
+}
+
+/// Which detector it is, and whose day: how eager it is and what it does may change under what it has seen.
+fn watched_with(predictor: &str, drift: &DriftSpec) -> MadeWith {
+    let detector = match drift.detector {
+        DetectorSpec::Adwin(_) => "adwin",
+        DetectorSpec::PageHinkley(_) => "page_hinkley",
+    };
+    let text = |json: Vec<u8>| String::from_utf8_lossy(&json).into_owned();
+    MadeWith {
+        step: step_of(predictor),
+        meaning: text(to_json(&(detector, &drift.timezone))),
+        settings: text(to_json(drift)),
+    }
 }
 
 fn table_step(name: &str) -> String {
@@ -105,6 +131,8 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
         model,
         // What is promised may change, not whether.
         intervals: predict.intervals.as_ref().map(|intervals| IntervalsSpec { coverage: 0.0, ..intervals.clone() }),
+        // Has a state of its own.
+        drift: None,
         minimum: None,
         maximum: None,
         threshold: None,
@@ -114,7 +142,7 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
     };
     let text = |json: Vec<u8>| String::from_utf8_lossy(&json).into_owned();
     MadeWith {
-        step: format!("predict.{name}"),
+        step: predictor_step(name),
         meaning: text(to_json(&(&meant, &spec.features, spec.window.every()))),
         settings: text(to_json(predict)),
     }

@@ -17,9 +17,13 @@ fn run(root: &Path, format: &str) -> std::path::PathBuf {
     let sink = |name: &str, format: &str| {
         format!("\n  {name}: {{ from: {name}, folder: {{ path: {format}, format: {format} }} }}")
     };
-    let sinks: String = ["alerts", "forecasts", "scores"].iter().map(|name| sink(name, format)).collect();
+    let sinks: String = ["alerts", "drift", "forecasts", "scores"].iter().map(|name| sink(name, format)).collect();
     let text = edited(&[
         ("length: 10h", "length: 2d"),
+        (
+            "    min_history: 1h\n",
+            "    min_history: 1h\n    drift: { detector: { page_hinkley: { delta: 0, threshold: 5 } }, min_labels: 30 }\n",
+        ),
         ("\n  alerts: { from: alerts, memory: {} }", &sinks),
         ("at_least_once\n", "exactly_once\nruntime: { commit_rows_max: 20000 }\n"),
     ]);
@@ -69,7 +73,7 @@ fn parquet_files_hold_what_the_lines_of_json_hold() {
     let root = tempfile::tempdir().expect("a folder");
     let (json, parquet) = (run(root.path(), "ndjson"), run(root.path(), "parquet"));
     assert!(epochs(&parquet).len() > 2, "several epochs");
-    for (sink, least) in [("alerts", 2), ("forecasts", 1000), ("scores", 2)] {
+    for (sink, least) in [("alerts", 2), ("drift", 2), ("forecasts", 1000), ("scores", 2)] {
         let mut expected: Vec<String> =
             lines(&json, sink).iter().map(|line| plain(&line["value"]).to_string()).collect();
         let mut found: Vec<String> = rows(&parquet, sink).iter().map(|row| plain(row).to_string()).collect();

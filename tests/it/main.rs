@@ -26,6 +26,8 @@ mod decode_times;
 mod decode_typed;
 mod dedupe_bound;
 mod docs;
+mod drift;
+mod drift_stage;
 mod embed;
 mod embed_parts;
 mod embed_rules;

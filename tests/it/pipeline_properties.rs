@@ -20,7 +20,7 @@ use proptest::prelude::*;
 const TOPIC: &str = "readings";
 const PARTITIONS: u32 = 4;
 const HOUR_MICROS: i64 = 3_600_000_000;
-const SINKS: [&str; 6] = ["alerts", "dead_letter", "forecasts", "late", "scores", "control"];
+const SINKS: [&str; 7] = ["alerts", "dead_letter", "drift", "forecasts", "late", "scores", "control"];
 
 /// Everything that a reader of the outputs or a later run could notice. The control log holds times of the wall clock
 /// and is left out.
@@ -96,6 +96,7 @@ predict:
     horizons: [5m, 15m]
     min_history: 1h
     intervals: { coverage: 0.9 }
+    drift: { detector: { page_hinkley: { delta: 0, threshold: 3 } }, effect: forget, forgetting_labels: 5, min_labels: 20 }
     model:
       mix:
         experts:
@@ -106,6 +107,7 @@ alerts:
 sinks:
   alerts: { from: alerts, memory: {} }
   dead_letter: { from: dead_letter, memory: {} }
+  drift: { from: drift, memory: {} }
   forecasts: { from: forecasts, memory: {} }
   late: { from: late, memory: {} }
   scores: { from: scores, memory: {} }

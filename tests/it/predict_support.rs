@@ -96,6 +96,7 @@ pub(crate) fn settings(horizon_steps: &[i64], model: OnlineLinearSettings) -> Pr
             min_values: 1,
         },
         intervals: None,
+        drift: None,
         minimum: None,
         maximum: None,
         score_from: None,

@@ -42,7 +42,7 @@ pub(crate) fn linear(loss: Loss) -> OnlineLinearSettings {
 }
 
 /// Every model, each with two horizons that read the same three columns.
-fn models() -> Vec<(&'static str, Box<dyn OnlinePredictor>)> {
+pub(crate) fn models() -> Vec<(&'static str, Box<dyn OnlinePredictor>)> {
     let horizon = |settings: &OnlineLinearSettings, history| HorizonModel {
         params: params(settings, history),
         columns: (0..FEATURES).collect(),

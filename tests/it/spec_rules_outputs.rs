@@ -377,3 +377,27 @@ fn folder_sinks_stand_alone_since_two_ledgers_cannot_commit_together() {
     );
     only_problem(&text, "Parquet has no headers, which CloudEvents are", "leave `encode` out");
 }
+
+#[test]
+fn drift_is_told_by_a_predictor_that_looks_for_it_and_does_what_it_can() {
+    let sink = |drift: &str, from: &str| {
+        spoilt(&[
+            ("maximum: 200, model", &format!("maximum: 200, {drift}model")),
+            (
+                "  late: { from: late,",
+                &format!("  drift: {{ from: {from}drift, kafka: {{ topic: drift.v1 }} }}\n  late: {{ from: late,"),
+            ),
+        ])
+    };
+    assert_eq!(problems(&sink("drift: {}, ", "")), []);
+    only_problem(&sink("", "«"), "nothing makes `drift`: no predictor has `drift:`", "`drift: { effect: none }`");
+    let within = |drift: &str| spoilt(&[("maximum: 200, model", &format!("maximum: 200, drift: {drift}, model"))]);
+    let zone = "`Europe/Kopenhagen` is not a time zone";
+    only_problem(&within("{ timezone: «Europe/Kopenhagen }"), zone, "Europe/Copenhagen");
+    assert_eq!(problems(&within("{ effect: rewarm, detector: { page_hinkley: { threshold: 20 } } }")), []);
+    for wrong in
+        ["{ effect: forgets }", "{ detector: { adwin: { delta: 1 } } }", "{ min_labels: -1 }", "{ detector: {} }"]
+    {
+        assert_eq!(problems(&within(wrong)).len(), 1, "{wrong}");
+    }
+}

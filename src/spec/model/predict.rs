@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-pub use crate::stages::predict::{Loss, ScoreBy, Start, Task};
+pub use crate::stages::predict::{DriftEffect, Loss, ScoreBy, Start, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,9 @@ pub struct PredictSpec {
     /// A lower and an upper bound for each forecast; none unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intervals: Option<IntervalsSpec>,
+    /// Looks for keys whose errors have risen, tells of them, and lets their models do something about it; not unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftSpec>,
     /// Scores count from this time on (RFC 3339); all unless given.
     pub score_from: Option<String>,
     /// Which time of a forecast `score_from` looks at.
@@ -70,6 +73,87 @@ pub struct IntervalsSpec {
 impl Default for IntervalsSpec {
     fn default() -> Self {
         Self { coverage: 0.9, timezone: None }
+    }
+}
+
+/// Drift of the absolute errors of each key at each horizon, measured in those that are usual at that time of the day.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DriftSpec {
+    /// What finds it.
+    pub detector: DetectorSpec,
+    /// What a detection does to the model of its key and horizon. In a mixture the experts that can take it.
+    pub effect: DriftEffect,
+    /// With `effect: forget`, the forgetting factor for a while, where it is lower than the model's own; 0.98 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub forgetting: Option<f64>,
+    /// Labels that it lasts; 300 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub forgetting_labels: Option<u32>,
+    /// Labels of a key and horizon from which it is learned what is usual, before its detector begins: some days' worth where
+    /// errors differ by the time of the day.
+    pub min_labels: u32,
+    /// IANA zone of the time of day; that of `baselines` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+}
+
+impl Default for DriftSpec {
+    fn default() -> Self {
+        Self {
+            detector: DetectorSpec::Adwin(AdwinSpec::default()),
+            effect: DriftEffect::None,
+            forgetting: None,
+            forgetting_labels: None,
+            min_labels: 1000,
+            timezone: None,
+        }
+    }
+}
+
+/// What finds that errors have risen.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DetectorSpec {
+    /// A window over the newest errors that is cut where their mean changed.
+    Adwin(AdwinSpec),
+    /// A sum of what errors are above their mean.
+    PageHinkley(PageHinkleySpec),
+}
+
+/// Adaptive windowing.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdwinSpec {
+    /// Probability of finding a change where there is none, for errors that do not depend on each other: less finds less, and
+    /// later.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub delta: f64,
+}
+
+impl Default for AdwinSpec {
+    fn default() -> Self {
+        Self { delta: 0.002 }
+    }
+}
+
+/// The Page-Hinkley test, for rises.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PageHinkleySpec {
+    /// How far the mean error may rise without being told, in usual errors.
+    #[schemars(range(min = 0))]
+    pub delta: f64,
+    /// How much above that has to add up before a rise is told, in usual errors.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub threshold: f64,
+}
+
+impl Default for PageHinkleySpec {
+    fn default() -> Self {
+        Self { delta: 0.5, threshold: 100.0 }
     }
 }
 

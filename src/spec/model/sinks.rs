@@ -37,6 +37,8 @@ pub enum Output {
     Forecasts,
     /// Prequential scores per model, horizon and day.
     Scores,
+    /// Keys and horizons whose errors rose, of predictors with `drift`.
+    Drift,
     /// Rows that came too late for every window that would hold them.
     Late,
     /// Records and rows that could not be used.
@@ -55,7 +57,7 @@ impl Output {
     /// Whether the engine makes it; late rows and dead letters are records as they came.
     #[must_use]
     pub fn is_made(self) -> bool {
-        matches!(self, Self::Alerts | Self::Forecasts | Self::Scores)
+        matches!(self, Self::Alerts | Self::Forecasts | Self::Scores | Self::Drift)
     }
 }
 
@@ -108,7 +110,7 @@ pub enum FolderFormat {
     /// A line of JSON each, with key, value and headers.
     #[default]
     Ndjson,
-    /// The columns of the output's schema: of alerts, forecasts and scores.
+    /// The columns of the output's schema: of alerts, forecasts, scores and drift.
     Parquet,
 }
 

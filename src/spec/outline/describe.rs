@@ -141,11 +141,13 @@ pub(super) fn predict(plan: &PipelinePlan) -> Vec<String> {
                 format!("a mix of {}", experts.join(", "))
             }
         };
+        let effect = predict.drift.as_ref().map(|drift| format!(", watched for drift, effect {}", drift.effect.name()));
         format!(
-            "{name}: {} in {} with {model}, after {} of history",
+            "{name}: {} in {} with {model}, after {} of history{}",
             predict.target,
             horizons.join(", "),
-            predict.min_history
+            predict.min_history,
+            effect.unwrap_or_default()
         )
     };
     plan.spec.predict.iter().map(line).collect()

@@ -55,6 +55,14 @@ fn memory(plan: &PipelinePlan, step: &str) -> Option<(&'static str, Memory)> {
             let horizons: Vec<String> = predict.horizons.iter().map(ToString::to_string).collect();
             ("predict", of_key(&format!("a model for {}, forecasts that wait for labels, scores", horizons.join(", "))))
         }
+        ("drift", name) => {
+            let predict = plan.spec.predict.get(name)?;
+            let horizons: Vec<String> = predict.horizons.iter().map(ToString::to_string).collect();
+            (
+                "predict",
+                of_key(&format!("a drift detector for {}, usual errors by the time of day", horizons.join(", "))),
+            )
+        }
         ("alert", name) => {
             let expire_after =
                 plan.spec.alerts.get(name)?.expire_after(plan.spec.keys.expire_after, plan.spec.window.every());

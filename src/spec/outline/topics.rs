@@ -41,6 +41,7 @@ pub(super) const fn content(output: Output) -> &'static str {
         Output::Alerts => "alert changes",
         Output::Forecasts => "forecasts",
         Output::Scores => "scores by day",
+        Output::Drift => "forecasts' errors that rose",
         Output::Late => "late records, as they came",
         Output::DeadLetter => "dead letters, as they came",
     }

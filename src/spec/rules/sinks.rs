@@ -33,6 +33,7 @@ fn word(output: Output) -> &'static str {
         Output::Alerts => "alerts",
         Output::Forecasts => "forecasts",
         Output::Scores => "scores",
+        Output::Drift => "drift",
         Output::Late => "late",
         Output::DeadLetter => "dead_letter",
     }
@@ -135,11 +136,21 @@ fn check_origin(check: &mut Check<'_>, from: &Part<'_>, output: Output) {
     let section = match output {
         Output::Alerts => "alerts",
         Output::Forecasts | Output::Scores => "predict",
+        Output::Drift => return check_drift(check, from),
         Output::Late | Output::DeadLetter => return,
     };
     if check.file.get(section).is_empty() {
         let message = format!("nothing makes `{}`: there is no `{section}:`", word(output));
         check.push(from.problem(message, format!("add `{section}:`, or remove the sink")));
+    }
+}
+
+/// Some predictor has to look for drift.
+fn check_drift(check: &mut Check<'_>, from: &Part<'_>) {
+    let predictors = check.file.get("predict").entries();
+    if !predictors.iter().any(|(_, predictor)| predictor.get("drift").given()) {
+        let message = "nothing makes `drift`: no predictor has `drift:`";
+        check.push(from.problem(message, "add `drift: { effect: none }` to a predictor, or remove the sink"));
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         zones.extend(feature.variant().map(|(_, settings)| settings.get("timezone")));
     }
     for (_, predictor) in check.file.get("predict").entries() {
-        zones.extend(["baselines", "intervals"].map(|key| predictor.get(key).get("timezone")));
+        zones.extend(["baselines", "intervals", "drift"].map(|key| predictor.get(key).get("timezone")));
         let model = predictor.get("model");
         zones.push(model.get("mlp").get("timezone"));
         for (_, expert) in model.get("mix").get("experts").entries() {

@@ -1,4 +1,4 @@
-//! Alert changes, forecasts, scores, late rows and dead letters -> keys, values and headers of output records.
+//! Alert changes, forecasts, scores, drift, late rows and dead letters -> keys, values and headers of output records.
 
 mod alert;
 mod dead_letter;
@@ -13,7 +13,9 @@ use crate::vocab::{EventTime, RFC3339_MICROS};
 
 pub use alert::{AlertContext, Encoded, ForecastRead, encode_alert};
 pub use dead_letter::{DeadLetter, DeadLetterOrigin, dead_letter_headers};
-pub use rows::{ForecastHead, ForecastRow, day_text, encode_forecast, encode_scores, json_lines};
+pub use rows::{
+    DriftContext, ForecastHead, ForecastRow, day_text, encode_drift, encode_forecast, encode_scores, json_lines,
+};
 pub use settings::EncodeFormat;
 
 /// Appends the values of the key columns as one text: a slash in a value must not look like the one between two values.

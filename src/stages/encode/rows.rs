@@ -1,4 +1,5 @@
-//! Forecasts, scores and control decisions -> JSON values of their topics (schemas/forecast.v1.avsc, score.v1.avsc).
+//! Forecasts, scores, drift and control decisions -> JSON values of their topics (schemas/forecast.v1.avsc, score.v1.avsc,
+//! drift.v1.avsc).
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use serde::Serialize;
 
 use super::{time_text, write_key};
-use crate::stages::predict::{Baseline, ClassSums, ScoreRow};
+use crate::stages::predict::{Baseline, ClassSums, DriftDetection, ScoreRow};
 use crate::vocab::{EventTime, MICROS_PER_SECOND, to_json};
 
 /// What the forecasts of one window, predictor and horizon have in common.
@@ -157,6 +158,57 @@ pub fn encode_scores(pipeline: &str, partition: i32, rows: &[ScoreRow]) -> Vec<(
             (key.into_bytes(), to_json(&json))
         })
         .collect()
+}
+
+/// What is said of a detection beside what it holds itself.
+#[derive(Debug, Clone)]
+pub struct DriftContext<'a> {
+    /// Key columns and their values.
+    pub key: BTreeMap<&'a str, &'a str>,
+    /// The predictor's name.
+    pub predictor: &'a str,
+    /// Horizon, microseconds.
+    pub horizon: i64,
+    /// What found it.
+    pub detector: &'static str,
+    /// What was done.
+    pub effect: &'static str,
+}
+
+#[derive(Serialize)]
+struct DriftJson<'a> {
+    key: &'a BTreeMap<&'a str, &'a str>,
+    predictor: &'a str,
+    horizon_s: f64,
+    detected_at: String,
+    detector: &'a str,
+    effect: &'a str,
+    mae_before: f64,
+    mae_after: f64,
+    labels_before: u64,
+    labels_after: u64,
+    model_version: String,
+}
+
+/// A detection as (key, value); the key holds the values of the key columns, as that of a forecast.
+#[must_use]
+pub fn encode_drift(drift: &DriftDetection, context: &DriftContext<'_>) -> (String, Vec<u8>) {
+    let json = DriftJson {
+        key: &context.key,
+        predictor: context.predictor,
+        horizon_s: seconds(context.horizon),
+        detected_at: time_text(drift.at),
+        detector: context.detector,
+        effect: context.effect,
+        mae_before: held(drift.shift.before.mean),
+        mae_after: held(drift.shift.after.mean),
+        labels_before: drift.shift.before.labels,
+        labels_after: drift.shift.after.labels,
+        model_version: format!("{}@{}", context.predictor, drift.version),
+    };
+    let mut key = String::new();
+    write_key(&context.key, &mut key);
+    (key, to_json(&json))
 }
 
 /// The sums of a model that ran away may overflow: its error is then as large as a number can say.

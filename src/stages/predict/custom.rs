@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::drift::params::DriftEffect;
 use super::explain::AdditiveForecast;
 use super::plan::Horizon;
 use super::predictor::{OnlinePredictor, Predictor};
@@ -113,5 +114,17 @@ impl OnlinePredictor for GuardedModel {
 
     fn prepare(&mut self) {
         self.change(|model| model.prepare());
+    }
+
+    fn supports(&self, effect: DriftEffect) -> bool {
+        self.read(|model| model.supports(effect))
+    }
+
+    fn rewarm(&mut self, horizon: usize, key: KeyId) {
+        self.change(|model| model.rewarm(horizon, key));
+    }
+
+    fn hasten(&mut self, horizon: usize, key: KeyId, forgetting: Option<f64>) {
+        self.change(|model| model.hasten(horizon, key, forgetting));
     }
 }

@@ -1,5 +1,6 @@
 //! Why predictors cannot be planned, with what the user should do.
 
+use super::drift::params::DriftError;
 use super::online::OnlineLinearError;
 use crate::stages::features::SlotError;
 
@@ -186,6 +187,9 @@ pub enum PredictError {
         /// The model.
         model: &'static str,
     },
+    /// Settings of drift detection.
+    #[error(transparent)]
+    Drift(#[from] DriftError),
     /// A profile's slots that cannot be.
     #[error(transparent)]
     Slot(#[from] SlotError),

@@ -29,7 +29,7 @@ const CLUES: usize = 5;
 /// Lower and upper.
 const SIDES: usize = 2;
 /// Slots of a day, of working days and of weekends apart, that errors are kept for.
-const SLOTS: usize = 48;
+pub(super) const SLOTS: usize = 48;
 /// Weight that remains of a key's mean error after one more.
 const SLOW: f64 = 0.999;
 /// The same of its newest errors.
@@ -149,6 +149,13 @@ impl KeyErrors {
     }
 }
 
+/// The slot of a time: half hours of working days, then of weekends.
+pub(super) fn slot_of(time: EventTime, zone: Tz) -> usize {
+    let local = local_time(time, zone);
+    let of_day = (local.day_micros * SLOTS as i64 / DAY_MICROS) as usize;
+    of_day.min(SLOTS - 1) + if local.weekday >= 5 { SLOTS } else { 0 }
+}
+
 impl Intervals {
     /// Nothing known yet. State goes to the steps `<step>.intervals` and `<step>.intervals.shared`.
     #[must_use]
@@ -188,7 +195,7 @@ impl Intervals {
         hold: impl Fn(f64) -> f64,
     ) -> Bounds {
         let Errors { keys, shared } = &self.horizons[horizon];
-        let slot = self.slot(target);
+        let slot = slot_of(target, self.params.zone);
         let mut bounds = Bounds::default();
         for (key, &forecast) in forecasts.iter().enumerate() {
             let errors = keys.get(key).filter(|errors| forecast.is_finite() && errors.slow[1] >= ERRORS_MIN);
@@ -215,7 +222,7 @@ impl Intervals {
 
     /// Learns from the labels of forecasts for the windows that end at `target`: `labels[key]`, NaN where there is none.
     pub fn learn(&mut self, horizon: usize, target: EventTime, forecasts: &[f64], bounds: &Bounds, labels: &[f64]) {
-        let (slot, outside) = (self.slot(target), (1.0 - self.params.coverage) / SIDES as f64);
+        let (slot, outside) = (slot_of(target, self.params.zone), (1.0 - self.params.coverage) / SIDES as f64);
         let Errors { keys, shared } = &mut self.horizons[horizon];
         let (mut gradients, mut count) = ([[0.0; CLUES]; SIDES], 0.0);
         for (key, errors) in keys.iter_mut().enumerate().take(forecasts.len().min(labels.len())) {
@@ -253,12 +260,6 @@ impl Intervals {
             self.horizons.iter_mut().for_each(|errors| errors.keys[key] = KeyErrors::fresh());
             self.blocks.mark(key);
         }
-    }
-
-    fn slot(&self, time: EventTime) -> usize {
-        let local = local_time(time, self.params.zone);
-        let of_day = (local.day_micros * SLOTS as i64 / DAY_MICROS) as usize;
-        of_day.min(SLOTS - 1) + if local.weekday >= 5 { SLOTS } else { 0 }
     }
 
     /// Writes the state.

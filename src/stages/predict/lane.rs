@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::baselines::Baselines;
 use super::custom::GuardedModel;
+use super::drift::params::DriftEffect;
+use super::drift::{Drift, DriftDetection, Turn};
 use super::evaluate::{Scored, Scores};
 use super::experts::ModelPlan;
 use super::explain::AdditiveForecast;
@@ -29,6 +31,7 @@ pub(super) struct Lane {
     experts: Vec<Box<dyn OnlinePredictor>>,
     mix: Option<Mix>,
     intervals: Option<Intervals>,
+    drift: Option<Drift>,
     baselines: Beaten,
     pub(super) pending: Pending,
     pub(super) scores: Scores,
@@ -58,6 +61,7 @@ impl Lane {
             experts: plan.experts.iter().map(|expert| fresh(&expert.model, &expert.step)).collect(),
             mix: plan.mix.map(|params| Mix::new(&step, params, mixed, horizons)),
             intervals: plan.intervals.map(|params| Intervals::new(&step, params, horizons)),
+            drift: plan.drift.map(|params| Drift::new(&plan.name, params, horizons)),
             baselines: if plan.same_window() { Beaten::Classes(Prevalence::new(&step)) } else { series() },
             pending: Pending::new(waiting, every_micros, longest, (horizons, mixed, plan.intervals.is_some()), columns),
             scores: Scores::new(horizons, mixed, plan.threshold.is_some()),
@@ -74,6 +78,9 @@ impl Lane {
         if let Some(intervals) = &mut self.intervals {
             intervals.grow(keys);
         }
+        if let Some(drift) = &mut self.drift {
+            drift.grow(keys);
+        }
     }
 
     /// Does ahead what the next forecasts need.
@@ -88,6 +95,9 @@ impl Lane {
         }
         if let Some(intervals) = &mut self.intervals {
             intervals.forget(keys);
+        }
+        if let Some(drift) = &mut self.drift {
+            drift.forget(keys);
         }
         if let Beaten::Series(baselines) = &mut self.baselines {
             baselines.forget(keys);
@@ -110,14 +120,14 @@ impl Lane {
         self.scores.unclassed() + self.experts.iter().map(|expert| expert.refused(horizon)).sum::<u64>()
     }
 
-    /// Takes a window whose labels are of forecasts that were made before it: scores those, learns their rows, and makes the
-    /// next forecasts.
+    /// Takes a window whose labels are of forecasts that were made before it: scores those, looks for drift of their errors,
+    /// learns their rows, and makes the next forecasts.
     pub(super) fn step(
         &mut self,
         plan: &PredictorPlan,
         (window, features): (&ClosedWindow, &FeatureMatrix),
         labels: &[f64],
-        rows: &mut Vec<ScoreRow>,
+        (rows, drifts): (&mut Vec<ScoreRow>, &mut Vec<DriftDetection>),
     ) -> Origin {
         for (index, horizon) in plan.horizons.iter().enumerate() {
             let made_at = window.end.plus(-horizon.micros);
@@ -129,6 +139,9 @@ impl Lane {
             }
             if let (Some(intervals), Some(bounds)) = (&mut self.intervals, origin.bounds.get(index)) {
                 intervals.learn(index, window.end, &origin.model[index], bounds, labels);
+            }
+            if let Some(drift) = &mut self.drift {
+                mind_drift(drift, &mut self.experts, (index, window.end), &origin.model[index], labels, drifts);
             }
             for expert in &mut self.experts {
                 expert.learn_many(index, &origin.features, labels);
@@ -147,7 +160,7 @@ impl Lane {
         plan: &PredictorPlan,
         (window, features): (&ClosedWindow, &FeatureMatrix),
         labels: Vec<f64>,
-        rows: &mut Vec<ScoreRow>,
+        (rows, drifts): (&mut Vec<ScoreRow>, &mut Vec<DriftDetection>),
     ) -> Origin {
         if let Some(origin) = self.pending.newest() {
             if let Some(mix) = &mut self.mix {
@@ -160,6 +173,9 @@ impl Lane {
         let mut origin = self.forecast(plan, window, features);
         self.advance(plan, 0, window.end, rows);
         score(plan, (&mut self.scores, 0), &origin, window.end, &labels);
+        if let Some(drift) = &mut self.drift {
+            mind_drift(drift, &mut self.experts, (0, window.end), &origin.model[0], &labels, drifts);
+        }
         if let Beaten::Classes(prevalence) = &mut self.baselines {
             prevalence.observe_many(&labels);
         }
@@ -281,6 +297,9 @@ impl Lane {
         if let Some(intervals) = &mut self.intervals {
             intervals.snapshot(which, writer);
         }
+        if let Some(drift) = &mut self.drift {
+            drift.snapshot(which, writer);
+        }
         match &mut self.baselines {
             Beaten::Series(baselines) => baselines.snapshot(which, writer),
             Beaten::Classes(prevalence) => prevalence.snapshot(which, writer),
@@ -306,6 +325,11 @@ impl Lane {
         }
         if let Some(intervals) = &mut self.intervals {
             intervals.restore(reader)?;
+        }
+        if let Some(drift) = &mut self.drift {
+            drift.restore(reader)?;
+            let forgetting = Some(drift.params().forgetting);
+            drift.hastened().for_each(|(horizon, key)| hasten(&mut self.experts, horizon, key, forgetting));
         }
         match &mut self.baselines {
             Beaten::Series(baselines) => baselines.restore(reader)?,
@@ -377,8 +401,40 @@ fn score(
     }
 }
 
+/// Tells of errors that rose, and lets every model that can take the effect; which predictor it is, the caller knows.
+fn mind_drift(
+    drift: &mut Drift,
+    experts: &mut [Box<dyn OnlinePredictor>],
+    (horizon, at): (usize, EventTime),
+    forecasts: &[f64],
+    labels: &[f64],
+    drifts: &mut Vec<DriftDetection>,
+) {
+    let params = *drift.params();
+    drift.watch(horizon, at, forecasts, labels, |key, turn| match (turn, params.effect) {
+        (Turn::Recovered, _) => hasten(experts, horizon, key, None),
+        (Turn::Drifted(shift), effect) => {
+            let version = experts.iter().map(|expert| expert.version(horizon)).sum();
+            drifts.push(DriftDetection { predictor: 0, horizon, key, at, shift, version });
+            match effect {
+                DriftEffect::None => {}
+                DriftEffect::Forget => hasten(experts, horizon, key, Some(params.forgetting)),
+                DriftEffect::Rewarm => {
+                    let able = experts.iter_mut().filter(|expert| expert.supports(effect));
+                    able.for_each(|expert| expert.rewarm(horizon, key));
+                }
+            }
+        }
+    });
+}
+
+fn hasten(experts: &mut [Box<dyn OnlinePredictor>], horizon: usize, key: KeyId, forgetting: Option<f64>) {
+    let able = experts.iter_mut().filter(|expert| expert.supports(DriftEffect::Forget));
+    able.for_each(|expert| expert.hasten(horizon, key, forgetting));
+}
+
 /// A model that has learned nothing yet.
-fn fresh(plan: &ModelPlan, step: &str) -> Box<dyn OnlinePredictor> {
+pub(super) fn fresh(plan: &ModelPlan, step: &str) -> Box<dyn OnlinePredictor> {
     match plan {
         ModelPlan::OnlineLinear(models) => Box::new(LinearPredictor::new(step, models.clone())),
         #[cfg(feature = "neural")]

@@ -9,6 +9,7 @@
 //! | [`online`] | models that learn one label at a time |
 //! | `neural` | networks that all keys share (feature `neural`) |
 //! | [`mix`] | forecasts of several models in one, by how good each has been |
+//! | [`drift`] | keys and horizons whose errors have risen |
 //! | [`intervals`] | bounds that a declared share of labels lies between |
 //! | [`Observer`] | is shown forecasts and their labels |
 //! | [`baselines`], [`prevalence`] | persistence and the seasonal profile, always on; of classes, the last and the share of ones |
@@ -19,6 +20,7 @@ pub mod baselines;
 mod blocks;
 pub mod classes;
 mod custom;
+pub mod drift;
 mod error;
 pub mod evaluate;
 mod experts;
@@ -42,6 +44,8 @@ mod stage;
 
 pub use classes::ClassSums;
 pub use custom::{ModelFactory, ModelRequest};
+pub use drift::DriftDetection;
+pub use drift::params::{DetectorSettings, DriftEffect, DriftSettings};
 pub use error::PredictError;
 pub use evaluate::{Baseline, ErrorSums, IntervalSums, ScoreTotal, merge_totals};
 pub use explain::{AdditiveForecast, Contribution, Explanation};

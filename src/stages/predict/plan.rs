@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::drift::params::{DriftEffect, DriftError, DriftParams};
 use super::error::PredictError;
 #[cfg(feature = "neural")]
 use super::experts::ModelPlan;
@@ -10,6 +11,7 @@ use super::experts::{ExpertPlan, Scope, plan_experts};
 use super::explain::Limits;
 use super::intervals::IntervalParams;
 use super::labels::HORIZON_STEPS_MAX;
+use super::lane::fresh;
 use super::mix::MixParams;
 use super::observer::Observer;
 use super::settings::{IntervalSettings, PredictorSettings, ProfileSettings, ScoreBy, Task};
@@ -62,6 +64,7 @@ pub struct PredictorPlan {
     /// Of a classifier, the least probability that means 1.
     pub(super) threshold: Option<f64>,
     pub(super) intervals: Option<IntervalParams>,
+    pub(super) drift: Option<DriftParams>,
     pub(super) observer: Option<Observer>,
     pub(super) score_from: EventTime,
     pub(super) score_by: ScoreBy,
@@ -201,6 +204,12 @@ impl PredictPlan {
         self.predictors[predictor].target
     }
 
+    /// How a predictor's drift is looked for; `None` where it is not.
+    #[must_use]
+    pub fn drift(&self, predictor: usize) -> Option<&DriftParams> {
+        self.predictors[predictor].drift.as_ref()
+    }
+
     /// A predictor's horizons, in the order of [`super::Forecasts::model`].
     #[must_use]
     pub fn horizons(&self, predictor: usize) -> &[Horizon] {
@@ -233,6 +242,7 @@ fn plan_predictor(
     let every_micros = input.every_micros;
     let scope = Scope { settings, horizons: &horizons, columns: &columns, every_micros, history };
     let (experts, mix) = plan_experts(&scope, problems)?;
+    let drift = plan_drift(settings, &experts, problems);
     if problems.len() > before {
         return None;
     }
@@ -247,6 +257,7 @@ fn plan_predictor(
         limits,
         threshold,
         intervals,
+        drift,
         observer: None,
         score_from: settings.score_from.unwrap_or(EventTime::MIN),
         score_by: settings.score_by,
@@ -413,6 +424,37 @@ fn plan_intervals(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> 
         problems.push(At { path, error: PredictError::Coverage { coverage }, hint: None });
     }
     Some(IntervalParams { coverage, zone })
+}
+
+/// Effects are taken by models of one key and horizon; where none of the predictor's is such, only telling is left.
+fn plan_drift(
+    settings: &PredictorSettings,
+    experts: &[ExpertPlan],
+    problems: &mut Vec<Problem>,
+) -> Option<DriftParams> {
+    let checked = DriftParams::new(settings.drift.as_ref()?).and_then(|params| {
+        let effect = params.effect;
+        let takes = |expert: &ExpertPlan| fresh(&expert.model, &expert.step).supports(effect);
+        if effect == DriftEffect::None || experts.iter().any(takes) {
+            return Ok(params);
+        }
+        let models: Vec<String> = experts.iter().map(|expert| format!("`{}`", expert.name)).collect();
+        Err(DriftError::Unsupported { effect: effect.name(), models: models.join(", ") })
+    });
+    let place = settings.path.key("drift");
+    checked
+        .map_err(|error| {
+            let path = error.setting().split('.').fold(place, |path, key| path.key(key));
+            let hint = match &error {
+                DriftError::Unsupported { .. } => {
+                    Some("write `effect: none`, which only tells, or mix it with `online_linear`".to_owned())
+                }
+                DriftError::Unused { .. } => Some("remove it, or write `effect: forget`".to_owned()),
+                DriftError::Range { .. } => None,
+            };
+            problems.push(At { path, error: error.into(), hint });
+        })
+        .ok()
 }
 
 fn plan_profile(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> ProfilePlan {

@@ -1,6 +1,7 @@
 //! What every model offers to the stage: whole matrices in, whole columns of forecasts out; no call per row. A model
 //! knows nothing of windows, labels' times, limits or scores.
 
+use super::drift::params::DriftEffect;
 use super::explain::AdditiveForecast;
 use crate::stages::features::FeatureMatrix;
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter};
@@ -46,4 +47,18 @@ pub trait OnlinePredictor: Predictor {
     /// Does ahead what the next forecasts need in any case: called when nothing waits to be sent. It must not change what
     /// a snapshot writes, so that it does not matter when, or whether, it is called.
     fn prepare(&mut self) {}
+
+    /// Whether the model can take an effect of drift for one key at one horizon, and leave all others as they are. An effect
+    /// that no model of a predictor can take is refused when the file is checked; models that cannot are not asked to.
+    fn supports(&self, _effect: DriftEffect) -> bool {
+        false
+    }
+
+    /// The effect `rewarm`: makes a key's model at one horizon a fresh one. Called only where the model supports it.
+    fn rewarm(&mut self, _horizon: usize, _key: KeyId) {}
+
+    /// The effect `forget`: lets a key's model at one horizon forget by this factor, where it is lower than its own, with
+    /// every label from the next one on; by its own again where `None`. No part of the state: it is said again after a
+    /// restart. Called only where the model supports it.
+    fn hasten(&mut self, _horizon: usize, _key: KeyId, _forgetting: Option<f64>) {}
 }

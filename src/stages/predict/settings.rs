@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::custom::ModelFactory;
+use super::drift::params::DriftSettings;
 use super::mix::MixParams;
 use crate::stages::features::Period;
 use crate::vocab::{EventTime, YamlPath};
@@ -85,6 +86,8 @@ pub struct PredictorSettings {
     pub maximum: Option<f64>,
     /// Bounds that a share of the labels lies between; none where `None`.
     pub intervals: Option<IntervalSettings>,
+    /// How drift is looked for and what it does; not at all where `None`.
+    pub drift: Option<DriftSettings>,
     /// Scores count from this time on.
     pub score_from: Option<EventTime>,
     /// Which time of a forecast that is.

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use super::drift::DriftDetection;
 use super::evaluate::{ErrorSums, ScoreTotal, score_row};
 use super::explain::Explanation;
 use super::forecast::{Forecasts, ScoreRow};
@@ -31,6 +32,8 @@ pub struct Step {
     pub forecasts: Vec<Forecasts>,
     /// Sums of the days that ended.
     pub scores: Vec<ScoreRow>,
+    /// Errors that rose, in the order predictor, horizon, key.
+    pub drifts: Vec<DriftDetection>,
 }
 
 /// All predictors of one partition.
@@ -58,11 +61,14 @@ impl Predict {
             }
             let labels = lane.labels(plan, window, self.plan.min_count);
             lane.grow(window.key_count());
+            let told = step.drifts.len();
+            let found = (&mut step.scores, &mut step.drifts);
             let origin = if plan.same_window() {
-                lane.step_same_window(plan, (window, features), labels, &mut step.scores)
+                lane.step_same_window(plan, (window, features), labels, found)
             } else {
-                lane.step(plan, (window, features), &labels, &mut step.scores)
+                lane.step(plan, (window, features), &labels, found)
             };
+            step.drifts[told..].iter_mut().for_each(|drift| drift.predictor = index);
             step.forecasts.push(lane.emitted(index, &origin));
             lane.pending.push(origin);
             if !window.expired.is_empty() {

@@ -7,7 +7,7 @@ use ndarray::{ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use super::params::OnlineLinearParams;
-use super::recursive_least_squares::{ModelMut, Outcome, forecast, start_covariance, triangle, update};
+use super::recursive_least_squares::{ModelMut, Outcome, UpdateRule, forecast, start_covariance, triangle, update};
 use super::warm_start::{WarmStart, solve};
 
 /// Models of all keys at one horizon. Vectors are indexed by key.
@@ -146,9 +146,10 @@ impl Bank {
         waits
     }
 
-    /// Moves a started model by one pair; every number must be finite.
-    pub fn learn(&mut self, params: &OnlineLinearParams, key: usize, features: &[f64], target: f64) -> Outcome {
-        let width = params.width();
+    /// Moves a started model by one pair; every number must be finite. The rule is the model's own, or that of a key that
+    /// forgets faster for a while.
+    pub fn learn(&mut self, rule: &UpdateRule, key: usize, features: &[f64], target: f64) -> Outcome {
+        let width = features.len();
         let element = triangle(width);
         let mut model = ModelMut {
             weights: &mut self.weights[key * width..(key + 1) * width],
@@ -156,10 +157,10 @@ impl Bank {
             deviation: &mut self.deviation[key],
             learned: self.learned[key],
         };
-        let outcome = update(params.rule(), &mut model, features, target);
+        let outcome = update(rule, &mut model, features, target);
         if outcome == Outcome::Learned {
             self.learned[key] += 1;
-            self.remember(params, key, features);
+            self.remember(rule, key, features);
         } else {
             self.refused[key] = self.refused[key].saturating_add(1);
         }
@@ -174,7 +175,7 @@ impl Bank {
         self.started[key] = true;
         let Some(start) = warm_start(params, pairs) else {
             for pair in pairs.chunks_exact(width + 1) {
-                self.learn(params, key, &pair[..width], pair[width]);
+                self.learn(params.rule(), key, &pair[..width], pair[width]);
             }
             return;
         };
@@ -184,14 +185,14 @@ impl Bank {
         for pair in pairs.chunks_exact(width + 1) {
             absolute += (pair[width] - forecast(&start.weights, &pair[..width])).abs();
             self.learned[key] += 1;
-            self.remember(params, key, &pair[..width]);
+            self.remember(params.rule(), key, &pair[..width]);
         }
         self.deviation[key] = absolute / self.learned[key] as f64;
     }
 
     /// Takes a learned row into the running means.
-    fn remember(&mut self, params: &OnlineLinearParams, key: usize, features: &[f64]) {
-        let memory = self.memory[key] * params.rule().forgetting + 1.0;
+    fn remember(&mut self, rule: &UpdateRule, key: usize, features: &[f64]) {
+        let memory = self.memory[key] * rule.forgetting + 1.0;
         self.memory[key] = memory;
         let width = features.len();
         for (mean, feature) in self.means[key * width..(key + 1) * width].iter_mut().zip(features) {

@@ -72,6 +72,12 @@ impl History {
         self.mark_key(key);
     }
 
+    /// Drops what was gathered of a key at one horizon.
+    pub fn forget_horizon(&mut self, horizon: usize, key: usize) {
+        self.pairs[horizon][key] = Vec::new();
+        self.mark_key(key);
+    }
+
     /// Writes blocks; those that hold nothing any more are deleted.
     pub fn snapshot(&mut self, step: &str, which: Snapshot, writer: &mut dyn StateWriter) {
         let blocks: Vec<u32> = match which {

@@ -93,7 +93,7 @@ where
         }
         for pair in pairs.chunks_exact(width + 1) {
             if !fitted.bank.pass(self, 0) {
-                fitted.bank.learn(self, 0, &pair[..width], pair[width]);
+                fitted.bank.learn(self.rule(), 0, &pair[..width], pair[width]);
             }
         }
         Ok(fitted)

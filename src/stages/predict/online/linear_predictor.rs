@@ -1,12 +1,15 @@
 //! Feature matrices and labels -> forecasts of one predictor: a linear model per key and horizon, its history before
 //! the start, and its state. Limits, scores and the time of labels are the stage's.
 
+use std::collections::BTreeMap;
+
 use super::bank::Bank;
 use super::history::History;
 use super::params::OnlineLinearParams;
-use super::recursive_least_squares::{Outcome, WIDTH_MAX, triangle};
+use super::recursive_least_squares::{Outcome, UpdateRule, WIDTH_MAX, triangle};
 use crate::stages::features::FeatureMatrix;
 use crate::stages::predict::blocks::KeyBlocks;
+use crate::stages::predict::drift::params::DriftEffect;
 use crate::stages::predict::explain::{AdditiveForecast, Contribution};
 use crate::stages::predict::predictor::{OnlinePredictor, Predictor};
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
@@ -27,6 +30,8 @@ pub struct LinearPredictor {
     banks: Vec<Bank>,
     history: History,
     versions: Vec<u64>,
+    /// Rules of keys that forget faster just now, by horizon: no state, the stage says it again after a restart.
+    hastened: Vec<BTreeMap<usize, UpdateRule>>,
     blocks: KeyBlocks,
     models_step: String,
     history_step: String,
@@ -46,6 +51,7 @@ impl LinearPredictor {
             banks: vec![Bank::default(); horizons.len()],
             history: History::new(widths, complete.max(1)),
             versions: vec![0; horizons.len()],
+            hastened: vec![BTreeMap::new(); horizons.len()],
             blocks: KeyBlocks::new(numbers * size_of::<f64>()),
             models_step: format!("{step}.models"),
             history_step: format!("{step}.history"),
@@ -184,7 +190,7 @@ impl OnlinePredictor for LinearPredictor {
 
     fn learn_many(&mut self, horizon: usize, features: &FeatureMatrix, targets: &[f64]) {
         let HorizonModel { params, columns } = &self.horizons[horizon];
-        let bank = &mut self.banks[horizon];
+        let (bank, hastened) = (&mut self.banks[horizon], &self.hastened[horizon]);
         let mut buffer = [0.0; WIDTH_MAX];
         let scaled = &mut buffer[..params.width()];
         for (key, target) in targets.iter().enumerate().take(features.rows.min(bank.len())) {
@@ -201,7 +207,8 @@ impl OnlinePredictor for LinearPredictor {
                 continue;
             }
             if bank.started[key] {
-                let outcome = bank.learn(params, key, scaled, scaled_target);
+                let rule = hastened.get(&key).unwrap_or(params.rule());
+                let outcome = bank.learn(rule, key, scaled, scaled_target);
                 self.versions[horizon] += u64::from(outcome == Outcome::Learned);
             } else if let Some(pairs) = self.history.push(horizon, key, scaled, scaled_target) {
                 bank.start(params, key, &pairs);
@@ -220,8 +227,40 @@ impl OnlinePredictor for LinearPredictor {
             for (bank, model) in self.banks.iter_mut().zip(&self.horizons) {
                 bank.reset(&model.params, key);
             }
+            for hastened in &mut self.hastened {
+                hastened.remove(&key);
+            }
             self.history.forget(key);
             self.blocks.mark(key);
+        }
+    }
+
+    fn supports(&self, _effect: DriftEffect) -> bool {
+        true
+    }
+
+    fn rewarm(&mut self, horizon: usize, key: KeyId) {
+        let (key, bank) = (key as usize, &mut self.banks[horizon]);
+        if key < bank.len() {
+            // The labels were refused, whatever model comes after.
+            let refused = bank.refused[key];
+            bank.reset(&self.horizons[horizon].params, key);
+            bank.refused[key] = refused;
+            self.history.forget_horizon(horizon, key);
+            self.blocks.mark(key);
+        }
+    }
+
+    fn hasten(&mut self, horizon: usize, key: KeyId, forgetting: Option<f64>) {
+        let (key, own) = (key as usize, self.horizons[horizon].params.rule());
+        match forgetting {
+            Some(forgetting) => {
+                let forgetting = forgetting.min(own.forgetting);
+                self.hastened[horizon].insert(key, UpdateRule { forgetting, ..own.clone() });
+            }
+            None => {
+                self.hastened[horizon].remove(&key);
+            }
         }
     }
 }
