@@ -100,7 +100,7 @@ pub use spec::{OpenRequest, Registry, SpecErrors};
 pub use stages::alert::{CustomRule, PreparedRule, RuleRequest};
 pub use stages::clean::{CustomStep, PreparedStep, RowFate, StepRequest, SteppedRows};
 pub use stages::custom::{CustomSettings, Fresh, Refusal};
-pub use stages::features::{FeatureColumn, FeatureMatrix};
+pub use stages::features::{ColumnKind, FeatureColumn, FeatureMatrix};
 pub use stages::predict::{AdditiveForecast, Contribution, ModelRequest, OnlinePredictor, Predictor};
 pub use stages::window::ClosedWindow;
 pub use vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use arterial::runtime::Pipeline;
-use arterial::spec::load_plan;
+use arterial::spec::{PipelineFile, PipelinePlan, Registry};
 use arterial::stages::predict::{ErrorSums, ScoreTotal};
 use comfy_table::{CellAlignment, Table};
 
@@ -72,13 +72,22 @@ fn evaluate(set: &DataSet) -> Result<(Vec<ScoreTotal>, Gathered)> {
     let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines").join(set.pipeline);
     let rows = std::path::absolute(data_file(set.rows)?)?.display().to_string();
     let gathered = Gathered::default();
-    let plan = load_plan(&pipeline, &[].into())?.with_file(rows, set.partitions);
+    let plan = plan_of(&pipeline)?.with_file(rows, set.partitions);
     let plan = plan.with_observer(&gathered.observer(set.zone));
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let summary = runtime.block_on(Pipeline::evaluation(&plan)?.run(std::future::pending()))?;
     let rows = summary.accounting();
     ensure!(rows.balanced(), "{}: the accounting identity does not hold: {rows:?}", set.name);
     Ok((summary.scores, gathered))
+}
+
+/// A shipped pipeline whose tables lie in the folder of the data sets, too, wherever the command was given.
+fn plan_of(pipeline: &Path) -> Result<PipelinePlan> {
+    let text = std::fs::read_to_string(pipeline)?;
+    let data = std::path::absolute(data_file("")?)?.display().to_string();
+    let variable = |name: &str| if name == "ARTERIAL_DATA" { Some(data.clone()) } else { std::env::var(name).ok() };
+    let file = PipelineFile::parse(&pipeline.display().to_string(), &text, &variable, &Registry::standard());
+    Ok(file.plan(pipeline.parent().context("a folder")?, &[].into())?)
 }
 
 /// Bounds of one predictor at one horizon beside those of split conformal prediction.

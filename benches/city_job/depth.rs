@@ -73,8 +73,9 @@ impl Chain {
             return Ok(());
         }
         let (features, predict) = (&mut self.features, &mut self.predict);
-        self.windows.push(&cleaned.rows, &advance.crossings, &mut |_keys, window| {
+        self.windows.push(&cleaned.rows, &advance.crossings, &mut |keys, window| {
             counts.windows += window.live.iter().filter(|live| **live).count() as u64;
+            features.meet_keys(keys.len(), |key| keys.values(key).next());
             let matrix = features.update(window);
             if depth >= Depth::Predict {
                 std::hint::black_box(predict.step(window, &matrix));

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::load::load_plan_with_tables;
 use super::report::{Format, print_rows};
-use crate::spec::outline::{ColumnOutline, Outline, StageOutline, StateOutline, TopicOutline};
+use crate::spec::outline::{ColumnOutline, Outline, Scope, StageOutline, StateOutline, TopicOutline};
 
 /// Show what a pipeline does: stages, columns with types and units, state with its limits, topics.
 #[derive(Debug, Args)]
@@ -39,10 +39,15 @@ pub fn explain(args: &ExplainArgs) -> Result<()> {
 
 fn print(outline: &Outline) {
     say!("pipeline {}, version {}", outline.pipeline, outline.version);
-    say!(
-        "partition scope: every key holds `{}`; any number of workers and processes share the partitions",
-        outline.partitioned_by
-    );
+    match outline.scope {
+        Scope::Partition => say!(
+            "partition scope: every key holds `{}`; any number of workers and processes share the partitions",
+            outline.partitioned_by
+        ),
+        Scope::Pipeline => say!(
+            "pipeline scope: `neighbours` tell of other keys, so the source has one partition and one worker reads it"
+        ),
+    }
     outline.stages.iter().for_each(print_stage);
     if !outline.topics.is_empty() {
         say!("\ntopics");

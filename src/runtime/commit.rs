@@ -171,6 +171,12 @@ impl Worker {
         if partitions.is_empty() {
             return Ok(());
         }
+        // Where a topic grew after the start was checked.
+        let another = |partition: &&Partition| partition.topic > 0 || partition.number > 0;
+        if let Some(partition) = partitions.iter().find(another).filter(|_| self.plan.features.cross_keys()) {
+            let found = format!("partition {} of `{}`", partition.number, self.plan.topic(partition.topic));
+            return Err(PipelineError::Scope { found });
+        }
         self.settle(true)?;
         let now_micros = self.clock.now_micros();
         let mut restored = self.restore_patiently(partitions)?;

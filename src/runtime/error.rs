@@ -41,6 +41,12 @@ pub enum PipelineError {
         /// Steps whose settings differ from those that their state was made with.
         changed: Vec<String>,
     },
+    /// Keys that have to see each other lie in several partitions.
+    #[error("`neighbours` tell of other keys (pipeline scope), so the source must have one partition; it has {found}")]
+    Scope {
+        /// Partitions of each topic.
+        found: String,
+    },
     /// Another process took this worker's place.
     #[error("this worker's slot was taken over by another process")]
     Fenced,
@@ -93,6 +99,10 @@ impl PipelineError {
             Self::Changed { .. } => {
                 "undo the change, or start with `--reset STEP` for each step named: what is made from it is reset too; \
                  a table that may change goes on with `on_change: keep`"
+            }
+            Self::Scope { .. } => {
+                "read one topic of one partition, keyed as now: one worker then sees every key; or remove `neighbours` from \
+                 `features`"
             }
             Self::Fenced => "give each process its own `runtime.instance`",
             Self::Stopped => "start again: nothing is lost",

@@ -50,6 +50,7 @@ impl Models {
         if let Some(trace) = trace {
             trace.window(&self.plan.window, keys, window);
         }
+        self.features.meet_keys(keys.len(), |key| keys.values(key).next());
         let matrix = self.features.update(window);
         let step = self.predict.step(window, &matrix);
         outputs.forecasts(keys, &window.live, &step.forecasts, transaction.records());

@@ -247,6 +247,7 @@ fn run_worker(
     let mut source = connect.source(slot, options.until)?;
     let metrics = options.metrics.worker(slot);
     let counts = patiently(shared, &metrics, || source.partition_counts().map_err(PipelineError::from))?;
+    check_scope(&plan, &counts)?;
     if let Some(history) = &options.history {
         history.check_partitions(&counts)?;
     }
@@ -256,6 +257,15 @@ fn run_worker(
     let shared = Arc::clone(shared);
     let parts = WorkerParts { source, ledger, clock, shared, metrics, teller, until, decisions, history };
     Worker::new(plan, parts).run()
+}
+
+/// Refuses partitions that could not see each other's keys where a feature needs to. `counts`: of each topic.
+fn check_scope(plan: &PipelinePlan, counts: &[u32]) -> Result<(), PipelineError> {
+    if !plan.features.cross_keys() || counts.iter().copied().map(u64::from).sum::<u64>() <= 1 {
+        return Ok(());
+    }
+    let of = |(topic, count): (usize, &u32)| format!("{count} of `{}`", plan.topic(topic as u16));
+    Err(PipelineError::Scope { found: counts.iter().enumerate().map(of).collect::<Vec<_>>().join(", ") })
 }
 
 /// Tries until what was asked for is there, it is refused for good, or the run is told to stop.

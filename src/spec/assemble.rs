@@ -17,6 +17,7 @@ use super::model::{
 use super::parts::Parts;
 use super::plan::EventTimePlan;
 use super::steps::stateful_steps;
+use super::tables::Tables;
 use super::trained::{self, TrainedModels};
 use super::{models, suggest, tables, units};
 use crate::schema::{self, TopicSchema};
@@ -66,7 +67,7 @@ pub(super) fn assemble(
     given::check(file, spec, &decode);
     units::check(file, spec, &schema);
     let tables = tables::read(file, spec, folder, test_tables)?;
-    let (clean, cleaned) = clean(file, spec, source, &schema, &decode, &tables);
+    let (clean, cleaned) = clean(file, spec, source, &schema, &decode, &tables.rows);
     let settings = window_settings(spec, source);
     let columns = settings.output_columns();
     let window = cleaned.and_then(|cleaned| reported(file, WindowPlan::new(settings, &cleaned)));
@@ -76,7 +77,7 @@ pub(super) fn assemble(
     let predict = features.as_ref().and_then(|features| predict(file, spec, &columns, (features, &trained)));
     let alerts = alerts(file, spec, &columns);
     let (clean, window, features, predict, alerts) = (clean?, window?, features?, predict?, alerts?);
-    let stateful_steps = stateful_steps(spec, &tables, &clean, &window, &features, &alerts);
+    let stateful_steps = stateful_steps(spec, &tables.rows, &clean, &window, &features, &alerts);
     let event_time = EventTimePlan {
         idle_after_micros: source.event_time.idle_after.map(|span| span.micros),
         max_drift_micros: source.event_time.max_drift.micros,
@@ -263,12 +264,7 @@ fn window_settings(spec: &PipelineSpec, source: &SourceSpec) -> WindowSettings {
     }
 }
 
-fn features(
-    file: &mut PipelineFile,
-    spec: &PipelineSpec,
-    columns: &[String],
-    tables: &BTreeMap<String, Arc<Table>>,
-) -> Option<FeaturesPlan> {
+fn features(file: &mut PipelineFile, spec: &PipelineSpec, columns: &[String], tables: &Tables) -> Option<FeaturesPlan> {
     let steps: BTreeSet<u32> = spec
         .predict
         .values()
@@ -286,7 +282,7 @@ fn features(
 }
 
 /// `None` where it names a table that is not declared, which the rules have refused.
-fn feature_settings(feature: &FeatureSpec, tables: &BTreeMap<String, Arc<Table>>) -> Option<FeatureSettings> {
+fn feature_settings(feature: &FeatureSpec, tables: &Tables) -> Option<FeatureSettings> {
     Some(match feature {
         FeatureSpec::Lags(lags) => FeatureSettings::Lags {
             column: lags.column.clone(),
@@ -321,16 +317,25 @@ fn feature_settings(feature: &FeatureSpec, tables: &BTreeMap<String, Arc<Table>>
         FeatureSpec::Missing(missing) => FeatureSettings::Missing { column: missing.column.clone() },
         FeatureSpec::Ratio(ratio) => FeatureSettings::Ratio { of: ratio.of.clone(), to: ratio.to.clone() },
         FeatureSpec::Calendar(calendar) => FeatureSettings::Calendar {
-            table: Arc::clone(tables.get(&calendar.table)?),
+            table: Arc::clone(tables.rows.get(&calendar.table)?),
             at: calendar.at,
             zone: zone(calendar.timezone.as_ref()),
         },
         FeatureSpec::Lookup(lookup) => FeatureSettings::Lookup {
-            table: Arc::clone(tables.get(&lookup.table)?),
+            table: Arc::clone(tables.rows.get(&lookup.table)?),
             columns: lookup.columns.clone(),
             max_age: lookup.max_age.micros,
             age: lookup.age,
             zone: lookup.timezone.as_ref().and_then(|name| name.parse().ok()),
+        },
+        FeatureSpec::Neighbours(neighbours) => FeatureSettings::Neighbours {
+            column: neighbours.column.clone(),
+            graph: Arc::clone(tables.graphs.get(&neighbours.table)?),
+            direction: neighbours.direction,
+            count: neighbours.count,
+            of: neighbours.of,
+            mean: neighbours.mean,
+            max_age: neighbours.max_age.map(|span| span.micros),
         },
     })
 }

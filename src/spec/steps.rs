@@ -99,6 +99,7 @@ fn tables_read_by_features(spec: &PipelineSpec) -> Vec<&str> {
         match feature {
             FeatureSpec::Calendar(calendar) => tables.push(calendar.table.as_str()),
             FeatureSpec::Lookup(lookup) => tables.push(lookup.table.as_str()),
+            FeatureSpec::Neighbours(neighbours) => tables.push(neighbours.table.as_str()),
             _ => {}
         }
     }
@@ -140,10 +141,13 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
         score_by: crate::stages::predict::ScoreBy::default(),
         ..predict.clone()
     };
+    // Inputs that are divided by `scale` since, which weights learned before were not.
+    let own_unit = |feature: &FeatureSpec| matches!(feature, FeatureSpec::Ratio(_) | FeatureSpec::Lookup(_));
+    let scaled = if spec.features.iter().any(own_unit) { " own units scaled" } else { "" };
     let text = |json: Vec<u8>| String::from_utf8_lossy(&json).into_owned();
     MadeWith {
         step: predictor_step(name),
-        meaning: text(to_json(&(&meant, &spec.features, spec.window.every()))),
+        meaning: text(to_json(&(&meant, &spec.features, spec.window.every()))) + scaled,
         settings: text(to_json(predict)),
     }
 }

@@ -1,12 +1,14 @@
-//! `tables:` -> their rows, read from their files or from the pipeline file; tests bring rows of their own.
+//! `tables:` -> their rows, read from their files or from the pipeline file, and of those with `graph` who is next to
+//! whom; tests bring rows of their own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::file::PipelineFile;
-use super::model::{PipelineSpec, Scalar, TestRow};
+use super::model::{GraphSpec, PipelineSpec, Scalar, TableSpec, TestRow};
 use crate::stages::clean::{Cell, Table, TableError};
+use crate::stages::features::{Graph, GraphError, GraphSettings};
 use crate::vocab::{At, YamlPath};
 
 /// A table that cannot be read or used.
@@ -16,6 +18,16 @@ enum TableProblem {
     Unreadable { path: String, reason: String },
     #[error(transparent)]
     Table(#[from] TableError),
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
+
+/// All tables by name.
+#[derive(Default)]
+pub(super) struct Tables {
+    pub(super) rows: BTreeMap<String, Arc<Table>>,
+    /// Of those that are tables of links.
+    pub(super) graphs: BTreeMap<String, Arc<Graph>>,
 }
 
 /// Every table, read; `None` after the problems went to the file.
@@ -24,35 +36,63 @@ pub(super) fn read(
     spec: &PipelineSpec,
     folder: &Path,
     test_tables: &BTreeMap<String, Vec<TestRow>>,
-) -> Option<BTreeMap<String, Arc<Table>>> {
-    let mut read = BTreeMap::new();
+) -> Option<Tables> {
+    let mut read = Tables::default();
     let mut all = true;
     for (name, table) in &spec.tables {
-        let rows = test_tables.get(name).or(table.rows.as_ref());
-        let made = match (rows, &table.file) {
-            (Some(rows), _) => Table::from_rows(name, &cells(rows), &table.key).map_err(TableProblem::from),
-            (None, Some(csv)) => csv_table(name, &folder.join(csv), &table.key),
-            // The rules have refused a table with neither.
-            (None, None) => continue,
+        let place = YamlPath::default().key("tables").key(name);
+        let Some(made) = one(name, table, folder, test_tables.get(name)) else { continue };
+        let graph = match (&made, &table.graph) {
+            (Ok(table), Some(graph)) => Graph::of(table, &graph_settings(graph)).map(Some),
+            _ => Ok(None),
         };
-        match made {
-            Ok(table) => drop(read.insert(name.clone(), Arc::new(table))),
-            Err(error) => {
+        match (made, graph) {
+            (Ok(table), Ok(graph)) => {
+                read.rows.insert(name.clone(), Arc::new(table));
+                read.graphs.extend(graph.map(|graph| (name.clone(), Arc::new(graph))));
+            }
+            (made, graph) => {
                 all = false;
-                let hint = matches!(error, TableProblem::Unreadable { .. }).then(|| {
+                let path = if made.is_ok() { place.key("graph") } else { place };
+                let error = made.err().or(graph.err().map(TableProblem::from));
+                let hint = matches!(error, Some(TableProblem::Unreadable { .. })).then(|| {
                     "paths start where the pipeline file stands; a test brings rows under `tables`".to_owned()
                 });
-                file.report(&At { path: YamlPath::default().key("tables").key(name), error, hint });
+                error.into_iter().for_each(|error| file.report(&At { path: path.clone(), error, hint: hint.clone() }));
             }
         }
     }
     all.then_some(read)
 }
 
-fn csv_table(name: &str, csv: &Path, key: &str) -> Result<Table, TableProblem> {
+/// `None` for a table without origin or key, which the rules have refused.
+fn one(
+    name: &str,
+    table: &TableSpec,
+    folder: &Path,
+    of_test: Option<&Vec<TestRow>>,
+) -> Option<Result<Table, TableProblem>> {
+    let key: Vec<&str> = match (&table.graph, &table.key) {
+        (Some(graph), _) => [Some(&graph.from), graph.to.as_ref()].into_iter().flatten().map(String::as_str).collect(),
+        (None, Some(key)) => vec![key],
+        (None, None) => return None,
+    };
+    match (of_test.or(table.rows.as_ref()), &table.file) {
+        (Some(rows), _) => Some(Table::from_rows_by(name, &cells(rows), &key).map_err(TableProblem::from)),
+        (None, Some(csv)) => Some(csv_table(name, &folder.join(csv), &key)),
+        (None, None) => None,
+    }
+}
+
+fn graph_settings(graph: &GraphSpec) -> GraphSettings {
+    let GraphSpec { from, to, weight, distance } = graph.clone();
+    GraphSettings { from, to, weight, distance }
+}
+
+fn csv_table(name: &str, csv: &Path, key: &[&str]) -> Result<Table, TableProblem> {
     let text = std::fs::read(csv)
         .map_err(|error| TableProblem::Unreadable { path: csv.display().to_string(), reason: error.to_string() })?;
-    Ok(Table::from_csv(name, &text, key)?)
+    Ok(Table::from_csv_by(name, &text, key)?)
 }
 
 fn cells(rows: &[TestRow]) -> Vec<BTreeMap<String, Cell>> {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arterial::stages::features::{FeatureColumn, FeatureMatrix};
+use arterial::stages::features::{ColumnKind, FeatureColumn, FeatureMatrix};
 use arterial::stages::predict::neural::{MlpClassifier, MlpClassifierParams};
 use arterial::stages::predict::online::{FtrlParams, FtrlPredictor};
 use arterial::stages::predict::{
@@ -40,7 +40,9 @@ fn network() -> MlpClassifierSettings {
 }
 
 fn feature_columns() -> Arc<[FeatureColumn]> {
-    ["a", "b", "c"].map(|name| FeatureColumn { name: name.to_owned(), horizon_steps: None }).into()
+    ["a", "b", "c"]
+        .map(|name| FeatureColumn { name: name.to_owned(), kind: ColumnKind::OwnUnit, horizon_steps: None })
+        .into()
 }
 
 /// Every model of classes, with one horizon.
@@ -375,8 +377,10 @@ fn measures_are_what_their_definitions_say() {
 #[test]
 fn what_cannot_be_meant_is_refused() {
     let refused = |settings: PredictorSettings, columns: &[&str]| {
-        let columns: Vec<FeatureColumn> =
-            columns.iter().map(|name| FeatureColumn { name: (*name).to_owned(), horizon_steps: None }).collect();
+        let columns: Vec<FeatureColumn> = columns
+            .iter()
+            .map(|name| FeatureColumn { name: (*name).to_owned(), kind: ColumnKind::OwnUnit, horizon_steps: None })
+            .collect();
         let problems = try_plan(&[settings], &columns).unwrap_err();
         problems.into_iter().map(|problem| problem.error).collect::<Vec<_>>()
     };

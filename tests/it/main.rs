@@ -71,6 +71,8 @@ mod kafka_init;
 #[cfg(feature = "kafka")]
 mod kafka_ledger;
 #[cfg(feature = "kafka")]
+mod kafka_neighbours;
+#[cfg(feature = "kafka")]
 mod kafka_permissions;
 #[cfg(feature = "kafka")]
 mod kafka_pipeline;
@@ -89,6 +91,7 @@ mod kafka_takeover;
 mod memory;
 mod mix;
 mod mlp;
+mod neighbours;
 mod pipeline_properties;
 mod plan_version;
 mod predict;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arterial::stages::features::{FeatureColumn, FeatureMatrix, Period};
+use arterial::stages::features::{ColumnKind, FeatureColumn, FeatureMatrix, Period};
 use arterial::stages::predict::{
     ExpertSettings, Loss, ModelSettings, OnlineLinearSettings, Predict, PredictError, PredictInput, PredictPlan,
     PredictorSettings, ProfileSettings, ScoreBy, Start, Task,
@@ -107,7 +107,12 @@ pub(crate) fn settings(horizon_steps: &[i64], model: OnlineLinearSettings) -> Pr
 /// Columns `speed.lag0` .. and the named ones, which serve every horizon.
 pub(crate) fn columns(lags: usize, others: &[&str]) -> Vec<FeatureColumn> {
     let names = (0..lags).map(|lag| format!("speed.lag{lag}")).chain(others.iter().map(|name| (*name).to_owned()));
-    names.map(|name| FeatureColumn { name, horizon_steps: None }).collect()
+    let column = |name: String| {
+        let in_units = ["lag", "profile"].iter().any(|kind| name.starts_with(&format!("speed.{kind}")));
+        let kind = if in_units { ColumnKind::InUnitsOf("speed".to_owned()) } else { ColumnKind::Unitless };
+        FeatureColumn { name, kind, horizon_steps: None }
+    };
+    names.map(column).collect()
 }
 
 /// The plan of predictors over window columns `speed` (measured) and `free_flow` (carried), or what is wrong with it.

@@ -18,7 +18,7 @@ use linfa_linear::LinearRegression;
 use ndarray::{Array1, Array2, s};
 
 use crate::mlp::{mlp, network, shared};
-use crate::predict_support::{MemoryState, Numbers, SIZE, bits};
+use crate::predict_support::{MemoryState, Numbers, SIZE, bits, columns};
 
 pub(crate) const FEATURES: usize = 3;
 
@@ -70,7 +70,7 @@ pub(crate) fn models() -> Vec<(&'static str, Box<dyn OnlinePredictor>)> {
 }
 
 pub(crate) fn feature_columns() -> Arc<[FeatureColumn]> {
-    (0..FEATURES).map(|column| FeatureColumn { name: format!("x.lag{column}"), horizon_steps: None }).collect()
+    columns(FEATURES, &[]).into()
 }
 
 /// A matrix of these rows.

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use arterial::models::{Store, StoreError, Version, tensors};
-use arterial::stages::features::{FeatureColumn, FeatureMatrix};
+use arterial::stages::features::{ColumnKind, FeatureColumn, FeatureMatrix};
 use arterial::stages::predict::neural::fit::{Evaluation, Examples, Pretrained, Training, fit, folds};
 use arterial::stages::predict::neural::{MlpClassifier, MlpClassifierParams};
 use arterial::stages::predict::{MlpClassifierSettings, OnlinePredictor, Predictor};
@@ -236,7 +236,9 @@ fn classifier(pretrained: &Arc<Pretrained>, online: bool) -> MlpClassifier {
 }
 
 fn columns() -> Arc<[FeatureColumn]> {
-    ["a", "b"].map(|name| FeatureColumn { name: name.to_owned(), horizon_steps: None }).into()
+    ["a", "b"]
+        .map(|name| FeatureColumn { name: name.to_owned(), kind: ColumnKind::OwnUnit, horizon_steps: None })
+        .into()
 }
 
 fn matrix(step: i64) -> (FeatureMatrix, Vec<f64>) {

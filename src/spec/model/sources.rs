@@ -318,11 +318,31 @@ pub struct TableSpec {
     pub file: Option<String>,
     /// Rows written in place.
     pub rows: Option<Vec<BTreeMap<String, super::Scalar>>>,
-    /// The column that identifies a row; it must be unique.
-    pub key: String,
+    /// The column that identifies a row; it must be unique. A table of links has `graph` instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Says that rows are links between keys, for `neighbours`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph: Option<GraphSpec>,
     /// What to do where the table is another one than the state was made with.
     #[serde(default)]
     pub on_change: OnChange,
+}
+
+/// The columns of a table of links; or, without `to`, of a matrix of weights. A link stands once; none leads from a key to
+/// itself.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GraphSpec {
+    /// Column of the key that a link leads from: upstream.
+    pub from: String,
+    /// Column of the key that it leads to: downstream. Without it the table is a matrix: every other column is named like
+    /// a key, and its cell is the weight of the link from the row's key, 0 or empty where there is none.
+    pub to: Option<String>,
+    /// Column of numbers above 0: the more, the nearer.
+    pub weight: Option<String>,
+    /// Column of numbers of at least 0: the less, the nearer. Without either, links nearest first stand first.
+    pub distance: Option<String>,
 }
 
 /// What to do about a table that changed under existing state.

@@ -1,6 +1,6 @@
 //! `keys:`, `window:` and `features:`.
 
-pub use crate::stages::features::{At, Fill, Period};
+pub use crate::stages::features::{At, Direction, Fill, Of, Period};
 pub use crate::stages::window::AtEnd;
 use std::collections::BTreeMap;
 
@@ -98,6 +98,9 @@ pub enum FeatureSpec {
     /// The latest values of a table of values at times that are not newer than the window's end, the same for every
     /// key: `weather.rain_mm`. What becomes known later is never seen.
     Lookup(TimeLookupSpec),
+    /// What is known of other keys, those next to a key in a table of links: `speed_kmh.neighbour0` is of the nearest. All
+    /// keys must be in one partition.
+    Neighbours(NeighboursSpec),
 }
 
 /// The last values of a column.
@@ -277,4 +280,30 @@ pub struct ValuesSpec {
 pub struct MissingFeatureSpec {
     /// Window column.
     pub column: String,
+}
+
+/// Other keys, by a table of links.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NeighboursSpec {
+    /// Window column; `lags` of it must stand before: what they say of a null, neighbours say.
+    pub column: String,
+    /// Table with `graph`; its keys are those of the window.
+    pub table: String,
+    /// Most neighbours of a key: those that are nearest. Without that many, or where one has no value, the key's own value
+    /// stands there, of deviations 0.
+    #[schemars(range(min = 1, max = 64))]
+    pub count: u32,
+    /// Which of them.
+    #[serde(default)]
+    pub direction: Direction,
+    /// What is looked at: the last value, or how far it is from the neighbour's own profile, which a `profile` before gives.
+    #[serde(default)]
+    pub of: Of,
+    /// One column, `<column>.neighbours`, with the mean of those that have a value, instead of one for each.
+    #[serde(default)]
+    pub mean: bool,
+    /// Older values than this count as none; at most 254 windows. Without it the last value counts, however old, where
+    /// `lags` have `fill: last`.
+    pub max_age: Option<Span>,
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::topics::content;
-use crate::spec::model::{AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, RangeSpec, SinkSpec, UnitSpec};
+use crate::spec::model::{AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, Of, RangeSpec, SinkSpec, UnitSpec};
 use crate::spec::plan::PipelinePlan;
 use crate::vocab::duration_text;
 
@@ -121,6 +121,15 @@ fn feature(feature: &FeatureSpec) -> String {
         FeatureSpec::Missing(missing) => format!("missing {}", missing.column),
         FeatureSpec::Ratio(ratio) => format!("ratio of {} to {}", ratio.of, ratio.to),
         FeatureSpec::Calendar(calendar) => format!("calendar of {}", calendar.table),
+        FeatureSpec::Neighbours(neighbours) => format!(
+            "neighbours of {}: {} {} of {}, {}, {}",
+            neighbours.column,
+            if neighbours.mean { "mean of" } else { "each of" },
+            neighbours.count,
+            neighbours.table,
+            word(&neighbours.direction),
+            if neighbours.of == Of::Deviation { "deviations" } else { "values" },
+        ),
         FeatureSpec::Lookup(lookup) => {
             format!("lookup of {} in {}, at most {} old", lookup.columns.join(", "), lookup.table, lookup.max_age)
         }

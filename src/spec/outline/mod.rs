@@ -39,6 +39,8 @@ pub struct Outline {
 pub enum Scope {
     /// One partition: any number of workers and processes share the pipeline.
     Partition,
+    /// All keys of the pipeline: its source has one partition.
+    Pipeline,
 }
 
 /// One stage.
@@ -127,7 +129,7 @@ impl PipelinePlan {
             pipeline: self.name.clone(),
             version: self.version.clone(),
             delivery: self.delivery,
-            scope: Scope::Partition,
+            scope: if self.features.cross_keys() { Scope::Pipeline } else { Scope::Partition },
             partitioned_by: self.source.partitioned_by.clone(),
             stages,
             topics: topics::of(self),

@@ -1,6 +1,6 @@
 //! `clean:` steps in their order, and the tables they look up.
 
-use super::Check;
+use super::{Check, neighbours};
 use crate::spec::model::{Missing, Otherwise, Span, Stamps};
 use crate::spec::part::Part;
 use crate::spec::suggest;
@@ -13,7 +13,10 @@ pub(super) fn check(check: &mut Check<'_>) {
         let Some((kind, settings)) = step.variant() else { continue };
         match kind {
             "dedupe" => check_dedupe(check, &settings, remover),
-            "lookup" => check_table(check, &settings.get("table"), &tables),
+            "lookup" => {
+                check_table(check, &settings.get("table"), &tables);
+                neighbours::check_read(check, &settings.get("table"), false);
+            }
             _ => {}
         }
         if removes_rows(kind, &settings) {

@@ -6,6 +6,7 @@ mod clean;
 mod custom;
 mod durations;
 mod names;
+mod neighbours;
 mod predict;
 mod runtime;
 mod security;
@@ -38,6 +39,7 @@ pub(super) fn problems(root: &Node, registry: &Registry) -> Vec<Problem> {
     clean::check(&mut check);
     custom::check(&mut check);
     window::check(&mut check);
+    neighbours::check(&mut check);
     predict::check(&mut check);
     alerts::check(&mut check);
     sinks::check(&mut check);

@@ -33,6 +33,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
     for (name, table) in check.file.get("tables").entries() {
         check_kind(check, &table, &format!("table `{name}`"), &["file", "rows"]);
+        check_kind(check, &table, &format!("table `{name}`"), &["key", "graph"]);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Check, clean};
+use super::{Check, clean, neighbours};
 use crate::spec::model::{DifferencesSpec, Span};
 use crate::spec::part::Part;
 use crate::spec::suggest;
@@ -118,15 +118,20 @@ fn check_features(check: &mut Check<'_>) {
     let mut seen: BTreeSet<(&str, Option<&str>)> = BTreeSet::new();
     for step in check.file.get("features").items() {
         let Some((kind, settings)) = step.variant() else { continue };
-        if matches!(kind, "calendar" | "lookup") {
+        if matches!(kind, "calendar" | "lookup" | "neighbours") {
             clean::check_table(check, &settings.get("table"), &tables);
         }
-        for key in ["of", "to", "column"] {
+        if matches!(kind, "calendar" | "lookup") {
+            neighbours::check_read(check, &settings.get("table"), false);
+        }
+        // What `neighbours` look at is no column.
+        let columns = if kind == "neighbours" { &["column"][..] } else { &["of", "to", "column"] };
+        for key in columns {
             check_window_column(check, &settings.get(key), &known);
         }
         let column = settings.get("column");
         // Of these there may be several; names that are made twice the plan refuses.
-        let several = matches!(kind, "ratio" | "calendar" | "lookup");
+        let several = matches!(kind, "ratio" | "calendar" | "lookup" | "neighbours");
         if !several && !seen.insert((kind, column.text())) {
             let of = column.text().map(|name| format!(" of `{name}`")).unwrap_or_default();
             let message = format!("`{kind}`{of} stands twice: its columns would have the same names");

@@ -27,5 +27,5 @@ pub use error::CleanPlanError;
 pub use plan::{CleanInput, CleanPlan, CleanRefused};
 pub use settings::{CastType, Missing, Otherwise};
 pub use step::{CleanStep, CustomStep, Limits, RowFate, SteppedRows, UnitChange};
-pub use table::{Cell, Table, TableError};
+pub use table::{Cell, KEY_SEPARATOR, Table, TableError};
 pub use units::same_unit;

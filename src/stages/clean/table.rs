@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
 
+/// Stands between the values of a key of several columns.
+pub const KEY_SEPARATOR: char = '\u{1f}';
+
 /// A cell of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
@@ -100,6 +103,14 @@ impl Table {
     /// # Errors
     /// [`TableError`] with the line or row.
     pub fn from_csv(name: &str, text: &[u8], key: &str) -> Result<Self, TableError> {
+        Self::from_csv_by(name, text, &[key])
+    }
+
+    /// Likewise with a key of several columns, whose values [`KEY_SEPARATOR`] joins.
+    ///
+    /// # Errors
+    /// [`TableError`] with the line or row.
+    pub fn from_csv_by(name: &str, text: &[u8], key: &[&str]) -> Result<Self, TableError> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
         let header = reader.headers().map_err(|error| csv_error(&error))?.clone();
         let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); header.len()];
@@ -125,6 +136,14 @@ impl Table {
     /// # Errors
     /// [`TableError`] with the row.
     pub fn from_rows(name: &str, rows: &[BTreeMap<String, Cell>], key: &str) -> Result<Self, TableError> {
+        Self::from_rows_by(name, rows, &[key])
+    }
+
+    /// Likewise with a key of several columns, whose values [`KEY_SEPARATOR`] joins.
+    ///
+    /// # Errors
+    /// [`TableError`] with the row.
+    pub fn from_rows_by(name: &str, rows: &[BTreeMap<String, Cell>], key: &[&str]) -> Result<Self, TableError> {
         let titles: BTreeSet<&String> = rows.iter().flat_map(BTreeMap::keys).collect();
         let mut named = BTreeMap::new();
         for title in titles {
@@ -192,20 +211,32 @@ fn csv_error(error: &csv::Error) -> TableError {
     TableError::Csv { line, message: error.to_string() }
 }
 
-fn unique_keys(columns: &BTreeMap<String, Vec<Cell>>, key: &str) -> Result<Vec<String>, TableError> {
-    let Some(cells) = columns.get(key) else {
-        let columns = columns.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        return Err(TableError::NoKeyColumn { key: key.to_owned(), columns });
-    };
+fn unique_keys(columns: &BTreeMap<String, Vec<Cell>>, key: &[&str]) -> Result<Vec<String>, TableError> {
+    let mut of_key = Vec::with_capacity(key.len());
+    for name in key {
+        let Some(cells) = columns.get(*name) else {
+            let columns = columns.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(TableError::NoKeyColumn { key: (*name).to_owned(), columns });
+        };
+        of_key.push((*name, cells));
+    }
+    let rows = of_key.first().map_or(0, |(_, cells)| cells.len());
     let mut seen = BTreeSet::new();
-    let mut keys = Vec::with_capacity(cells.len());
-    for (index, cell) in cells.iter().enumerate() {
+    let mut keys = Vec::with_capacity(rows);
+    for index in 0..rows {
         let row = index + 1;
-        let text = cell.text().ok_or_else(|| TableError::NullKey { row, key: key.to_owned() })?;
-        if !seen.insert(text.clone()) {
-            return Err(TableError::RepeatedKey { row, key: text });
+        let mut joined = String::new();
+        for (place, (name, cells)) in of_key.iter().enumerate() {
+            let text = cells[index].text().ok_or_else(|| TableError::NullKey { row, key: (*name).to_owned() })?;
+            if place > 0 {
+                joined.push(KEY_SEPARATOR);
+            }
+            joined.push_str(&text);
         }
-        keys.push(text);
+        if !seen.insert(joined.clone()) {
+            return Err(TableError::RepeatedKey { row, key: joined.replace(KEY_SEPARATOR, ", ") });
+        }
+        keys.push(joined);
     }
     Ok(keys)
 }

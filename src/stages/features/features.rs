@@ -7,11 +7,12 @@ use chrono_tz::Tz;
 use super::FeatureMatrix;
 use super::calendar::{DAY_MICROS, harmonic, local_time};
 use super::lags::Lags;
+use super::neighbours::{Look, Neighbours};
 use super::plan::{FeaturesPlan, Part};
 use super::profile::Profile;
 use super::repeats::Repeats;
 use crate::stages::window::ClosedWindow;
-use crate::vocab::{EventTime, Snapshot, StateError, StateReader, StateWriter};
+use crate::vocab::{EventTime, KeyId, Snapshot, StateError, StateReader, StateWriter};
 
 /// Equal readings in a row at which a held deviation counts half: chosen on the warm-up parts of the Aarhus and METR-LA
 /// data, where 2 to 6 did equally well.
@@ -24,6 +25,7 @@ pub struct Features {
     lags: Vec<Lags>,
     profiles: Vec<Profile>,
     repeats: Vec<Repeats>,
+    neighbours: Vec<Neighbours>,
 }
 
 impl Features {
@@ -35,7 +37,16 @@ impl Features {
         let lags = lags.collect();
         let profiles = plan.profiles.iter().map(|(_, profile)| Profile::new(profile.clone())).collect();
         let repeats = (0..plan.repeats.len()).map(|index| Repeats::new(format!("repeats.{index}"))).collect();
-        Self { plan, lags, profiles, repeats }
+        let neighbours = vec![Neighbours::default(); plan.neighbours.len()];
+        Self { plan, lags, profiles, repeats, neighbours }
+    }
+
+    /// Takes the names of keys `0..count`, to be told before each window: an id may have another key by then. A free id
+    /// has none.
+    pub fn meet_keys<'a>(&mut self, count: usize, name_of: impl Fn(KeyId) -> Option<&'a str>) {
+        for (neighbours, plan) in self.neighbours.iter_mut().zip(&self.plan.neighbours) {
+            neighbours.meet(plan, count, &name_of);
+        }
     }
 
     /// Takes a closed window, then describes each key as of its end: the window's own values are known.
@@ -58,6 +69,9 @@ impl Features {
         }
         for repeats in &mut self.repeats {
             repeats.forget(&window.expired);
+        }
+        for neighbours in &mut self.neighbours {
+            neighbours.forget(&window.expired);
         }
         matrix
     }
@@ -117,11 +131,8 @@ impl Features {
             }
             Part::HeldDeviation { lags, profile, repeats } => {
                 let deviation = self.deviation(*lags, *profile, window);
-                let held = |key: usize| {
-                    let repeats = self.repeats[*repeats].of(key);
-                    deviation[key] * repeats / (repeats + HELD_HALF)
-                };
-                target.each_row(|key, row| row[0] = held(key), 1)
+                let held = |deviation: f64, repeats: f64| deviation * repeats / (repeats + HELD_HALF);
+                target.each_row(|key, row| row[0] = held(deviation[key], self.repeats[*repeats].of(key)), 1)
             }
             Part::Ratio(of, to) => {
                 let ratio = |key: usize| match window.columns[*to][key] {
@@ -145,11 +156,23 @@ impl Features {
                 },
                 columns.len(),
             ),
+            Part::Neighbours(neighbours) => self.fill_neighbours(*neighbours, window, target),
             Part::Missing(column) => {
                 let missing = |key: usize| f64::from(u8::from(window.columns[*column][key].is_nan()));
                 target.each_row(|key, row| row[0] = missing(key), 1)
             }
         }
+    }
+
+    /// What stands in for a neighbour without value is the key's own, of deviations none: a model forecasts in any case.
+    fn fill_neighbours(&self, neighbours: usize, window: &ClosedWindow, mut target: Target<'_>) -> usize {
+        let (plan, met) = (&self.plan.neighbours[neighbours], &self.neighbours[neighbours]);
+        let values = self.looked_at(&plan.look, window);
+        let usual = |key: usize| match plan.look.profile {
+            Some(_) => 0.0,
+            None => self.lags[plan.look.lags].of(key)[0],
+        };
+        target.each_row(|key, row| met.fill(plan, key, &values, usual(key), row), plan.width())
     }
 
     /// Lag 0 less the profile at the window's end, by key.
@@ -158,6 +181,20 @@ impl Features {
         self.profiles[profile].fill(window.end, &mut column);
         column.iter_mut().enumerate().for_each(|(key, value)| *value = self.lags[lags].of(key)[0] - *value);
         column
+    }
+
+    /// What neighbours look at in each key, NaN where nothing is known or it is too old.
+    fn looked_at(&self, look: &Look, window: &ClosedWindow) -> Vec<f64> {
+        let lags = &self.lags[look.lags];
+        let mut values = match look.profile {
+            Some(profile) => self.deviation(look.lags, profile, window),
+            None => (0..window.key_count()).map(|key| lags.of(key)[0]).collect(),
+        };
+        if let Some(age_max) = look.age_max {
+            let old = |key: usize| lags.windows_since(key) > age_max;
+            values.iter_mut().enumerate().filter(|(key, _)| old(*key)).for_each(|(_, value)| *value = f64::NAN);
+        }
+        values
     }
 
     /// Writes the state.

@@ -75,6 +75,11 @@ impl Lags {
         f64::from(self.ages[key]) / f64::from(AGE_MAX)
     }
 
+    /// Windows since a key's last value, 255 for that many or more.
+    pub(super) fn windows_since(&self, key: usize) -> u8 {
+        self.ages[key]
+    }
+
     pub(super) fn forget(&mut self, keys: &[KeyId]) {
         let known = self.ages.len();
         for key in keys.iter().map(|key| *key as usize).filter(|key| *key < known) {

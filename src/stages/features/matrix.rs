@@ -9,8 +9,21 @@ use crate::vocab::{EventTime, KeyId};
 pub struct FeatureColumn {
     /// Name: `speed_kmh.lag0`, `time_of_day.sin1`, `speed_kmh.profile`.
     pub name: String,
+    /// What its numbers are.
+    pub kind: ColumnKind,
     /// The horizon, in window steps, that the column speaks of; `None` where it serves every horizon.
     pub horizon_steps: Option<u32>,
+}
+
+/// What the numbers of a feature column are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// In the unit of this window column: lags, differences, profiles, deviations, neighbours.
+    InUnitsOf(String),
+    /// In a unit of their own: ratios, columns of a table.
+    OwnUnit,
+    /// Of order one: flags, ages, sines and cosines.
+    Unitless,
 }
 
 impl FeatureColumn {
@@ -20,11 +33,19 @@ impl FeatureColumn {
         self.horizon_steps.is_none_or(|own| own == steps)
     }
 
-    /// The window column in whose unit the values are; `None` for flags, ages, sines and cosines.
+    /// The window column in whose unit the values are; `None` for those of another unit or none.
     #[must_use]
     pub fn in_units_of(&self) -> Option<&str> {
-        let (column, kind) = self.name.rsplit_once('.')?;
-        ["lag", "difference", "profile", "deviation"].iter().any(|group| kind.starts_with(group)).then_some(column)
+        match &self.kind {
+            ColumnKind::InUnitsOf(column) => Some(column),
+            ColumnKind::OwnUnit | ColumnKind::Unitless => None,
+        }
+    }
+
+    /// Whether the values are of order one as they are, in whatever unit the target is.
+    #[must_use]
+    pub fn unitless(&self) -> bool {
+        self.kind == ColumnKind::Unitless
     }
 }
 

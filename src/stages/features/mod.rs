@@ -4,8 +4,10 @@
 mod calendar;
 #[expect(clippy::module_inception, reason = "the stage's state is called what the stage is called")]
 mod features;
+mod graph;
 mod lags;
 mod matrix;
+mod neighbours;
 mod plan;
 mod profile;
 mod repeats;
@@ -14,8 +16,9 @@ mod tables;
 
 pub use calendar::{DAY_MICROS, LocalTime, local_time};
 pub use features::Features;
-pub use matrix::{FeatureColumn, FeatureMatrix};
+pub use graph::{Direction, Graph, GraphError, GraphSettings};
+pub use matrix::{ColumnKind, FeatureColumn, FeatureMatrix};
 pub use plan::{FeaturesInput, FeaturesPlan, FeaturesPlanError};
 pub use profile::{Profile, ProfilePlan, SlotError};
-pub use settings::{At, FeatureSettings, Fill, Period};
+pub use settings::{At, FeatureSettings, Fill, Of, Period};
 pub use tables::TimeTableError;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
-use super::FeatureColumn;
+use super::neighbours::{Look, NeighboursPlan};
 use super::profile::{ProfilePlan, SlotError};
-use super::settings::{At as When, FeatureSettings, Fill};
+use super::settings::{At as When, FeatureSettings, Fill, Of};
 use super::tables::{Days, TimeTableError, Timeline};
+use super::{ColumnKind, FeatureColumn};
 use crate::stages::clean::Table;
 use crate::stages::expression::did_you_mean;
 use crate::vocab::{At, MadeWith, PathStep, YamlPath};
@@ -31,6 +32,7 @@ pub struct FeaturesPlan {
     pub(super) profiles: Vec<(usize, ProfilePlan)>,
     /// Window columns whose runs of equal readings are counted.
     pub(super) repeats: Vec<usize>,
+    pub(super) neighbours: Vec<NeighboursPlan>,
     pub(super) every_micros: i64,
     columns: Arc<[FeatureColumn]>,
 }
@@ -73,7 +75,12 @@ pub(super) enum Part {
     Calendar { days: Arc<Days>, ahead: u32, zone: Tz },
     /// What was known last at the window's end.
     Lookup { timeline: Arc<Timeline>, count: usize, age: bool },
+    /// What this plan's neighbours look at.
+    Neighbours(usize),
 }
+
+/// Oldest value that neighbours can tell from one that is older.
+const AGE_MAX: u8 = u8::MAX - 1;
 
 /// Why features cannot be computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,6 +120,20 @@ pub enum FeaturesPlanError {
         /// The column.
         column: String,
     },
+    /// Neighbours without what is looked at in them.
+    #[error("the neighbours of `{column}` need {wanted} of it before")]
+    NothingToLookAt {
+        /// The column.
+        column: String,
+        /// What is missing.
+        wanted: &'static str,
+    },
+    /// Ages are not counted that far.
+    #[error("max_age of {windows} windows is beyond the {AGE_MAX} that ages are counted to")]
+    MaxAge {
+        /// What was asked for.
+        windows: i64,
+    },
     /// Slots that cannot be.
     #[error(transparent)]
     Slot(#[from] SlotError),
@@ -139,6 +160,7 @@ impl FeaturesPlan {
             lags: Vec::new(),
             profiles: Vec::new(),
             repeats: Vec::new(),
+            neighbours: Vec::new(),
             columns: vec![],
         };
         let root = YamlPath(vec![PathStep::Key("features".to_owned())]);
@@ -159,14 +181,28 @@ impl FeaturesPlan {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let Builder { parts, lags, profiles, repeats, columns, .. } = builder;
-        Ok(Self { parts, lags, profiles, repeats, every_micros: input.every_micros, columns: columns.into() })
+        let Builder { parts, lags, profiles, repeats, neighbours, columns, .. } = builder;
+        Ok(Self {
+            parts,
+            lags,
+            profiles,
+            repeats,
+            neighbours,
+            every_micros: input.every_micros,
+            columns: columns.into(),
+        })
     }
 
     /// The matrix' columns.
     #[must_use]
     pub fn columns(&self) -> &Arc<[FeatureColumn]> {
         &self.columns
+    }
+
+    /// Whether features of a key tell of other keys, so that all of them have to be in one partition.
+    #[must_use]
+    pub fn cross_keys(&self) -> bool {
+        !self.neighbours.is_empty()
     }
 
     /// What saved lags, profiles and counts of repeats were made with.
@@ -203,12 +239,17 @@ fn pairs(of: &str, harmonics: u32) -> Vec<String> {
     (1..=harmonics).flat_map(|cycles| ["sin", "cos"].map(|wave| format!("{of}{wave}{cycles}"))).collect()
 }
 
+fn in_units_of(column: &str) -> ColumnKind {
+    ColumnKind::InUnitsOf(column.to_owned())
+}
+
 struct Builder<'a> {
     input: &'a FeaturesInput,
     parts: Vec<Part>,
     lags: Vec<LagsPlan>,
     profiles: Vec<(usize, ProfilePlan)>,
     repeats: Vec<usize>,
+    neighbours: Vec<NeighboursPlan>,
     columns: Vec<FeatureColumn>,
 }
 
@@ -223,12 +264,12 @@ impl Builder<'_> {
             FeatureSettings::Differences { column, count } => self.differences(column, *count),
             FeatureSettings::TimeOfDay { at, harmonics, zone } => {
                 let part = |ahead| Part::TimeOfDay { ahead, harmonics: *harmonics, zone: *zone };
-                self.each(*at, part, &pairs("time_of_day.", *harmonics));
+                self.each(*at, part, &pairs("time_of_day.", *harmonics), &ColumnKind::Unitless);
                 Ok(())
             }
             FeatureSettings::DayOfWeek { at, zone } => {
                 let names = ["sin", "cos", "weekend"].map(|name| format!("day_of_week.{name}"));
-                self.each(*at, |ahead| Part::DayOfWeek { ahead, zone: *zone }, &names);
+                self.each(*at, |ahead| Part::DayOfWeek { ahead, zone: *zone }, &names, &ColumnKind::Unitless);
                 Ok(())
             }
             FeatureSettings::Profile { column, period, slot, at, min_values, smooth, memory, zone } => {
@@ -246,33 +287,48 @@ impl Builder<'_> {
             FeatureSettings::Deviation { column, harmonics, repeats } => self.deviation(column, *harmonics, *repeats),
             FeatureSettings::Values { columns } => {
                 let indices = columns.iter().map(|column| self.column(column)).collect::<Result<Vec<_>, _>>()?;
-                self.push(Part::Values(indices), columns.iter().cloned(), None);
+                self.parts.push(Part::Values(indices));
+                columns.iter().for_each(|column| self.name([column.clone()], &in_units_of(column), None));
                 Ok(())
             }
             FeatureSettings::Missing { column } => {
                 let index = self.column(column)?;
-                self.push(Part::Missing(index), [format!("{column}.missing")], None);
+                self.push(Part::Missing(index), [format!("{column}.missing")], &ColumnKind::Unitless);
                 Ok(())
             }
             FeatureSettings::Ratio { of, to } => {
                 let part = Part::Ratio(self.column(of)?, self.column(to)?);
-                self.push(part, [format!("{of}.by_{to}")], None);
+                self.push(part, [format!("{of}.by_{to}")], &ColumnKind::OwnUnit);
                 Ok(())
             }
             FeatureSettings::Calendar { table, at, zone } => {
                 let days = Arc::new(Days::of(table).map_err(|error| (error.into(), None))?);
                 let names = ["", "_eve", "_after"].map(|day| format!("calendar.{}{day}", table.name()));
                 let part = |ahead| Part::Calendar { days: Arc::clone(&days), ahead, zone: *zone };
-                self.each(*at, part, &names);
+                self.each(*at, part, &names, &ColumnKind::Unitless);
                 Ok(())
             }
             FeatureSettings::Lookup { table, columns, max_age, age, zone } => {
                 let timeline = Timeline::of(table, columns, *zone, *max_age);
                 let timeline = timeline.map_err(|error| lookup_hint(error, table))?;
                 let of_table = |name: &str| format!("{}.{name}", table.name());
-                let names = columns.iter().map(|name| of_table(name)).chain(age.then(|| of_table("age")));
                 let part = Part::Lookup { timeline: Arc::new(timeline), count: columns.len(), age: *age };
-                self.push(part, names, None);
+                self.push(part, columns.iter().map(|name| of_table(name)), &ColumnKind::OwnUnit);
+                if *age {
+                    self.name([of_table("age")], &ColumnKind::Unitless, None);
+                }
+                Ok(())
+            }
+            FeatureSettings::Neighbours { column, graph, direction, count, of, mean, max_age } => {
+                let look = self.look(column, *of, *mean, *max_age)?;
+                let mean = look.mean;
+                let part = Part::Neighbours(self.neighbours.len());
+                self.neighbours.push(NeighboursPlan::new(graph, *direction, *count as usize, look));
+                let names = (0..*count).map(|slot| format!("{column}.neighbour{slot}"));
+                match mean {
+                    true => self.push(part, [format!("{column}.neighbours")], &in_units_of(column)),
+                    false => self.push(part, names, &in_units_of(column)),
+                }
                 Ok(())
             }
         }
@@ -290,9 +346,9 @@ impl Builder<'_> {
         let plan = self.lags.len();
         self.lags.push(LagsPlan { column: index, name: column.to_owned(), count: count as usize, fill });
         let part = Part::Lags { lags: plan, kept: kept.iter().map(|lag| *lag as usize).collect() };
-        self.push(part, kept.iter().map(|lag| format!("{column}.lag{lag}")), None);
+        self.push(part, kept.iter().map(|lag| format!("{column}.lag{lag}")), &in_units_of(column));
         if age {
-            self.push(Part::Age(plan), [format!("{column}.age")], None);
+            self.push(Part::Age(plan), [format!("{column}.age")], &ColumnKind::Unitless);
         }
         Ok(())
     }
@@ -306,7 +362,7 @@ impl Builder<'_> {
             return Err((error, None));
         };
         let names = (0..count).map(|lag| format!("{column}.difference{lag}"));
-        self.push(Part::Differences { lags, count: count as usize }, names, None);
+        self.push(Part::Differences { lags, count: count as usize }, names, &in_units_of(column));
         Ok(())
     }
 
@@ -316,7 +372,8 @@ impl Builder<'_> {
         plan.check().map_err(|error| (error.into(), hint()))?;
         let profile = self.profiles.len();
         self.profiles.push((index, plan));
-        self.each(at, |ahead| Part::Profile { profile, ahead }, &[format!("{column}.profile")]);
+        let names = [format!("{column}.profile")];
+        self.each(at, |ahead| Part::Profile { profile, ahead }, &names, &in_units_of(column));
         Ok(())
     }
 
@@ -328,31 +385,58 @@ impl Builder<'_> {
             return Err((FeaturesPlanError::NoProfile { column: column.to_owned() }, None));
         };
         let part = |ahead| Part::Deviation { lags, profile, ahead, harmonics };
-        self.each(When::Target, part, &pairs(&format!("{column}.deviation_"), harmonics));
+        let names = pairs(&format!("{column}.deviation_"), harmonics);
+        self.each(When::Target, part, &names, &in_units_of(column));
         if repeats {
             let repeats = self.repeats.len();
             self.repeats.push(index);
-            self.push(Part::HeldDeviation { lags, profile, repeats }, [format!("{column}.deviation_held")], None);
+            let names = [format!("{column}.deviation_held")];
+            self.push(Part::HeldDeviation { lags, profile, repeats }, names, &in_units_of(column));
         }
         Ok(())
     }
 
+    /// What neighbours of a column are seen by.
+    fn look(&self, column: &str, of: Of, mean: bool, max_age: Option<i64>) -> Result<Look, Refused> {
+        let index = self.column(column)?;
+        let missing = |wanted| (FeaturesPlanError::NothingToLookAt { column: column.to_owned(), wanted }, None);
+        let lags = self.lags.iter().position(|lags| lags.column == index).ok_or_else(|| missing("`lags`"))?;
+        let profile = self.profiles.iter().position(|(column, _)| *column == index);
+        let profile = match of {
+            Of::Value => None,
+            Of::Deviation => Some(profile.ok_or_else(|| missing("a `profile`"))?),
+        };
+        let windows = max_age.map(|max_age| max_age / self.input.every_micros.max(1));
+        let counted = |windows: &i64| u8::try_from(*windows).ok().filter(|windows| *windows <= AGE_MAX);
+        match windows {
+            Some(windows) if counted(&windows).is_none() => Err((FeaturesPlanError::MaxAge { windows }, None)),
+            _ => Ok(Look { lags, profile, mean, age_max: windows.as_ref().and_then(counted) }),
+        }
+    }
+
     /// Adds a part once for the present, or once per horizon.
-    fn each(&mut self, at: When, part: impl Fn(u32) -> Part, names: &[String]) {
+    fn each(&mut self, at: When, part: impl Fn(u32) -> Part, names: &[String], kind: &ColumnKind) {
         let names = names.iter().cloned();
         match at {
-            When::Now => self.push(part(0), names, None),
+            When::Now => self.push(part(0), names, kind),
             When::Target => {
                 for steps in &self.input.horizon_steps {
-                    self.push(part(*steps), names.clone(), Some(*steps));
+                    self.parts.push(part(*steps));
+                    self.name(names.clone(), kind, Some(*steps));
                 }
             }
         }
     }
 
-    fn push(&mut self, part: Part, names: impl IntoIterator<Item = String>, horizon_steps: Option<u32>) {
+    /// Adds a part that serves every horizon.
+    fn push(&mut self, part: Part, names: impl IntoIterator<Item = String>, kind: &ColumnKind) {
         self.parts.push(part);
-        self.columns.extend(names.into_iter().map(|name| FeatureColumn { name, horizon_steps }));
+        self.name(names, kind, None);
+    }
+
+    fn name(&mut self, names: impl IntoIterator<Item = String>, kind: &ColumnKind, horizon_steps: Option<u32>) {
+        let column = |name| FeatureColumn { name, kind: kind.clone(), horizon_steps };
+        self.columns.extend(names.into_iter().map(column));
     }
 
     fn column(&self, name: &str) -> Result<usize, Refused> {

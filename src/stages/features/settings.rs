@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::graph::{Direction, Graph};
 use crate::stages::clean::Table;
 
 /// What stands for a null value in a lag.
@@ -41,6 +42,17 @@ pub enum Period {
     Week,
     /// Time of day, Monday to Friday and the weekend apart.
     Workweek,
+}
+
+/// What is looked at in a neighbour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Of {
+    /// Its last value.
+    #[default]
+    Value,
+    /// How far its last value is from its own profile.
+    Deviation,
 }
 
 /// One group of feature columns, as the pipeline file has it. Times in microseconds.
@@ -149,6 +161,23 @@ pub enum FeatureSettings {
         /// Of times that name none.
         zone: Option<Tz>,
     },
+    /// The last values of other keys.
+    Neighbours {
+        /// Window column; its lags stand before.
+        column: String,
+        /// Who they are.
+        graph: Arc<Graph>,
+        /// Along which links.
+        direction: Direction,
+        /// Most neighbours of a key: those that are nearest.
+        count: u32,
+        /// What is looked at.
+        of: Of,
+        /// Whether the mean of all is the one column, instead of a column for each.
+        mean: bool,
+        /// Oldest value that counts.
+        max_age: Option<i64>,
+    },
 }
 
 impl FeatureSettings {
@@ -167,6 +196,7 @@ impl FeatureSettings {
             Self::Ratio { .. } => "ratio",
             Self::Calendar { .. } => "calendar",
             Self::Lookup { .. } => "lookup",
+            Self::Neighbours { .. } => "neighbours",
         }
     }
 }

@@ -337,8 +337,7 @@ fn horizon_model(
     settings: &OnlineLinearSettings,
     columns: Vec<usize>,
 ) -> Result<HorizonModel, OnlineLinearError> {
-    // Flags, ages, sines and cosines are of order one as they are.
-    let scale = |&column: &usize| if scope.columns[column].in_units_of().is_some() { settings.scale } else { 1.0 };
+    let scale = |&column: &usize| if scope.columns[column].unitless() { 1.0 } else { settings.scale };
     let scales = columns.iter().map(scale).collect();
     let newest = format!("{}.lag0", scope.settings.target);
     let persistence = columns.iter().position(|&column| scope.columns[column].name == newest);
