@@ -19,7 +19,7 @@ use super::plan::EventTimePlan;
 use super::steps::stateful_steps;
 use super::tables::Tables;
 use super::trained::{self, TrainedModels};
-use super::{models, suggest, tables, units};
+use super::{models, normalise, suggest, tables, units};
 use crate::schema::{self, TopicSchema};
 use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings, MeasureSettings};
 use crate::stages::clean::{CleanInput, CleanPlan, CleanStep, Limits, Table, UnitChange};
@@ -67,7 +67,8 @@ pub(super) fn assemble(
     given::check(file, spec, &decode);
     units::check(file, spec, &schema);
     let tables = tables::read(file, spec, folder, test_tables)?;
-    let (clean, cleaned) = clean(file, spec, source, &schema, &decode, &tables.rows);
+    let parameters = normalise::read(file, spec, folder)?;
+    let (clean, cleaned) = clean(file, spec, source, (&schema, &decode), &tables.rows, &parameters);
     let settings = window_settings(spec, source);
     let columns = settings.output_columns();
     let window = cleaned.and_then(|cleaned| reported(file, WindowPlan::new(settings, &cleaned)));
@@ -172,9 +173,9 @@ fn clean(
     file: &mut PipelineFile,
     spec: &PipelineSpec,
     source: &SourceSpec,
-    schema: &TopicSchema,
-    decode: &DecodePlan,
+    (schema, decode): (&TopicSchema, &DecodePlan),
     tables: &BTreeMap<String, Arc<Table>>,
+    parameters: &BTreeMap<usize, normalise::ByColumn>,
 ) -> (Option<CleanPlan>, Option<SchemaRef>) {
     let limits = schema.limits().into_iter().map(|(name, (minimum, maximum))| (name, Limits { minimum, maximum }));
     let input = CleanInput {
@@ -184,10 +185,13 @@ fn clean(
         partitioned_by: source.partitioned_by.clone(),
         late_micros: source.event_time.max_delay.micros.saturating_add(spec.window.size.micros),
         keys_max: spec.keys.max,
+        expire_micros: spec.keys.expire_after.micros,
         keys: spec.window.key.clone(),
     };
     // The rules have refused names that nobody registered.
-    let steps: Option<Vec<CleanStep>> = spec.clean.iter().map(|step| clean_step(step, file.parts())).collect();
+    let each = spec.clean.iter().enumerate();
+    let steps: Option<Vec<CleanStep>> =
+        each.map(|(index, step)| clean_step(step, file.parts(), parameters.get(&index))).collect();
     let Some(steps) = steps else { return (None, None) };
     match CleanPlan::new(&steps, &input, tables) {
         Ok(plan) => {
@@ -202,7 +206,7 @@ fn clean(
 }
 
 /// A step's settings; `None` for one that nobody registered.
-fn clean_step(step: &CleanStepSpec, parts: &Parts) -> Option<CleanStep> {
+fn clean_step(step: &CleanStepSpec, parts: &Parts, parameters: Option<&normalise::ByColumn>) -> Option<CleanStep> {
     Some(match step {
         CleanStepSpec::NullIf(conditions) => CleanStep::NullIf(conditions.clone()),
         CleanStepSpec::Range(range) => {
@@ -225,6 +229,7 @@ fn clean_step(step: &CleanStepSpec, parts: &Parts) -> Option<CleanStep> {
                 CleanStep::Impute { columns: impute.columns.clone(), within_micros: impute.within.micros }
             }
         },
+        CleanStepSpec::Normalise(spec) => CleanStep::Normalise(normalise::settings(spec, parameters)),
         CleanStepSpec::Rename(names) => CleanStep::Rename(names.clone()),
         CleanStepSpec::Filter(condition) => CleanStep::Filter(condition.clone()),
         CleanStepSpec::Cast(types) => CleanStep::Cast(types.clone()),

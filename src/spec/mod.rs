@@ -18,6 +18,7 @@ pub mod json_schema;
 mod lines;
 pub mod model;
 mod models;
+mod normalise;
 pub mod outline;
 mod part;
 mod parts;

@@ -35,7 +35,10 @@ pub(super) fn stateful_steps(
         .collect();
     all.extend(clean.stateful_steps().map(|made_with| StatefulStep::new(made_with, Vec::new())));
     all.push(StatefulStep::new(&watermark[0], Vec::new()));
-    all.push(StatefulStep::new(&windows[0], [names(&watermark), read(&looked_up)].concat()));
+    // Values on another scale would stand beside those of the windows before.
+    let scaled = clean.stateful_steps().map(|made_with| made_with.step.clone());
+    let scaled: Vec<String> = scaled.filter(|step| step.starts_with("clean.normalise.")).collect();
+    all.push(StatefulStep::new(&windows[0], [names(&watermark), read(&looked_up), scaled].concat()));
     let looked_back = features.made_with();
     all.extend(looked_back.iter().map(|made_with| StatefulStep::new(made_with, names(&windows))));
     let models: Vec<MadeWith> = spec.predict.iter().map(|(name, predict)| learned_with(name, predict, spec)).collect();

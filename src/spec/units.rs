@@ -49,6 +49,10 @@ fn follow(step: &CleanStepSpec, units: &mut Units) {
             };
             units.extend(changes.iter().map(new));
         }
+        CleanStepSpec::Normalise(normalise) => {
+            let suffix = normalise.suffix.as_deref().unwrap_or_default();
+            units.extend(normalise.columns.iter().map(|column| (format!("{column}{suffix}"), "1".to_owned())));
+        }
         _ => {}
     }
 }

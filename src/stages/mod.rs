@@ -23,5 +23,6 @@ pub mod encode;
 pub mod expression;
 pub mod features;
 pub mod predict;
+mod quantiles;
 pub mod rows;
 pub mod window;

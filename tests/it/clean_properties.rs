@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arterial::stages::clean::{CleanStep, Cleaned, Cleaner, Limits, Missing, Otherwise};
+use arterial::stages::clean::{CleanStep, Cleaned, Cleaner, Limits, Missing, NormaliseMethod, Otherwise};
 use arterial::vocab::Snapshot;
 use proptest::prelude::*;
 
@@ -18,6 +18,9 @@ fn every_step() -> Vec<CleanStep> {
         range("count", Limits { minimum: Some(0.0), maximum: Some(3.0) }, Otherwise::DeadLetter),
         lookup(&["segment_id", "lanes"], Missing::Drop),
         impute(&["speed_kmh", "count"], 60),
+        normalise(&["speed_kmh"], NormaliseMethod::ZScore, learning(2, None, &["sensor_id"])),
+        normalise(&["speed_kmh"], NormaliseMethod::Robust, learning(3, None, &[])),
+        normalise(&["lanes"], NormaliseMethod::MinMax, learning(2, Some(4), &["segment_id"])),
         sql("SELECT *, lanes / count AS share, speed_kmh / (count - 2) AS odd FROM rows WHERE note <> '5'"),
     ]
 }

@@ -7,7 +7,8 @@ use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, StringArray, Tim
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use arterial::stages::clean::{
-    CleanInput, CleanPlan, CleanRefused, CleanStep, Cleaned, Cleaner, Limits, Missing, Otherwise, Table,
+    CleanInput, CleanPlan, CleanRefused, CleanStep, Cleaned, Cleaner, Learning, Limits, Missing, Normalise,
+    NormaliseMethod, Otherwise, Table,
 };
 use arterial::stages::rows::{Reason, RejectStage, Rows};
 
@@ -63,6 +64,7 @@ pub(crate) fn input() -> CleanInput {
         partitioned_by: "sensor_id".to_owned(),
         late_micros: 60 * SECOND,
         keys_max: 1000,
+        expire_micros: 3600 * SECOND,
         keys: vec!["sensor_id".to_owned(), "segment_id".to_owned()],
     }
 }
@@ -91,6 +93,16 @@ pub(crate) fn dedupe(seconds: i64) -> CleanStep {
 /// An `impute` step.
 pub(crate) fn impute(columns: &[&str], seconds: i64) -> CleanStep {
     CleanStep::Impute { columns: names(columns), within_micros: seconds * SECOND }
+}
+
+/// A `normalise` step in place.
+pub(crate) fn normalise(columns: &[&str], method: NormaliseMethod, learning: Learning) -> CleanStep {
+    CleanStep::Normalise(Normalise { columns: names(columns), method, learning, clip: None, suffix: None })
+}
+
+/// Parameters that are learned.
+pub(crate) fn learning(min_count: u64, freeze_after: Option<u64>, by: &[&str]) -> Learning {
+    Learning::Streaming { min_count, freeze_after, by: names(by) }
 }
 
 /// Owned names.

@@ -10,6 +10,7 @@ mod classification;
 mod clean;
 mod clean_columns;
 mod clean_impute;
+mod clean_normalise;
 mod clean_properties;
 mod clean_sql;
 mod clean_support;
@@ -113,6 +114,7 @@ mod run_support;
 mod score_metrics;
 #[cfg(feature = "kafka")]
 mod secured;
+mod shap_golden;
 mod simulate;
 mod spec_reports;
 mod spec_rules;

@@ -144,8 +144,7 @@ fn null_where_the_word_is_meant_asks_for_quotes() {
 
 #[test]
 fn unknown_step_suggests_the_one_meant() {
-    let hint =
-        "did you mean `dedupe`? choices: null_if, range, dedupe, lookup, impute, rename, filter, cast, unit, sql";
+    let hint = "did you mean `dedupe`? choices: null_if, range, dedupe, lookup, impute, normalise, rename, filter, cast, unit, sql";
     refused("- dedupe:", "- «dedup:", "`dedup` is not one of the choices", hint);
 }
 
@@ -201,7 +200,7 @@ fn schema_closes_every_struct_and_gives_every_step_one_required_key() {
         assert_eq!(object["additionalProperties"], json!(false), "{object}");
     }
     let steps = schema["definitions"]["CleanStepSpec"]["oneOf"].as_array().expect("the steps");
-    assert_eq!(steps.len(), 11);
+    assert_eq!(steps.len(), 12);
     for step in steps {
         assert_eq!(step["required"].as_array().map(Vec::len), Some(1), "{step}");
         assert!(step["description"].is_string(), "{step}");

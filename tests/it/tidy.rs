@@ -7,9 +7,21 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&str; 10] =
     ["vocab", "schema", "stages", "models", "state", "spec", "observe", "runtime", "serve", "cli"];
 /// Stages in the order the data flows: a stage may use those before it. `rows` is what they all pass on, `custom`
-/// what parts of the embedding program have in common, `expression` how clean and alert evaluate SQL.
-const STAGES: [&str; 10] =
-    ["rows", "custom", "expression", "decode", "clean", "window", "features", "predict", "alert", "encode"];
+/// what parts of the embedding program have in common, `expression` how clean and alert evaluate SQL, `quantiles` how
+/// clean and windows find medians.
+const STAGES: [&str; 11] = [
+    "rows",
+    "custom",
+    "expression",
+    "quantiles",
+    "decode",
+    "clean",
+    "window",
+    "features",
+    "predict",
+    "alert",
+    "encode",
+];
 const FILE_LINES_MAX: usize = 500;
 
 fn root() -> PathBuf {

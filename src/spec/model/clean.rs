@@ -1,6 +1,6 @@
 //! `clean:` steps, one key per step.
 
-pub use crate::stages::clean::{CastType, Missing, Otherwise};
+pub use crate::stages::clean::{CastType, Missing, NormaliseMethod, Otherwise, Parameters};
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -22,6 +22,8 @@ pub enum CleanStepSpec {
     Lookup(LookupSpec),
     /// Fill what is missing with the last value of the same key, and say so in column `imputed`.
     Impute(ImputeSpec),
+    /// Bring columns of numbers to a common scale.
+    Normalise(NormaliseSpec),
     /// Column -> its new name.
     Rename(BTreeMap<String, String>),
     /// Condition (SQL): rows for which it is not true are filtered.
@@ -103,6 +105,37 @@ pub struct ImputeSpec {
 pub enum ImputeMethod {
     /// The last value of the same key, by event time, that is not newer than the row.
     Last,
+}
+
+/// Columns on a common scale: by parameters that are given, or by those of the rows before each row. It then comes after
+/// `dedupe`, and learns nothing from rows in which a value is imputed. A value that is null, NaN or infinite is null, and so is
+/// one that has no place on the scale, as one that differs from what was constant so far.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NormaliseSpec {
+    /// Columns of numbers.
+    #[schemars(length(min = 1))]
+    pub columns: Vec<String>,
+    /// How they are scaled.
+    pub method: NormaliseMethod,
+    /// Parameters by column: with them nothing is learned and no state is kept.
+    pub parameters: Option<BTreeMap<String, Parameters>>,
+    /// The same from a JSON file, relative to the pipeline file: `{"speed_kmh": {"mean": 61.2, "deviation": 18.4}}`.
+    pub parameters_file: Option<String>,
+    /// Values of a column that must have been seen before there is a result; until then it is null. 30 unless given.
+    #[schemars(range(min = 2))]
+    pub min_count: Option<u64>,
+    /// Values of a column after which its parameters stay as they are; they go on learning unless given.
+    #[schemars(range(min = 2))]
+    pub freeze_after: Option<u64>,
+    /// Columns whose values together have parameters of their own, forgotten after `keys.expire_after` without rows; all
+    /// rows of a partition have the same unless given.
+    pub by: Option<Vec<String>>,
+    /// Furthest that a result may lie from 0, or from 0..1 with `min_max`: what lies further is brought there. No limit unless given.
+    pub clip: Option<f64>,
+    /// What is put behind a column's name to name its result. Results take the place of the columns unless given.
+    #[schemars(length(min = 1))]
+    pub suffix: Option<String>,
 }
 
 /// Columns from a table.

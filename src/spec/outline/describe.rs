@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use super::topics::content;
-use crate::spec::model::{AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, Of, RangeSpec, SinkSpec, UnitSpec};
+use crate::spec::model::{
+    AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, NormaliseSpec, Of, RangeSpec, SinkSpec, UnitSpec,
+};
 use crate::spec::plan::PipelinePlan;
 use crate::vocab::duration_text;
 
@@ -60,6 +62,7 @@ fn clean_step(plan: &PipelinePlan, step: &CleanStepSpec) -> String {
         CleanStepSpec::Impute(impute) => {
             format!("impute {} by the {} within {}", impute.columns.join(", "), word(&impute.method), impute.within)
         }
+        CleanStepSpec::Normalise(spec) => normalise_step(spec),
         CleanStepSpec::Rename(names) => {
             let each: Vec<String> = names.iter().map(|(old, new)| format!("{old} to {new}")).collect();
             format!("rename {}", each.join(", "))
@@ -79,6 +82,19 @@ fn clean_step(plan: &PipelinePlan, step: &CleanStepSpec) -> String {
         CleanStepSpec::Sql(sql) => format!("sql {}", sql.split_whitespace().collect::<Vec<_>>().join(" ")),
         CleanStepSpec::Custom(custom) => format!("custom {}", custom.name),
     }
+}
+
+fn normalise_step(spec: &NormaliseSpec) -> String {
+    let by = spec.by.iter().flatten().map(|column| format!(" per {column}")).collect::<String>();
+    let from = match (&spec.parameters, &spec.parameters_file, spec.freeze_after) {
+        (Some(_), ..) => "with the parameters given".to_owned(),
+        (_, Some(path), _) => format!("with the parameters of {path}"),
+        (.., Some(enough)) => format!("by the rows before{by}, up to {enough} of them"),
+        _ => format!("by the rows before{by}"),
+    };
+    let clip = spec.clip.map(|clip| format!(", clipped at {clip}")).unwrap_or_default();
+    let suffix = spec.suffix.as_ref().map(|suffix| format!(" as ...{suffix}")).unwrap_or_default();
+    format!("normalise {}{suffix} to {} {from}{clip}", spec.columns.join(", "), word(&spec.method))
 }
 
 /// Limits left out are the schema's.

@@ -86,6 +86,9 @@ fn cleaning(plan: &PipelinePlan, step: &str) -> Memory {
     if step.starts_with("clean.impute.") {
         return imputing(plan, step);
     }
+    if let Some(number) = step.strip_prefix("clean.normalise.") {
+        return normalising(plan, number);
+    }
     let names: Vec<&str> = plan.clean.stateful_steps().map(|made_with| made_with.step.as_str()).collect();
     let index = names.iter().position(|name| *name == step).unwrap_or(0);
     let dedupes = plan.spec.clean.iter().filter_map(|step| match step {
@@ -111,15 +114,29 @@ fn cleaning(plan: &PipelinePlan, step: &str) -> Memory {
 
 fn imputing(plan: &PipelinePlan, step: &str) -> Memory {
     let number = step.rsplit('.').next().and_then(|number| number.parse().ok()).unwrap_or(0);
-    // Numbered with the steps of the embedding program, which stand between them.
     let steps = plan.spec.clean.iter();
-    let numbered = steps.filter(|step| matches!(step, CleanStepSpec::Impute(_) | CleanStepSpec::Custom(_)));
+    let numbered = steps.filter(|step| matches!(step, CleanStepSpec::Impute(_)));
     let within = match { numbered }.nth(number) {
         Some(CleanStepSpec::Impute(impute)) => impute.within.to_string(),
         _ => String::new(),
     };
     let forgets = format!("a key without values for {within}, `max_delay` and a window");
     Memory { forgets, ..by_window_key(plan, "last values") }
+}
+
+/// Steps with parameters of their own keep no state and are not numbered.
+fn normalising(plan: &PipelinePlan, number: &str) -> Memory {
+    let learning = plan.spec.clean.iter().filter_map(|step| match step {
+        CleanStepSpec::Normalise(one) if one.parameters.is_none() && one.parameters_file.is_none() => Some(one),
+        _ => None,
+    });
+    let number = number.parse().unwrap_or(0);
+    let by = { learning }.nth(number).and_then(|step| step.by.clone()).unwrap_or_default();
+    let holds = "what columns are scaled by".to_owned();
+    if by.is_empty() {
+        return Memory { key: by, holds, forgets: "never".to_owned(), limit: "1".to_owned() };
+    }
+    Memory { key: by, holds, ..by_window_key(plan, "") }
 }
 
 /// State of window keys goes with its key.

@@ -17,6 +17,7 @@ pub(super) fn check(check: &mut Check<'_>) {
                 check_table(check, &settings.get("table"), &tables);
                 neighbours::check_read(check, &settings.get("table"), false);
             }
+            "normalise" => check_normalise(check, &settings),
             _ => {}
         }
         if removes_rows(kind, &settings) {
@@ -84,6 +85,24 @@ fn check_within(check: &mut Check<'_>, within: &Part<'_>) {
         let hint =
             format!("a repeat may lie that far behind the newest reading and still be in time: use {least} or more");
         check.push(within.problem(message, hint));
+    }
+}
+
+/// Parameters are given once, and then nothing is learned.
+fn check_normalise(check: &mut Check<'_>, normalise: &Part<'_>) {
+    let (given, of_file) = (normalise.get("parameters"), normalise.get("parameters_file"));
+    if given.given() && of_file.given() {
+        check.push(of_file.key_problem("`parameters` are given already", "remove one of the two"));
+    }
+    if !given.given() && !of_file.given() {
+        return;
+    }
+    for key in ["min_count", "freeze_after", "by"] {
+        let part = normalise.get(key);
+        if part.given() {
+            let message = format!("`{key}` is for parameters that are learned, and these are given");
+            check.push(part.key_problem(message, format!("remove `{key}`, or the parameters")));
+        }
     }
 }
 

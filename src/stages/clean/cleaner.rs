@@ -83,6 +83,7 @@ impl Cleaner {
                 Step::Range(step) => step.apply(&mut work)?,
                 Step::Dedupe(step) => step.apply(&mut work, &mut self.dedupes)?,
                 Step::Lookup(step) => step.apply(&mut work)?,
+                Step::Normalise(step) => step.apply(&mut work)?,
                 Step::Sql(step) => step.apply(&mut work)?,
                 Step::Custom(step) => step.apply(&mut work, &mut self.customs)?,
             }

@@ -1,5 +1,6 @@
 //! What can be wrong with the cleaning steps of a pipeline.
 
+use super::NormaliseError;
 use crate::stages::custom::Refusal;
 use crate::stages::expression::SqlError;
 
@@ -104,6 +105,9 @@ pub enum CleanPlanError {
         /// Its type.
         found: String,
     },
+    /// Columns that cannot be brought to a common scale.
+    #[error(transparent)]
+    Normalise(NormaliseError),
     /// No time to remember readings for.
     #[error("{micros} us is no time to remember readings for")]
     Within {

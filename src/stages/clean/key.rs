@@ -5,6 +5,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::error::ArrowError;
 
+use crate::vocab::KEY_BYTES_MAX;
+
 /// A column that identifies something.
 pub(super) enum KeyColumn {
     /// Text.
@@ -32,6 +34,16 @@ pub(super) fn key_kind(data_type: &DataType) -> Option<KeyKind> {
         integer if integer.is_integer() => Some(KeyKind::Int),
         _ => None,
     }
+}
+
+/// Writes the key of a row to `bytes`; false where it has none, or one that no window takes.
+pub(super) fn read_key(columns: &[KeyColumn], row: usize, bytes: &mut Vec<u8>) -> bool {
+    bytes.clear();
+    if columns.iter().any(|column| column.is_null(row)) {
+        return false;
+    }
+    columns.iter().for_each(|column| column.append(row, bytes));
+    bytes.len() <= KEY_BYTES_MAX + 8 * columns.len()
 }
 
 impl KeyColumn {

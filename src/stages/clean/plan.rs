@@ -10,6 +10,7 @@ use super::custom::{CustomPlan, CustomRequest, plan_custom};
 use super::dedupe::{DedupePlan, plan_dedupe};
 use super::impute::{ImputeRequest, plan_impute};
 use super::lookup::{Lookup, LookupRequest, plan_lookup};
+use super::normalise::{Frozen, plan_normalise};
 use super::null_if::{NullIf, plan_null_if};
 use super::range::{Range, plan_range};
 use super::sql::{Sql, plan_sql};
@@ -33,6 +34,8 @@ pub struct CleanInput {
     pub late_micros: i64,
     /// Most keys of a partition.
     pub keys_max: u32,
+    /// How long a key is remembered without rows, microseconds.
+    pub expire_micros: i64,
     /// Further columns that later stages read as keys: where they are known before a `sql` step, they must be after.
     pub keys: Vec<String>,
 }
@@ -63,6 +66,7 @@ pub(super) enum Step {
     Range(Range),
     Dedupe(DedupePlan),
     Lookup(Lookup),
+    Normalise(Frozen),
     Sql(Sql),
     Custom(CustomPlan),
 }
@@ -74,6 +78,7 @@ impl Step {
             Self::Range(_) => "range",
             Self::Dedupe(_) => "dedupe",
             Self::Lookup(_) => "lookup",
+            Self::Normalise(_) => "normalise",
             Self::Sql(sql) => sql.step,
             Self::Custom(custom) => custom.kind,
         }
@@ -82,7 +87,7 @@ impl Step {
     /// Whether it takes rows out at once. `null_if` does not: rows that it fails for wait for the dedupe step.
     pub(super) fn removes_rows(&self) -> bool {
         match self {
-            Self::NullIf(_) | Self::Dedupe(_) => false,
+            Self::NullIf(_) | Self::Dedupe(_) | Self::Normalise(_) => false,
             Self::Range(step) => step.removes_rows(),
             Self::Lookup(step) => step.removes_rows(),
             Self::Sql(step) => step.removes_rows,
@@ -233,6 +238,7 @@ fn plan_step(scope: &mut Scope<'_>, path: &YamlPath, settings: &CleanStep, befor
         CleanStep::Impute { columns, within_micros } => {
             plan_impute(scope, path, &ImputeRequest { columns, within_micros: *within_micros }, before)
         }
+        CleanStep::Normalise(settings) => plan_normalise(scope, path, settings, before),
         CleanStep::Rename(names) => plan_rename(scope, path, names),
         CleanStep::Filter(condition) => plan_filter(scope, path, condition),
         CleanStep::Cast(types) => plan_cast(scope, path, types),

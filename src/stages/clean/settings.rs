@@ -19,6 +19,53 @@ pub enum Otherwise {
     DeadLetter,
 }
 
+/// How `normalise` scales values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NormaliseMethod {
+    /// Less the mean, by the standard deviation.
+    ZScore,
+    /// So that the least value is 0 and the greatest 1.
+    MinMax,
+    /// Less the median, by the distance between the quartiles: outliers hardly move either.
+    Robust,
+}
+
+impl NormaliseMethod {
+    /// Its name in the file, and the parameters that it takes.
+    pub(super) const fn takes(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ZScore => ("z_score", "`mean` and `deviation`"),
+            Self::MinMax => ("min_max", "`minimum` and `maximum`"),
+            Self::Robust => ("robust", "`median` and `iqr`"),
+        }
+    }
+}
+
+/// What a column is scaled by, in its unit: two of these, as the method has it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// With `z_score`: the mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<f64>,
+    /// With `z_score`: the standard deviation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<f64>,
+    /// With `min_max`: what becomes 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<f64>,
+    /// With `min_max`: what becomes 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum: Option<f64>,
+    /// With `robust`: the median.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub median: Option<f64>,
+    /// With `robust`: the upper quartile less the lower one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iqr: Option<f64>,
+}
+
 /// A type that `cast` gives a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

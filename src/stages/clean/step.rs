@@ -6,7 +6,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use serde_json::{Map, Value};
 
-use super::{CastType, Missing, Otherwise, StepFactory};
+use super::{CastType, Missing, Normalise, Otherwise, StepFactory};
 use crate::vocab::{Snapshot, StateError, StateReader, StateWriter};
 
 /// Inclusive limits of a column, in its unit.
@@ -67,6 +67,8 @@ pub enum CleanStep {
         /// Oldest value that may stand in, microseconds before the row.
         within_micros: i64,
     },
+    /// Brings columns to a common scale.
+    Normalise(Normalise),
     /// Old name -> new name.
     Rename(BTreeMap<String, String>),
     /// SQL condition: rows for which it is not true are filtered.
@@ -138,6 +140,7 @@ impl CleanStep {
             Self::Dedupe { .. } => "dedupe",
             Self::Lookup { .. } => "lookup",
             Self::Impute { .. } => "impute",
+            Self::Normalise(_) => "normalise",
             Self::Rename(_) => "rename",
             Self::Filter(_) => "filter",
             Self::Cast(_) => "cast",

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::function::{Function, Level};
-use super::quantiles::Sketch;
 use super::squares::Squares;
 use super::total::Total;
+use crate::stages::quantiles::Sketch;
 
 /// Rows of one window on their way into its aggregates, in offset order.
 #[derive(Debug, Clone, Default)]

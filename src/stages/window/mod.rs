@@ -7,7 +7,6 @@ mod key_columns;
 mod keys;
 mod open;
 mod plan;
-mod quantiles;
 mod readings;
 mod saved;
 mod seam;

@@ -14,11 +14,11 @@ use arrow::record_batch::RecordBatch;
 
 use self::memory::{Limits, Memory, Number, Reading};
 use super::custom::{CustomPlan, StepNumber, state_step};
-use super::key::{KeyColumn, KeyKind, key_kind};
+use super::key::{KeyColumn, KeyKind, key_kind, read_key};
 use super::plan::{Scope, Step, Stepped};
 use super::{CleanPlanError, CustomStep, RowFate, SteppedRows};
 use crate::stages::custom::Fresh;
-use crate::vocab::{IMPUTED, KEY_BYTES_MAX, MadeWith, Snapshot, StateError, StateReader, StateWriter, YamlPath};
+use crate::vocab::{IMPUTED, MadeWith, Snapshot, StateError, StateReader, StateWriter, YamlPath};
 
 /// What the check of one impute step is told.
 pub(super) struct ImputeRequest<'a> {
@@ -177,13 +177,8 @@ impl CustomStep for Impute {
         let (mut fates, mut bytes) = (Vec::new(), Vec::new());
         for (row, time) in times.iter().enumerate() {
             self.memory.advance(*time);
-            bytes.clear();
             // What has no key, or one that no window takes, is not remembered; the window says what is wrong with it.
-            let mut keyed = !key.iter().any(|column| column.is_null(row));
-            if keyed {
-                key.iter().for_each(|column| column.append(row, &mut bytes));
-                keyed = bytes.len() <= KEY_BYTES_MAX + 8 * key.len();
-            }
+            let keyed = read_key(&key, row, &mut bytes);
             let mut number = self.memory.find(&bytes).filter(|_| keyed);
             if keyed && number.is_none() && columns.iter().any(|column| column.value(row).is_some()) {
                 number = self.memory.remember(&bytes);

@@ -40,8 +40,9 @@ pub fn shares(gradients: &[f32], inputs: &[f32], columns: usize) -> Vec<f64> {
     shares.iter().map(|share| share / points.max(1) as f64).collect()
 }
 
-/// Shares of the columns in `forecast - baseline`, taken at as many points as bring their sum within `close` of it where
-/// [`POINTS_MAX`] do; what they miss stands beside them as [`GAP`].
+/// Shares of the columns in `forecast - baseline`. Points are doubled until no share moves by more than `close`, and their sum is
+/// within `close` of it: errors of two columns may cancel out in the sum. Where [`POINTS_MAX`] do not bring that about, the
+/// shares are those of the most points; what they miss stands beside them as [`GAP`].
 #[must_use]
 pub fn explain(
     columns: &[FeatureColumn],
@@ -50,12 +51,16 @@ pub fn explain(
     close: f64,
     shares_at: impl Fn(usize) -> Vec<f64>,
 ) -> AdditiveForecast {
-    let (mut points, mut shares, mut gap) = (POINTS, Vec::new(), f64::INFINITY);
-    while points <= POINTS_MAX && gap.abs() > close {
-        shares = shares_at(points);
-        gap = forecast - baseline - shares.iter().sum::<f64>();
+    let gap_of = |shares: &[f64]| forecast - baseline - shares.iter().sum::<f64>();
+    let (mut points, mut shares) = (POINTS, shares_at(POINTS));
+    let mut moved = f64::INFINITY;
+    while points < POINTS_MAX && moved.max(gap_of(&shares).abs()) > close {
         points *= 2;
+        let finer = shares_at(points);
+        moved = shares.iter().zip(&finer).map(|(coarse, fine)| (coarse - fine).abs()).fold(0.0, f64::max);
+        shares = finer;
     }
+    let gap = gap_of(&shares);
     let of = |((column, &value), share): ((&FeatureColumn, &f32), f64)| Contribution {
         feature: column.name.clone(),
         value: f64::from(value),

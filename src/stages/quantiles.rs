@@ -17,9 +17,9 @@ const BUCKETS_MAX: usize = 2048;
 /// Bits of an f64 after its sign, exponent and first 7 bits of mantissa.
 const REST_BITS: u32 = 45;
 
-/// Values of one key in one window.
+/// Values of one key: in a window, or of all its rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) enum Sketch {
+pub(crate) enum Sketch {
     /// In ascending order.
     Values(Vec<f64>),
     /// Counts of buckets in ascending order; so many times neighbours were joined.
@@ -34,7 +34,7 @@ impl Default for Sketch {
 
 impl Sketch {
     /// Adds a value that is not NaN.
-    pub(super) fn add(&mut self, value: f64) {
+    pub(crate) fn add(&mut self, value: f64) {
         match self {
             Self::Values(values) if values.len() < EXACT_MAX => {
                 // Adding zero makes zero of minus zero.
@@ -46,7 +46,7 @@ impl Sketch {
     }
 
     /// Adds what another one holds.
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         match other {
             Self::Values(values) => values.iter().for_each(|value| self.add(*value)),
             Self::Buckets { joined, counts } => {
@@ -76,7 +76,7 @@ impl Sketch {
 
     /// The quantile of a level between 0 and 1, interpolated between neighbouring values (Hyndman and Fan 1996, type 7); NaN
     /// where there are none.
-    pub(super) fn quantile(&self, level: f64) -> f64 {
+    pub(crate) fn quantile(&self, level: f64) -> f64 {
         let count = match self {
             Self::Values(values) => values.len() as u64,
             Self::Buckets { counts, .. } => counts.iter().map(|(_, count)| u64::from(*count)).sum(),
