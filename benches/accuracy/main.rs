@@ -3,6 +3,7 @@
 //! number of labels is another: another count is another protocol. Arguments name data sets; all unless given.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
 
+mod classes;
 #[path = "../support/data.rs"]
 mod data;
 #[path = "../support/figures.rs"]
@@ -29,8 +30,23 @@ fn main() -> Result<()> {
     // Cargo hands options of its own on.
     let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     for name in &names {
-        ensure!(DATA_SETS.iter().any(|set| set.name == name), "there is no data set `{name}` with a protocol");
+        let known = DATA_SETS.iter().map(|set| set.name).chain(classes::NAMES).any(|known| known == name);
+        ensure!(known, "there is no data set `{name}` with a protocol");
     }
+    let mut failed = forecasts(&names)?;
+    let mut table = classes::heading();
+    let (figures, complaints) = classes::run(&names, &mut table)?;
+    if !figures.is_empty() {
+        println!("\nclasses:\n{table}");
+        write_figures("accuracy.json", &figures)?;
+    }
+    failed.extend(complaints);
+    ensure!(failed.is_empty(), "not as good as the reference:\n  {}", failed.join("\n  "));
+    Ok(())
+}
+
+/// Runs the data sets of forecasts that are named and prints their tables; returns what is worse than its reference.
+fn forecasts(names: &[String]) -> Result<Vec<String>> {
     let chosen: Vec<&DataSet> =
         DATA_SETS.iter().filter(|set| names.is_empty() || names.iter().any(|name| name == set.name)).collect();
     for set in &chosen {
@@ -38,7 +54,7 @@ fn main() -> Result<()> {
     }
     let (mut table, mut bounds) = (heading(), bounds_heading());
     let mut failed = Vec::new();
-    for set in chosen {
+    for set in &chosen {
         eprintln!("{}: reading all of it", set.name);
         let (scores, gathered) = evaluate(set)?;
         let mut figures = Vec::new();
@@ -62,9 +78,10 @@ fn main() -> Result<()> {
         }
         write_figures("accuracy.json", &figures)?;
     }
-    println!("{table}\n\nintervals of 90 %:\n{bounds}");
-    ensure!(failed.is_empty(), "not as good as the reference:\n  {}", failed.join("\n  "));
-    Ok(())
+    if !chosen.is_empty() {
+        println!("{table}\n\nintervals of 90 %:\n{bounds}");
+    }
+    Ok(failed)
 }
 
 /// Runs the shipped pipeline over the data set's rows, as `arterial eval` does.
@@ -82,7 +99,7 @@ fn evaluate(set: &DataSet) -> Result<(Vec<ScoreTotal>, Gathered)> {
 }
 
 /// A shipped pipeline whose tables lie in the folder of the data sets, too, wherever the command was given.
-fn plan_of(pipeline: &Path) -> Result<PipelinePlan> {
+pub(crate) fn plan_of(pipeline: &Path) -> Result<PipelinePlan> {
     let text = std::fs::read_to_string(pipeline)?;
     let data = std::path::absolute(data_file("")?)?.display().to_string();
     let variable = |name: &str| if name == "ARTERIAL_DATA" { Some(data.clone()) } else { std::env::var(name).ok() };

@@ -107,7 +107,8 @@ impl Outputs {
         for forecasts in made {
             for (index, horizon) in plan.predict.horizons(forecasts.predictor).iter().enumerate() {
                 let predictor = plan.predict.name(forecasts.predictor);
-                let head = ForecastHead::new(predictor, forecasts.end, horizon.micros, forecasts.version[index]);
+                let head = ForecastHead::new(predictor, forecasts.end, horizon.micros, forecasts.version[index])
+                    .trained(plan.predict.trained_version(forecasts.predictor), forecasts.version[index]);
                 for key in (0..live.len()).filter(|key| live[*key] && !forecasts.model[index][*key].is_nan()) {
                     let row = ForecastRow {
                         key: key_columns(&plan, keys, key as u32),
@@ -145,6 +146,7 @@ impl Outputs {
         for drift in drifts {
             let Some(params) = plan.predict.drift(drift.predictor) else { continue };
             let context = DriftContext {
+                trained: plan.predict.trained_version(drift.predictor),
                 key: key_columns(&plan, keys, drift.key),
                 predictor: plan.predict.name(drift.predictor),
                 horizon: plan.predict.horizons(drift.predictor)[drift.horizon].micros,
@@ -196,6 +198,7 @@ impl Outputs {
         let rule = &self.plan.alerts.rules()[change.rule];
         let forecasts = rule.forecasts_read().iter().map(|(predictor, horizon)| ForecastRead {
             predictor: self.plan.predict.name(*predictor),
+            trained: self.plan.predict.trained_version(*predictor),
             horizon: self.plan.predict.horizons(*predictor)[*horizon].micros,
             explanation: predict.explain(*predictor, *horizon, change.key),
         });

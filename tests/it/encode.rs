@@ -43,7 +43,7 @@ fn context() -> AlertContext<'static> {
 }
 
 fn forecast(explanation: Explanation) -> ForecastRead<'static> {
-    ForecastRead { predictor: "speed", horizon: 15 * MINUTE, explanation: Some(explanation) }
+    ForecastRead { predictor: "speed", trained: None, horizon: 15 * MINUTE, explanation: Some(explanation) }
 }
 
 fn explanation() -> Explanation {
@@ -153,7 +153,12 @@ fn alert_on_a_measured_value_is_observed_now_and_needs_no_explanation() {
 
 #[test]
 fn alert_on_forecasts_is_likely_from_the_nearest_horizon_on_also_where_there_is_no_forecast_left() {
-    let read = |horizon, explanation| ForecastRead { predictor: "speed", horizon: horizon * MINUTE, explanation };
+    let read = |horizon, explanation| ForecastRead {
+        predictor: "speed",
+        trained: None,
+        horizon: horizon * MINUTE,
+        explanation,
+    };
     let version = |version| Some(Explanation { version, ..explanation() });
     let several = vec![read(60, version(7)), read(30, None), read(45, version(5))];
     let value = parsed(&encoded(&change(), &AlertContext { forecasts: several, ..context() }).value);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::settings::EncodeFormat;
 use super::{time_text, write_key};
 use crate::stages::alert::{AlertChange, AlertState, Severity};
-use crate::stages::predict::Explanation;
+use crate::stages::predict::{Explanation, version_text};
 use crate::vocab::{MICROS_PER_SECOND, to_json};
 
 /// Bytes of a hash that identify an episode or an event: 128 bits.
@@ -41,6 +41,8 @@ pub struct AlertContext<'a> {
 pub struct ForecastRead<'a> {
     /// The predictor's name.
     pub predictor: &'a str,
+    /// The trained version that it went on from.
+    pub trained: Option<&'a str>,
     /// Its horizon, microseconds.
     pub horizon: i64,
     /// Why it is what it is; `None` where there is no forecast.
@@ -143,8 +145,10 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
 
 /// `speed@288, speed@280`: one for each forecast; `None` where there is none.
 fn model_version(forecasts: &[ForecastRead<'_>]) -> Option<String> {
-    let made = forecasts.iter().filter_map(|read| Some((read.predictor, read.explanation.as_ref()?.version)));
-    let versions: Vec<String> = made.map(|(predictor, version)| format!("{predictor}@{version}")).collect();
+    let made = forecasts
+        .iter()
+        .filter_map(|read| Some(version_text(read.predictor, read.trained, read.explanation.as_ref()?.version)));
+    let versions: Vec<String> = made.collect();
     (!versions.is_empty()).then(|| versions.join(", "))
 }
 

@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use serde::Serialize;
 
 use super::{time_text, write_key};
-use crate::stages::predict::{Baseline, ClassSums, DriftDetection, ScoreRow};
+use crate::stages::predict::{Baseline, ClassSums, DriftDetection, ScoreRow, version_text};
 use crate::vocab::{EventTime, MICROS_PER_SECOND, to_json};
 
 /// What the forecasts of one window, predictor and horizon have in common.
@@ -31,8 +31,15 @@ impl<'a> ForecastHead<'a> {
             horizon_s: seconds(horizon),
             window_end: time_text(window_end),
             target_time: time_text(window_end.plus(horizon)),
-            model_version: format!("{predictor}@{version}"),
+            model_version: version_text(predictor, None, version),
         }
+    }
+
+    /// The same of a predictor that went on from a trained version.
+    #[must_use]
+    pub fn trained(mut self, trained: Option<&str>, labels: u64) -> Self {
+        self.model_version = version_text(self.predictor, trained, labels);
+        self
     }
 }
 
@@ -163,6 +170,8 @@ pub fn encode_scores(pipeline: &str, partition: i32, rows: &[ScoreRow]) -> Vec<(
 /// What is said of a detection beside what it holds itself.
 #[derive(Debug, Clone)]
 pub struct DriftContext<'a> {
+    /// The trained version that the predictor went on from.
+    pub trained: Option<&'a str>,
     /// Key columns and their values.
     pub key: BTreeMap<&'a str, &'a str>,
     /// The predictor's name.
@@ -204,7 +213,7 @@ pub fn encode_drift(drift: &DriftDetection, context: &DriftContext<'_>) -> (Stri
         mae_after: held(drift.shift.after.mean),
         labels_before: drift.shift.before.labels,
         labels_after: drift.shift.after.labels,
-        model_version: format!("{}@{}", context.predictor, drift.version),
+        model_version: version_text(context.predictor, context.trained, drift.version),
     };
     let mut key = String::new();
     write_key(&context.key, &mut key);

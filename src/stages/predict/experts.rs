@@ -42,6 +42,17 @@ pub(super) enum ModelPlan {
     Custom { name: String, fresh: Fresh<dyn OnlinePredictor> },
 }
 
+impl ModelPlan {
+    /// The trained version that it starts from.
+    pub(super) fn trained_version(&self) -> Option<&str> {
+        match self {
+            #[cfg(feature = "neural")]
+            Self::MlpClassifier(params, _) => params.pretrained.as_ref().map(|pretrained| pretrained.version.as_str()),
+            _ => None,
+        }
+    }
+}
+
 /// What models are planned for.
 pub(super) struct Scope<'a> {
     pub(super) settings: &'a PredictorSettings,

@@ -26,6 +26,16 @@ pub struct Forecasts {
     pub version: Vec<u64>,
 }
 
+/// What a prediction was made by, for those who read it: `speed@288` after 288 labels, `diagnosis@v3+288` where it went on from
+/// trained version 3.
+#[must_use]
+pub fn version_text(predictor: &str, trained: Option<&str>, labels: u64) -> String {
+    match trained {
+        Some(version) => format!("{predictor}@{version}+{labels}"),
+        None => format!("{predictor}@{labels}"),
+    }
+}
+
 /// Errors of one model at one horizon over the forecasts of one day (UTC, by the time they were made) of one
 /// partition. Sums, so that partitions add up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -49,7 +49,7 @@ pub use drift::params::{DetectorSettings, DriftEffect, DriftSettings};
 pub use error::PredictError;
 pub use evaluate::{Baseline, ErrorSums, IntervalSums, ScoreTotal, merge_totals};
 pub use explain::{AdditiveForecast, Contribution, Explanation};
-pub use forecast::{Forecasts, ScoreRow};
+pub use forecast::{Forecasts, ScoreRow, version_text};
 pub use mix::MixParams;
 pub use observer::{Observed, Observer};
 pub use plan::{Horizon, PredictInput, PredictPlan};

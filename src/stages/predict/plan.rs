@@ -192,6 +192,12 @@ impl PredictPlan {
         })
     }
 
+    /// The trained version that a predictor's network went on from; `None` where it has none.
+    #[must_use]
+    pub fn trained_version(&self, predictor: usize) -> Option<&str> {
+        self.predictors[predictor].experts.iter().find_map(|expert| expert.model.trained_version())
+    }
+
     /// A predictor's name.
     #[must_use]
     pub fn name(&self, predictor: usize) -> &str {
