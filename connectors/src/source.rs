@@ -249,6 +249,21 @@ pub enum SourceError {
         /// The columns that it has.
         others: Vec<String>,
     },
+    /// Files have fewer rows than were read of them before.
+    #[error(
+        "`{path}` got shorter: partition {partition} was read up to row {position}, and has {rows} rows now; what was made \
+         of the rows that are gone stays"
+    )]
+    Shorter {
+        /// The file, or the pattern.
+        path: String,
+        /// The partition's number.
+        partition: i32,
+        /// Rows of it that were read.
+        position: i64,
+        /// Rows that it has.
+        rows: i64,
+    },
     /// A file could not be read.
     #[error("`{path}`: {reason}")]
     File {
@@ -283,6 +298,10 @@ impl SourceError {
             Self::NoColumn { .. } => {
                 "correct the name where the pipeline names the file's columns, as under `paths:`; where several columns \
                  are read as one, correct `delimiter:`"
+            }
+            Self::Shorter { .. } => {
+                "put the rows back; or read what is there from its start, with the outputs and the state of before moved \
+                 away (`--reset all` forgets what was learned, not how far was read)"
             }
             Self::File { .. } => "check that the path exists, is readable and is a complete file of its format",
         }

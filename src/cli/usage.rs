@@ -90,6 +90,17 @@ pub enum UsageError {
     /// `backfill` without `--partitions`, where nobody says how many the topic has.
     #[error("nobody says how many partitions the topic has, so give --partitions N: {0}")]
     PartitionsUnknown(#[source] SourceError),
+    /// `dlq` of a pipeline whose dead letters are files.
+    #[error(
+        "dead letters of sink `{sink}` go to the folder `{folder}`, and `dlq` reads topics; each is a line of JSON in \
+         `{folder}/epoch-*/{sink}.ndjson`"
+    )]
+    LettersInFolder {
+        /// The sink.
+        sink: String,
+        /// Its folder.
+        folder: String,
+    },
     /// A bounded run over a broker that starts with it.
     #[error(
         "`--until latest` would read nothing, since `brokers: embedded` starts empty; run without it, send rows to the \

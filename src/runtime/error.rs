@@ -1,5 +1,7 @@
 //! Why a pipeline ended before its time. Bad rows are values, not errors: they never come here.
 
+use std::time::Duration;
+
 use arterial_connectors::ledger::LedgerError;
 use arterial_connectors::source::SourceError;
 
@@ -50,6 +52,14 @@ pub enum PipelineError {
     /// Another process took this worker's place.
     #[error("this worker's slot was taken over by another process")]
     Fenced,
+    /// Brokers that have not answered once.
+    #[error("no broker has answered for {} s: {error}", .after.as_secs())]
+    Unreached {
+        /// How long they were asked.
+        after: Duration,
+        /// What the last try said.
+        error: Box<PipelineError>,
+    },
     /// Told to stop while waiting for the far side.
     #[error("stopped while waiting for the broker")]
     Stopped,
@@ -103,6 +113,9 @@ impl PipelineError {
             Self::Scope { .. } => {
                 "read one topic of one partition, keyed as now: one worker then sees every key; or remove `neighbours` from \
                  `features`"
+            }
+            Self::Unreached { .. } => {
+                "correct `brokers`, or start the broker; without `--until` a run waits for brokers as long as it takes"
             }
             Self::Fenced => "give each process its own `runtime.instance`",
             Self::Stopped => "start again: nothing is lost",

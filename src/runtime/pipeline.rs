@@ -57,6 +57,9 @@ pub struct RunOptions {
     /// What a backfill has left: the first state of partitions that nobody has committed a position of. With it the plan
     /// should start at the earliest record ([`PipelinePlan::with_earliest_start`]).
     pub history: Option<Arc<History>>,
+    /// How long a bounded run waits for brokers that have not answered once; a run without end waits for ever. Those that
+    /// have answered are waited for in any case.
+    pub reach_within: Duration,
 }
 
 impl Default for RunOptions {
@@ -68,6 +71,7 @@ impl Default for RunOptions {
             listener: Arc::new(|_| {}),
             decisions: None,
             history: None,
+            reach_within: REACH_WITHIN,
         }
     }
 }
@@ -78,6 +82,9 @@ pub struct Pipeline {
     connect: Arc<dyn Connect>,
     options: RunOptions,
 }
+
+/// How long a bounded run waits for a first answer unless told: a broker that starts beside it is there in less.
+const REACH_WITHIN: Duration = Duration::from_secs(60);
 
 /// Pause between two tries to open an end whose far side does not answer.
 const OPEN_PAUSE: Duration = Duration::from_millis(500);
@@ -246,12 +253,13 @@ fn run_worker(
 ) -> Result<WorkerSummary, PipelineError> {
     let mut source = connect.source(slot, options.until)?;
     let metrics = options.metrics.worker(slot);
-    let counts = patiently(shared, &metrics, || source.partition_counts().map_err(PipelineError::from))?;
+    let within = (options.until == Until::Latest).then_some(options.reach_within);
+    let counts = patiently(shared, &metrics, within, || source.partition_counts().map_err(PipelineError::from))?;
     check_scope(&plan, &counts)?;
     if let Some(history) = &options.history {
         history.check_partitions(&counts)?;
     }
-    let ledger = patiently(shared, &metrics, || connect.ledger(slot, &counts).map_err(PipelineError::from))?;
+    let ledger = patiently(shared, &metrics, None, || connect.ledger(slot, &counts).map_err(PipelineError::from))?;
     let teller = Teller::new(options.listener, Arc::clone(shared));
     let RunOptions { clock, until, decisions, history, .. } = options;
     let shared = Arc::clone(shared);
@@ -268,16 +276,21 @@ fn check_scope(plan: &PipelinePlan, counts: &[u32]) -> Result<(), PipelineError>
     Err(PipelineError::Scope { found: counts.iter().enumerate().map(of).collect::<Vec<_>>().join(", ") })
 }
 
-/// Tries until what was asked for is there, it is refused for good, or the run is told to stop.
+/// Tries until what was asked for is there, it is refused for good, the time for it is over, or the run is told to stop.
 fn patiently<T>(
     shared: &Shared,
     metrics: &WorkerMetrics,
+    within: Option<Duration>,
     mut ask: impl FnMut() -> Result<T, PipelineError>,
 ) -> Result<T, PipelineError> {
+    let started = Instant::now();
     loop {
         match ask() {
             Err(error) if error.transient() && shared.stop.load(Ordering::Relaxed) => {
                 return Err(PipelineError::Stopped);
+            }
+            Err(error) if error.transient() && within.is_some_and(|within| started.elapsed() >= within) => {
+                return Err(PipelineError::Unreached { after: started.elapsed(), error: Box::new(error) });
             }
             Err(error) if error.transient() => {
                 tracing::warn!(%error, hint = error.hint(), "not open yet; trying again");

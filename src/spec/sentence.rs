@@ -126,6 +126,10 @@ pub(super) fn faults(schema: &Json, error: &ValidationError<'_>, node: Option<&N
                 Some(Value::Number(..)) if duration => {
                     Fault::WrongType { due: "a duration".to_owned(), found, hint: Some(DURATION_HINT.to_owned()) }
                 }
+                Some(Value::Number(_, written)) if compares(error) => {
+                    let hint = format!("write an operator, too: `\"> {written}\"` or `\"< {written}\"`");
+                    Fault::WrongType { due: "a comparison".to_owned(), found, hint: Some(hint) }
+                }
                 _ => wrong_type(kind, node, found),
             }]
         }
@@ -149,6 +153,13 @@ pub(super) fn faults(schema: &Json, error: &ValidationError<'_>, node: Option<&N
         }
         _ => other(format!("does not fit: {error}")),
     }
+}
+
+/// Whether an error is about a condition of an alert, of which a number is only the half.
+fn compares(error: &ValidationError<'_>) -> bool {
+    let path = error.instance_path().as_str();
+    let keys: Vec<_> = path.split('/').skip(1).collect();
+    matches!(keys[..], ["alerts", _, "when" | "clear"] | ["alerts", _, "severity", _])
 }
 
 fn wrong_type(kind: &TypeKind, node: Option<&Node>, found: String) -> Fault {

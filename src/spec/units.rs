@@ -21,6 +21,8 @@ enum UnitProblem {
     Change { column: String, known: String, from: String, to: String },
     #[error("`{measure}` is in {known}, not in {unit}")]
     Alert { measure: String, known: String, unit: String },
+    #[error("`{measure}` is in {known}, and `{unit}` is no known name of that unit")]
+    AlertName { measure: String, known: String, unit: String },
 }
 
 /// As the topic's schema has them.
@@ -111,17 +113,18 @@ pub(super) fn check(file: &mut PipelineFile, spec: &PipelineSpec, schema: &Topic
 }
 
 fn check_alert(file: &mut PipelineFile, name: &str, alert: &AlertSpec, known: Option<String>) {
-    let (Some(unit), Some(known)) = (&alert.unit, known) else { return };
-    if same_unit(unit, &known) != Some(false) {
+    let (Some(unit), Some(known)) = (alert.unit.clone(), known) else { return };
+    let same = same_unit(&unit, &known);
+    if same == Some(true) {
         return;
     }
     let hint = format!("write `unit: {known}`, with limits in it, or convert with a `unit` step under `clean`");
-    let measure = alert.measure.clone().unwrap_or_default();
-    file.report(&At {
-        path: YamlPath::default().key("alerts").key(name).key("unit"),
-        error: UnitProblem::Alert { measure, known, unit: unit.clone() },
-        hint: Some(hint),
-    });
+    let measure = alert.measure.clone().unwrap_or_else(|| "silent_after".to_owned());
+    let error = match same {
+        Some(_) => UnitProblem::Alert { measure, known, unit },
+        None => UnitProblem::AlertName { measure, known, unit },
+    };
+    file.report(&At { path: YamlPath::default().key("alerts").key(name).key("unit"), error, hint: Some(hint) });
 }
 
 /// Values may come in another unit than the schema's, and be brought to it; or be brought from it to another.

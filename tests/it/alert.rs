@@ -1,4 +1,4 @@
-//! Alerts: conditions, plans, life-cycles against a naive reference, state that comes back as it was.
+//! Alerts: conditions, plans, what a measure reads, keys that come and go.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,10 +9,8 @@ use arterial::stages::alert::{
 };
 use arterial::stages::predict::Forecasts;
 use arterial::stages::window::ClosedWindow;
-use arterial::vocab::{EventTime, Snapshot};
+use arterial::vocab::EventTime;
 use proptest::prelude::*;
-
-use crate::predict_support::MemoryState;
 
 pub(crate) const MINUTE: i64 = 60_000_000;
 
@@ -53,7 +51,7 @@ pub(crate) fn plan(rules: &[AlertSettings]) -> Arc<AlertPlan> {
 }
 
 /// A window that ended at `minute`: every key's forecast speed is its measure times a free flow of 100.
-fn window(minute: i64, measures: &[Option<f64>]) -> (ClosedWindow, Vec<Forecasts>) {
+pub(crate) fn window(minute: i64, measures: &[Option<f64>]) -> (ClosedWindow, Vec<Forecasts>) {
     let end = EventTime(minute * MINUTE);
     let speeds: Vec<f64> = measures.iter().map(|measure| measure.map_or(f64::NAN, |measure| measure * 100.0)).collect();
     let keys = measures.len();
@@ -81,22 +79,9 @@ fn window(minute: i64, measures: &[Option<f64>]) -> (ClosedWindow, Vec<Forecasts
     (closed, vec![forecasts])
 }
 
-fn evaluate(alerts: &mut Alerts, minute: i64, measures: &[Option<f64>]) -> Vec<AlertChange> {
+pub(crate) fn evaluate(alerts: &mut Alerts, minute: i64, measures: &[Option<f64>]) -> Vec<AlertChange> {
     let (window, forecasts) = window(minute, measures);
     alerts.evaluate(&RuleInput { window: &window, forecasts: &forecasts }).unwrap()
-}
-
-/// The story of one key: `minute state seq` of each change.
-fn story(settings: AlertSettings, measures: &[Option<f64>]) -> Vec<String> {
-    let mut alerts = Alerts::new(plan(&[settings]));
-    let mut told = Vec::new();
-    for (minute, measure) in measures.iter().enumerate() {
-        for change in evaluate(&mut alerts, minute as i64, &[*measure]) {
-            assert_eq!(change.at, EventTime(minute as i64 * MINUTE));
-            told.push(format!("{minute} {} {}", change.state.name(), change.seq));
-        }
-    }
-    told
 }
 
 #[test]
@@ -130,83 +115,6 @@ proptest! {
         prop_assert_eq!(a.overlaps(b), halves.clone().any(|value| a.holds(value) && b.holds(value)));
         prop_assert_eq!(a.implies(b), halves.clone().all(|value| !a.holds(value) || b.holds(value)));
     }
-}
-
-#[test]
-fn alert_opens_with_the_first_true_measure_and_clears_only_beyond_its_other_limit() {
-    let measures = [0.5, 0.4, 0.5, 0.44, 0.6, 0.61, 0.5, 0.449].map(Some);
-    assert_eq!(story(settings(), &measures), ["1 opened 0", "5 cleared 1", "7 opened 0"]);
-}
-
-#[test]
-fn alert_opens_at_the_first_window_end_at_or_after_its_first_true_end_plus_for() {
-    let rule = AlertSettings { for_micros: 3 * MINUTE, ..settings() };
-    assert_eq!(story(rule.clone(), &[0.4; 5].map(Some)), ["3 opened 0"]);
-    let rule_between_ends = AlertSettings { for_micros: 3 * MINUTE - 1, ..settings() };
-    assert_eq!(story(rule_between_ends, &[0.4; 5].map(Some)), ["3 opened 0"]);
-    let interrupted = [0.4, 0.4, 0.5, 0.4, 0.4, 0.4, 0.4].map(Some);
-    assert_eq!(story(rule, &interrupted), ["6 opened 0"]);
-}
-
-#[test]
-fn null_measure_neither_holds_nor_clears_nor_resets() {
-    let rule = AlertSettings { for_micros: 3 * MINUTE, ..settings() };
-    // Null at minute 3, when the alert would open: it opens with the next measure that holds.
-    assert_eq!(story(rule.clone(), &[Some(0.4), None, None, None, Some(0.4)]), ["4 opened 0"]);
-    assert_eq!(story(rule, &[Some(0.4), None, None, None, Some(0.5), Some(0.4)]), Vec::<String>::new());
-    assert_eq!(story(settings(), &[Some(0.4), None, None, Some(0.7)]), ["0 opened 0", "3 cleared 1"]);
-}
-
-#[test]
-fn alert_stays_open_at_least_hold() {
-    let rule = AlertSettings { hold_micros: 3 * MINUTE, ..settings() };
-    let measures = [0.4, 0.7, 0.7, 0.7, 0.7].map(Some);
-    assert_eq!(story(rule.clone(), &measures), ["0 opened 0", "3 cleared 1"]);
-    // The clearing must still hold when the time is over.
-    assert_eq!(story(rule, &[0.4, 0.7, 0.7, 0.5, 0.7].map(Some)), ["0 opened 0", "4 cleared 1"]);
-}
-
-#[test]
-fn open_alert_expires_once_its_measure_is_null_for_expire_after() {
-    let rule = AlertSettings { expire_after_micros: 2 * MINUTE, ..settings() };
-    let gone = [Some(0.4), None, None, None, None, Some(0.4)];
-    assert_eq!(story(rule.clone(), &gone), ["0 opened 0", "3 expired 1", "5 opened 0"]);
-    let interrupted = [Some(0.4), None, None, Some(0.5), None, None];
-    assert_eq!(story(rule, &interrupted), ["0 opened 0"]);
-}
-
-#[test]
-fn what_is_pending_is_forgotten_when_the_measure_is_null_for_expire_after() {
-    let rule = AlertSettings { for_micros: 4 * MINUTE, expire_after_micros: 2 * MINUTE, ..settings() };
-    let measures = [Some(0.4), None, None, None, Some(0.4), Some(0.4)];
-    assert_eq!(story(rule, &measures), Vec::<String>::new());
-}
-
-#[test]
-fn severity_is_the_worst_that_holds_and_a_change_of_it_is_an_update() {
-    let severity = [(Severity::Minor, "< 0.45"), (Severity::Moderate, "< 0.35"), (Severity::Severe, "< 0.20")];
-    let rule = AlertSettings {
-        severity: severity.iter().map(|(severity, text)| (*severity, (*text).to_owned())).collect(),
-        ..settings()
-    };
-    let mut alerts = Alerts::new(plan(&[rule]));
-    let mut told = Vec::new();
-    for (minute, measure) in [0.3, 0.3, 0.1, 0.44, 0.5, 0.7].into_iter().enumerate() {
-        for change in evaluate(&mut alerts, minute as i64, &[Some(measure)]) {
-            assert_eq!((change.opened_at, change.value), (EventTime(0), Some(measure * 100.0 / 100.0)));
-            told.push((minute, change.state, change.severity, change.seq, change.threshold));
-        }
-    }
-    assert_eq!(
-        told,
-        [
-            (0, AlertState::Opened, Some(Severity::Moderate), 0, 0.45),
-            (2, AlertState::Updated, Some(Severity::Severe), 1, 0.20),
-            (3, AlertState::Updated, Some(Severity::Minor), 2, 0.45),
-            // At 0.5 no severity holds: the alert keeps the one it had.
-            (5, AlertState::Cleared, Some(Severity::Minor), 3, 0.60),
-        ]
-    );
 }
 
 #[test]
@@ -359,140 +267,4 @@ fn measure_is_held_to_the_same_rules_as_cleaning_sql() {
         let found = told(measure);
         assert!(found.contains(wanted), "{measure}: {found}");
     }
-}
-
-/// One key's alert, written down as the rule is told to a person.
-#[derive(Default)]
-struct Naive {
-    history: Vec<(i64, Option<f64>)>,
-    open: Option<(i64, u32, Option<Severity>)>,
-    /// Minutes at or before which nothing counts any more.
-    reset_at: i64,
-}
-
-struct Times {
-    pending: i64,
-    hold: i64,
-    expire: i64,
-}
-
-impl Naive {
-    fn step(
-        &mut self,
-        minute: i64,
-        measure: Option<f64>,
-        times: &Times,
-    ) -> Option<(AlertState, u32, Option<Severity>)> {
-        self.history.push((minute, measure));
-        let nulls = self.history.iter().rev().take_while(|(_, value)| value.is_none()).map(|(at, _)| *at);
-        let null_since = nulls.filter(|at| *at > self.reset_at).last();
-        if null_since.is_some_and(|since| minute - since >= times.expire) {
-            // A fresh start, unless nothing was pending or open.
-            let open = self.open.take();
-            if open.is_some() || self.first_true().is_some() {
-                self.reset_at = minute;
-            }
-            return open.map(|(_, seq, severity)| (AlertState::Expired, seq + 1, severity));
-        }
-        let value = measure?;
-        let severity = if value < 0.2 { Some(Severity::Severe) } else { (value < 0.45).then_some(Severity::Minor) };
-        if let Some((opened, seq, before)) = self.open {
-            if value > 0.6 && minute - opened >= times.hold {
-                self.open = None;
-                self.reset_at = minute;
-                return Some((AlertState::Cleared, seq + 1, before));
-            }
-            if severity.is_some() && severity != before {
-                self.open = Some((opened, seq + 1, severity));
-                return Some((AlertState::Updated, seq + 1, severity));
-            }
-            return None;
-        }
-        if self.first_true().is_some_and(|first| minute - first >= times.pending) {
-            self.open = Some((minute, 0, severity));
-            return Some((AlertState::Opened, 0, severity));
-        }
-        None
-    }
-
-    /// The first of the true measures at the end of the history, nulls left out.
-    fn first_true(&self) -> Option<i64> {
-        let known = self.history.iter().rev().filter(|(at, value)| *at > self.reset_at && value.is_some());
-        known.take_while(|(_, value)| value.is_some_and(|value| value < 0.45)).last().map(|(at, _)| *at)
-    }
-}
-
-fn any_measure() -> impl Strategy<Value = Option<f64>> {
-    prop_oneof![
-        3 => Just(Some(0.1)),
-        4 => Just(Some(0.4)),
-        1 => Just(Some(0.45)),
-        2 => Just(Some(0.5)),
-        2 => Just(Some(0.7)),
-        4 => Just(None),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
-    #[test]
-    fn life_of_every_alert_is_that_of_the_naive_reference(
-        windows in prop::collection::vec(prop::collection::vec(any_measure(), 3), 1..60),
-        (pending, hold, expire) in (0_i64..5, 0_i64..5, 0_i64..6),
-        restarts in prop::collection::vec(0_usize..60, 0..4),
-    ) {
-        let rule = AlertSettings {
-            for_micros: pending * MINUTE,
-            hold_micros: hold * MINUTE,
-            expire_after_micros: expire * MINUTE,
-            severity: [(Severity::Minor, "< 0.45".to_owned()), (Severity::Severe, "< 0.2".to_owned())].into(),
-            ..settings()
-        };
-        let plan = plan(&[rule]);
-        let mut alerts = Alerts::new(Arc::clone(&plan));
-        let mut naive: Vec<Naive> = (0..3).map(|_| Naive { reset_at: -1, ..Naive::default() }).collect();
-        let mut store = MemoryState::default();
-        for (minute, measures) in windows.iter().enumerate() {
-            let changes = evaluate(&mut alerts, minute as i64, measures);
-            let mut found = changes.iter().map(|change| (change.key, change.state, change.seq, change.severity));
-            for (key, reference) in naive.iter_mut().enumerate() {
-                let times = Times { pending, hold, expire };
-                if let Some((state, seq, severity)) = reference.step(minute as i64, measures[key], &times) {
-                    prop_assert_eq!(found.next(), Some((key as u32, state, seq, severity)), "minute {}", minute);
-                }
-            }
-            prop_assert_eq!(found.next(), None, "minute {}", minute);
-            if restarts.contains(&minute) {
-                alerts.snapshot(Snapshot::Changed, &mut store);
-                let mut full = MemoryState::default();
-                alerts.snapshot(Snapshot::Full, &mut full);
-                prop_assert_eq!(&store.blocks, &full.blocks);
-                alerts = Alerts::restore(Arc::clone(&plan), &store).unwrap();
-                let mut again = MemoryState::default();
-                alerts.snapshot(Snapshot::Full, &mut again);
-                prop_assert_eq!(&again.blocks, &full.blocks);
-            }
-        }
-    }
-}
-
-#[test]
-fn commit_writes_only_blocks_of_keys_that_changed_and_deletes_those_that_are_idle() {
-    let mut alerts = Alerts::new(plan(&[settings()]));
-    let mut measures = vec![Some(0.9); 3_000];
-    measures[10] = Some(0.1);
-    measures[2_500] = Some(0.1);
-    let mut store = MemoryState::default();
-    evaluate(&mut alerts, 0, &measures);
-    alerts.snapshot(Snapshot::Changed, &mut store);
-    assert_eq!(store.blocks.len(), 2);
-    evaluate(&mut alerts, 1, &measures);
-    let mut nothing = MemoryState::default();
-    alerts.snapshot(Snapshot::Changed, &mut nothing);
-    assert_eq!(nothing, MemoryState::default());
-    measures[10] = Some(0.9);
-    evaluate(&mut alerts, 2, &measures);
-    alerts.snapshot(Snapshot::Changed, &mut store);
-    assert_eq!(store.blocks.len(), 1);
 }

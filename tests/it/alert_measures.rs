@@ -92,7 +92,9 @@ fn mean_over_the_last_windows_wants_three_quarters_of_them() {
     let windows: Vec<_> =
         speeds.iter().enumerate().map(|(step, speed)| window(5 * step as i64, &[*speed], &[1])).collect();
     // Known of the last four: 1, 2, 2, 3 (mean 60), 2, 1, 2, 2, 3 (mean 40).
-    assert_eq!(story(mean(), &windows), [(15, AlertState::Opened, Some(60.0)), (40, AlertState::Cleared, Some(40.0))]);
+    let told =
+        [(15, AlertState::Opened, Some(60.0)), (30, AlertState::Updated, None), (40, AlertState::Cleared, Some(40.0))];
+    assert_eq!(story(mean(), &windows), told);
 }
 
 #[test]

@@ -84,7 +84,9 @@ fn example_turns_batches_of_a_program_into_alerts() {
         ["opened: 14 mph at L08", "opened: 14 mph at L09", "opened: 14 mph at L10", "opened: 14 mph at L11"]
     );
     assert_eq!(lines.iter().filter(|line| line.starts_with("cleared")).count(), 4);
-    assert_eq!(summary.alerts(), 8);
+    // A queue of an hour is told again after 15, 30 and 45 minutes: half of `expire_after`.
+    assert_eq!(lines.iter().filter(|line| line.starts_with("updated")).count(), 4 * 3);
+    assert_eq!(summary.alerts(), 4 * 5);
     assert_eq!(summary.accounting().rows_in, 180 * 20);
     assert_eq!(summary.accounting().accepted, 180 * 20);
 }

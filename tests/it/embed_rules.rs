@@ -78,8 +78,9 @@ fn builder(armed: &Arc<AtomicBool>) -> PipelineBuilder {
 #[test]
 fn custom_rule_opens_worsens_and_clears_as_any_other() {
     let (summary, lines) = block_on(custom_alert_rule::job()).unwrap();
-    // 16 sensors never change: opened and worse. 4 change after 60 and 120 minutes: opened three times, cleared twice.
-    assert_eq!((summary.alerts(), lines.len()), (16 * 2 + 4 * 5, 52));
+    // 16 sensors never change: opened after 50 minutes, worse after 125, and told again every 15 minutes up to 170. 4 change
+    // after 60 and 120 minutes: opened three times, cleared twice.
+    assert_eq!((summary.alerts(), lines.len()), (16 * 9 + 4 * 5, 164));
     let count = |line: &str| lines.iter().filter(|one| *one == line).count();
     assert_eq!(count("L00 has read about 62 mph for 45 minutes"), 1);
     assert_eq!(count("L00 has read about 62 mph for 120 minutes"), 1);

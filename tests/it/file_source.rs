@@ -97,6 +97,26 @@ fn seek_into_the_middle_gives_the_rest_of_each_partition() {
 }
 
 #[test]
+fn file_that_got_shorter_than_what_was_read_of_it_is_refused_with_both_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = FileSourceConfig::new(write_file(folder.path()), 4, "id");
+    let (all, _) = read(&mut FileSource::open(&config).unwrap(), &[0; 4]);
+    let mut positions: Vec<i64> = all.iter().map(|rows| rows.len() as i64).collect();
+    read(&mut FileSource::open(&config).unwrap(), &positions);
+    positions[2] += 5;
+    let mut source = FileSource::open(&config).unwrap();
+    source.poll(Duration::ZERO).unwrap();
+    for (number, position) in (0..).zip(&positions) {
+        source.seek(Partition { topic: 0, number }, SeekTo::Offset(*position)).unwrap();
+    }
+    let error = std::iter::repeat_with(|| source.poll(Duration::ZERO)).take(4).find_map(Result::err).unwrap();
+    let (path, rows) = (config.path.display(), all[2].len());
+    let told = format!("`{path}` got shorter: partition 2 was read up to row {}, and has {rows} rows now", rows + 5);
+    assert!(error.to_string().starts_with(&told) && !error.transient(), "{error}");
+    assert!(error.hint().contains("put the rows back") && error.hint().contains("--reset all"), "{}", error.hint());
+}
+
+#[test]
 fn columns_are_renamed_and_only_those_asked_for_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = write_file(folder.path());

@@ -171,7 +171,10 @@ fn full_disk_ends_the_run_with_the_reason_and_the_next_run_goes_on_from_the_last
     let (calm, cramped) = (Job::new(1, 3000), Job::new(1, 3000));
     let undisturbed = finish(calm.start());
     // The shell's limit of a file's size stands for a full disk: a write is refused in the middle of a file.
-    let largest = epochs(&calm.out()).iter().map(|epoch| size(&epoch.join("forecasts.ndjson"))).max().unwrap();
+    let sizes = epochs(&calm.out())
+        .into_iter()
+        .flat_map(|epoch| SINKS.map(|sink| size(&epoch.join(sink).with_extension("ndjson"))));
+    let largest = sizes.max().unwrap();
     let mut limited = Command::new("sh");
     let blocks = largest / 512 - 1;
     limited.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
@@ -179,7 +182,7 @@ fn full_disk_ends_the_run_with_the_reason_and_the_next_run_goes_on_from_the_last
     cramped.arguments(&mut limited);
     let (code, _, said) = ended(limited.spawn().unwrap());
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("error: cannot write `") && said.contains("forecasts.ndjson`: File too large"), "{said}");
+    assert!(said.contains("error: cannot write `") && said.contains(".ndjson`: File too large"), "{said}");
     assert!(said.contains("hint: make room, or raise the limit, and start again: nothing is lost"), "{said}");
     // The same between two names of the mark that the last epoch gets, which is too small for the limit above.
     std::fs::write(cramped.out().join("finished.unfinished"), "").unwrap();

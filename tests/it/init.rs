@@ -217,13 +217,23 @@ fn run_tells_where_its_outputs_are_and_that_a_second_one_found_nothing_new() {
         said(&ran)
     };
     let first = run();
-    assert!(first.contains("outputs in made-out/epoch-*: alerts.ndjson (6); nothing for dead_letter, late"), "{first}");
+    assert!(
+        first.contains("outputs in made-out/epoch-*: alerts.ndjson (15); nothing for dead_letter, late"),
+        "{first}"
+    );
     assert!(!first.contains("earlier runs"), "{first}");
     let second = run();
     assert!(
         second.contains("nothing new was read: all of it is of earlier runs. To read it again, remove `made-out`"),
         "{second}"
     );
+    let letters = arterial(folder.path(), &["dlq", "ls", "made.yaml"]);
+    assert_eq!(letters.status.code(), Some(2), "{}", said(&letters));
+    assert!(said(&letters).contains("go to the folder `made-out`"), "{}", said(&letters));
+    assert!(said(&letters).contains("`made-out/epoch-*/dead_letter.ndjson`"), "{}", said(&letters));
+    write(&folder.path().join("t.csv"), "station,time,speed\nS0,2026-03-02T07:00:00Z,40\n");
+    let shorter = said(&arterial(folder.path(), &["run", "--until", "latest", "made.yaml"]));
+    assert!(shorter.contains("t.csv` got shorter: partition ") && shorter.contains("put the rows back"), "{shorter}");
 }
 
 /// Lines of the README's console block below `arterial init`: each command with the lines that stand under it.

@@ -3,6 +3,7 @@
 #![allow(clippy::duplicate_mod, reason = "every example brings its readings along")]
 
 mod alert;
+mod alert_life;
 mod alert_measures;
 #[cfg(feature = "kafka")]
 mod broker;
@@ -108,6 +109,7 @@ mod run_drift;
 mod run_events;
 mod run_gap;
 mod run_idle;
+mod run_reach;
 mod run_restarts;
 mod run_scores;
 mod run_support;

@@ -129,7 +129,8 @@ fn horizons_ascend_in_whole_windows() {
     let message = "horizon 1m is not a whole multiple of the window's size 5m";
     refused("[15m, 30m]", "[«1m, 30m]", message, "write 5m");
     refused("[15m, 30m]", "[30m, «15m]", "horizon 15m does not come after 30m", "ascending");
-    refused("[15m, 30m]", "[15m, «15m]", "horizon 15m does not come after 15m", "each once");
+    let message = "horizon `900s` stands here twice: before it as `15m`";
+    refused("[15m, 30m]", "[15m, «900s]", message, "remove one");
     assert_eq!(problems(&spoilt(&[("[15m, 30m]", "[900s, 1h]")])), []);
 }
 
@@ -356,6 +357,9 @@ fn folder_sinks_stand_alone_since_two_ledgers_cannot_commit_together() {
         "sink `alerts` goes to `out`, another folder: two ledgers cannot commit together",
         "same folder",
     );
+    let text = over("file: { path: ./out }", &both("memory: {}").replace("path: out", "path: «out"));
+    let message = "sink `alerts` writes the folder `out`, and the source reads the file `./out` there";
+    only_problem(&text, message, "name a folder that is not there yet");
     let text = over(file, &both("«kafka: { topic: late }"));
     let message = "sink `late` writes a Kafka topic, but `sources.loops` is not on Kafka and names no brokers";
     only_problem(&text, message, "use `memory: {}`, `folder: { path: ... }`, or a `kafka` source");

@@ -63,6 +63,8 @@ fn wrong_types_say_what_was_expected_and_what_was_found() {
             "put it in quotes: \"7\"",
         ),
         ("measure: speed.15m / free_flow_kmh", "measure: «true", "expected text, found `true`", "quotes: \"true\""),
+        ("when: \"< 0.45\"", "when: «40", "expected a comparison, found number 40", "operator, too: `\"> 40\"` or"),
+        ("severe: \"< 0.2\"", "severe: «0.2", "expected a comparison, found number 0.2", "`\"< 0.2\"`"),
         ("minimum: 0,", "«minimum: [0],", "expected a number, found a list", ""),
         ("online_linear: {}", "«online_linear:", "expected a mapping, found nothing", "write `{}`"),
         ("count: 6", "count: 6, age: «yes", "expected true or false, found text `yes`", "write `true` or `false`"),

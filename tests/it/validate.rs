@@ -136,6 +136,9 @@ fn units_that_contradict_the_schema_are_refused_where_they_stand() {
     let alert = "summary: \"slow at {sensor_id}\"";
     let other = with("unit-alert", alert, "unit: mph, summary: \"slow at {sensor_id}\"");
     assert!(other.contains("`speed.15m` is in km/h, not in mph") && other.contains("write `unit: km/h`"), "{other}");
+    let none = with("unit-none", alert, "unit: bananas, summary: \"slow at {sensor_id}\"");
+    assert!(none.contains("`speed.15m` is in km/h, and `bananas` is no known name of that unit"), "{none}");
+    assert!(none.contains("write `unit: km/h`"), "{none}");
     let (code, said) = validate("unit-alias", &GOOD.replace(alert, "unit: kph, summary: \"slow at {sensor_id}\""));
     assert_eq!(code, Some(0), "another name of the same unit: {said}");
 }

@@ -71,6 +71,8 @@ struct Reading {
 /// A reader of files; it owns every partition. Files have an end, so `End` comes with every
 /// [`crate::source::Until`].
 pub struct FileSource {
+    /// As the user wrote it, for errors.
+    path: PathBuf,
     cursor: Box<dyn Cursor>,
     readings: Vec<Reading>,
     assigned: bool,
@@ -102,7 +104,7 @@ impl FileSource {
             }
         };
         let readings = (0..config.partitions).map(|_| Reading::default()).collect();
-        Ok(Self { cursor, readings, assigned: false, turn: 0 })
+        Ok(Self { path: config.path.clone(), cursor, readings, assigned: false, turn: 0 })
     }
 
     fn reading(&mut self, partition: Partition) -> Result<&mut Reading, SourceError> {
@@ -133,13 +135,23 @@ impl FileSource {
         None
     }
 
-    fn next_end(&mut self, active: &[(usize, i64)]) -> Option<SourceEvent> {
+    /// The end of a partition that has been delivered whole.
+    ///
+    /// # Errors
+    /// [`SourceError::Shorter`] where it ends before its position: rows that are appended would be taken for read.
+    fn next_end(&mut self, active: &[(usize, i64)]) -> Result<Option<SourceEvent>, SourceError> {
         if !self.cursor.at_end() {
-            return None;
+            return Ok(None);
         }
-        let (index, _) = active.iter().find(|(index, position)| *position >= self.cursor.offset(*index))?;
-        self.readings[*index].ended = true;
-        Some(SourceEvent::End(numbered(*index)))
+        let due = active.iter().find(|(index, position)| *position >= self.cursor.offset(*index));
+        let Some((index, position)) = due.copied() else { return Ok(None) };
+        let (partition, rows) = (numbered(index), self.cursor.offset(index));
+        if position > rows {
+            let path = self.path.display().to_string();
+            return Err(SourceError::Shorter { path, partition: partition.number, position, rows });
+        }
+        self.readings[index].ended = true;
+        Ok(Some(SourceEvent::End(partition)))
     }
 
     fn next_event(&mut self) -> Result<Option<SourceEvent>, SourceError> {
@@ -152,7 +164,10 @@ impl FileSource {
             return Ok(None);
         }
         loop {
-            if let Some(event) = self.next_waiting(&active).or_else(|| self.next_end(&active)) {
+            if let Some(event) = self.next_waiting(&active) {
+                return Ok(Some(event));
+            }
+            if let Some(event) = self.next_end(&active)? {
                 return Ok(Some(event));
             }
             // Nothing waits for an active partition, so its position says what it needs next.

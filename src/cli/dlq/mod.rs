@@ -12,7 +12,9 @@ use chrono::DateTime;
 use clap::{Args, Subcommand};
 
 use super::load::load_plan;
+use super::usage::UsageError;
 use crate::runtime::{LetterFilter, Wiring};
+use crate::spec::model::Output;
 use crate::vocab::EventTime;
 
 /// Look at dead letters, and send them back.
@@ -80,7 +82,13 @@ impl Letters {
     }
 
     fn wiring(&self) -> Result<Wiring> {
-        Ok(Wiring::detached(&Arc::new(load_plan(&self.pipeline)?)))
+        let plan = load_plan(&self.pipeline)?;
+        let letters = plan.sinks.declared().iter().filter(|(_, sink)| sink.from == Output::DeadLetter);
+        if let Some((sink, folder)) = letters.filter_map(|(name, sink)| Some((name, sink.folder.as_ref()?))).next() {
+            let (sink, folder) = (sink.clone(), folder.path.clone());
+            return Err(UsageError::LettersInFolder { sink, folder }.into());
+        }
+        Ok(Wiring::detached(&Arc::new(plan)))
     }
 }
 

@@ -38,7 +38,8 @@ pub struct AlertSpec {
     #[serde(default)]
     pub hold: Span,
     /// An open alert whose measure is null for this long expires, in event time: 30m, or three windows where that is longer,
-    /// unless given. With `silent_after` it lasts until its key is forgotten.
+    /// unless given. With `silent_after` it lasts until its key is forgotten. A record vouches for its alert that long, and
+    /// after half of it one that stays open is told again.
     pub expire_after: Option<Span>,
     /// Columns that identify an alert: the window's key unless given, and only that so far.
     pub key: Option<Vec<String>>,

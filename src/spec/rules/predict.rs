@@ -20,7 +20,7 @@ pub(super) fn check(check: &mut Check<'_>) {
 
 fn check_horizons(check: &mut Check<'_>, horizons: &Part<'_>) {
     let size = check.file.get("window").get("size").read::<Span>().filter(|size| size.micros > 0);
-    let mut before: Option<Span> = None;
+    let mut before: Option<(Span, &str)> = None;
     for part in horizons.items() {
         let Some(horizon) = part.read::<Span>() else { continue };
         if let Some(size) = size
@@ -29,11 +29,19 @@ fn check_horizons(check: &mut Check<'_>, horizons: &Part<'_>) {
             let message = format!("horizon {horizon} is not a whole multiple of the window's size {size}");
             check.push(part.problem(message, format!("write {}", multiples_around(horizon, size))));
         }
-        if before.is_some_and(|before| horizon <= before) {
-            let message = format!("horizon {horizon} does not come after {}", before.unwrap_or_default());
-            check.push(part.problem(message, "put the horizons in ascending order, each once"));
+        let written = part.text().unwrap_or_default();
+        match before {
+            Some((earlier, as_written)) if horizon == earlier => {
+                let message = format!("horizon `{written}` stands here twice: before it as `{as_written}`");
+                check.push(part.problem(message, "remove one of them"));
+            }
+            Some((earlier, _)) if horizon < earlier => {
+                let message = format!("horizon {horizon} does not come after {earlier}");
+                check.push(part.problem(message, "put the horizons in ascending order"));
+            }
+            _ => {}
         }
-        before = Some(horizon);
+        before = Some((horizon, written));
     }
 }
 

@@ -1,5 +1,7 @@
 //! `sinks:`: one kind each, every output at most once, nothing lost, no topic in a circle.
 
+use std::path::{Component, Path};
+
 use super::{Check, sources};
 use crate::spec::model::{EMBEDDED, EncodeFormat, FolderFormat, Output};
 use crate::spec::part::Part;
@@ -87,6 +89,7 @@ fn check_folder(check: &mut Check<'_>, name: &str, folder: &Part<'_>) {
         check.push(folder.key_problem(message, "remove `ledger`, or write `memory: {}`"));
     }
     let path = folder.get("path");
+    check_apart_from_input(check, name, &path);
     let earlier = check.file.get("sinks").entries().into_iter().take_while(|(other, _)| *other != name);
     let paths = earlier.filter_map(|(other, sink)| Some((other, sink.get("folder").get("path").text()?)));
     if let Some(text) = path.text()
@@ -95,6 +98,22 @@ fn check_folder(check: &mut Check<'_>, name: &str, folder: &Part<'_>) {
         let message = format!("sink `{other}` goes to `{first}`, another folder: two ledgers cannot commit together");
         check.push(path.problem(message, "name the same folder: each sink has a file of its own in it"));
     }
+}
+
+/// What is read is no folder to write to.
+fn check_apart_from_input(check: &mut Check<'_>, name: &str, path: &Part<'_>) {
+    let Some(source) = check.source() else { return };
+    let (Some(output), Some(input)) = (path.text(), source.get("file").get("path").text()) else { return };
+    // Components leave out `./` and doubled slashes.
+    if Path::new(output).components().filter(named).eq(Path::new(input).components().filter(named)) {
+        let message =
+            format!("sink `{name}` writes the folder `{output}`, and the source reads the file `{input}` there");
+        check.push(path.problem(message, "name a folder that is not there yet, or one of an earlier run: `out`"));
+    }
+}
+
+fn named(component: &Component<'_>) -> bool {
+    *component != Component::CurDir
 }
 
 /// The embedded broker starts empty, and nobody else creates topics there.

@@ -7,7 +7,7 @@ use crate::vocab::{EventTime, KeyId};
 pub enum AlertState {
     /// The condition held long enough.
     Opened,
-    /// The severity changed.
+    /// The severity changed, or it stays open and is told again before what was told last runs out.
     Updated,
     /// The clearing condition holds.
     Cleared,
@@ -50,6 +50,6 @@ pub struct AlertChange {
     pub seq: u32,
     /// The measure; `None` where it is null.
     pub value: Option<f64>,
-    /// The limit that was crossed.
+    /// The limit that was crossed; for [`AlertState::Updated`] that of its severity.
     pub threshold: f64,
 }

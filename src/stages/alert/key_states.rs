@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
-/// Most keys of a block: 25 kB where each has an open alert.
+/// Most keys of a block: 32 kB where each has an open alert.
 pub(super) const BLOCK_KEYS_MAX: usize = 1024;
 
 /// A state per key; keys never touched hold the default.

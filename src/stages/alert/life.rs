@@ -28,6 +28,8 @@ enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Episode {
     opened_at: EventTime,
+    /// End of the window that its last change was told at.
+    told_at: EventTime,
     seq: u32,
     severity: Option<Severity>,
 }
@@ -55,17 +57,19 @@ impl Life {
             return None;
         }
         let since = *self.null_since.get_or_insert(end);
-        if end < since.plus(rule.expire_after_micros) {
-            return None;
+        if end >= since.plus(rule.expire_after_micros) {
+            return self.expire(rule);
         }
-        self.expire(rule)
+        let Phase::Open(episode) = self.phase else { return None };
+        self.renew(rule, end, None, episode)
     }
 
     /// The key's alert comes to its end without a value: its measure is null for too long, or the key is forgotten.
     pub(super) fn expire(&mut self, rule: &AlertRule) -> Option<Step> {
         let Phase::Open(episode) = std::mem::take(self).phase else { return None };
         let limit = rule.when.limit();
-        Some(Step { state: AlertState::Expired, episode: episode.next(), value: None, threshold: limit })
+        let ended = Episode { seq: episode.seq + 1, ..episode };
+        Some(Step { state: AlertState::Expired, episode: ended, value: None, threshold: limit })
     }
 
     fn step_closed(&mut self, rule: &AlertRule, end: EventTime, value: f64, first_true: EventTime) -> Option<Step> {
@@ -78,7 +82,7 @@ impl Life {
             return None;
         }
         let severity = worst(rule, value).map(|(severity, _)| severity);
-        let episode = Episode { opened_at: end, seq: 0, severity };
+        let episode = Episode { opened_at: end, told_at: end, seq: 0, severity };
         self.phase = Phase::Open(episode);
         Some(Step { state: AlertState::Opened, episode, value: Some(value), threshold: rule.when.limit() })
     }
@@ -87,22 +91,43 @@ impl Life {
         if rule.clear.holds(value) && end >= episode.opened_at.plus(rule.hold_micros) {
             self.phase = Phase::Idle;
             let threshold = rule.clear.limit();
-            return Some(Step { state: AlertState::Cleared, episode: episode.next(), value: Some(value), threshold });
+            return Some(Step {
+                state: AlertState::Cleared,
+                episode: episode.next(end),
+                value: Some(value),
+                threshold,
+            });
         }
-        // Between `when` and `clear` no severity need hold: the alert keeps the one it had.
-        let (severity, threshold) = worst(rule, value)?;
-        if episode.severity == Some(severity) {
+        match worst(rule, value) {
+            Some((severity, threshold)) if episode.severity != Some(severity) => {
+                let changed = Episode { severity: Some(severity), ..episode.next(end) };
+                Some(self.update(changed, Some(value), threshold))
+            }
+            // Between `when` and `clear` no severity need hold: the alert keeps the one it had.
+            _ => self.renew(rule, end, Some(value), episode),
+        }
+    }
+
+    /// Tells an alert that stays as it is once more when half of the time that its last record vouches for is over: who
+    /// drops it at its `expires_at` is given the next one before, unless it is further behind than the other half.
+    fn renew(&mut self, rule: &AlertRule, end: EventTime, value: Option<f64>, episode: Episode) -> Option<Step> {
+        if end < episode.told_at.plus(rule.expire_after_micros / 2) {
             return None;
         }
-        let changed = Episode { severity: Some(severity), ..episode.next() };
-        self.phase = Phase::Open(changed);
-        Some(Step { state: AlertState::Updated, episode: changed, value: Some(value), threshold })
+        let own = rule.severities.iter().find(|(severity, _)| Some(*severity) == episode.severity);
+        let threshold = own.map_or(rule.when, |(_, condition)| *condition).limit();
+        Some(self.update(episode.next(end), value, threshold))
+    }
+
+    fn update(&mut self, episode: Episode, value: Option<f64>, threshold: f64) -> Step {
+        self.phase = Phase::Open(episode);
+        Step { state: AlertState::Updated, episode, value, threshold }
     }
 }
 
 impl Episode {
-    fn next(self) -> Self {
-        Self { seq: self.seq + 1, ..self }
+    fn next(self, told_at: EventTime) -> Self {
+        Self { seq: self.seq + 1, told_at, ..self }
     }
 }
 

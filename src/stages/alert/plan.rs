@@ -15,6 +15,9 @@ use crate::vocab::{At, MadeWith, PathStep, YamlPath};
 /// Most windows that a mean is made of: a day of minutes, 12 kB for each key.
 const MEAN_WINDOWS_MAX: i64 = 1_440;
 
+/// Names how an alert is written in the state: another name where an older state could not be read.
+const STATE_FORMAT: &str = "opened and told";
+
 /// One rule, unchecked: the plain form of an entry under `alerts:`.
 #[derive(Debug, Clone)]
 pub struct AlertSettings {
@@ -30,7 +33,8 @@ pub struct AlertSettings {
     pub for_micros: i64,
     /// Least time an alert stays open, microseconds.
     pub hold_micros: i64,
-    /// How long the measure is null before an open alert expires, microseconds.
+    /// How long the measure is null before an open alert expires, microseconds. One that stays as it is is told again
+    /// after half of that.
     pub expire_after_micros: i64,
     /// Columns that identify an alert; the window's key unless given.
     pub key: Option<Vec<String>>,
@@ -240,7 +244,7 @@ impl Check {
             // An open alert clears under new limits as it would under the old.
             made_with: MadeWith {
                 step: format!("alert.{}", settings.name),
-                meaning: measure.meaning(),
+                meaning: format!("{STATE_FORMAT}: {}", measure.meaning()),
                 settings: format!("{settings:?}"),
             },
             measure,
