@@ -7,7 +7,7 @@
 # make bench-sensors   1,000,000 sensors beside 1,000; likewise, and 10 GB of disk
 # make bench-backfill   all of Aarhus as history: time, and memory of half and of all of it; needs ARTERIAL_DATA; likewise
 # make accuracy    forecasts on real data beside their references; needs ARTERIAL_DATA; writes target/accuracy.json
-# make plots       alerts of the shipped pipelines beside the real data; needs ARTERIAL_DATA; writes target/plots
+# make plots       alerts and forecasts of the shipped pipelines beside the real data; needs ARTERIAL_DATA; writes target/plots
 # make kill-nine   all of Aarhus, exactly once, while its processes are killed; needs ARTERIAL_DATA
 # make docs    the documentation as a site, in target/book
 # make check   lint and test: what CI runs, all of it without the network once the tools and crates are there

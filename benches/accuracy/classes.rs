@@ -56,7 +56,7 @@ pub(crate) fn run(names: &[String], table: &mut Table) -> Result<(Vec<Figure>, V
 
 fn phishing(table: &mut Table, figures: &mut Vec<Figure>, complaints: &mut Vec<String>) -> Result<()> {
     data_file("events/phishing.csv.gz")?;
-    let plan = crate::plan_of(&pipelines().join("phishing.yaml"))?;
+    let plan = crate::pipeline::plan_of(&pipelines().join("phishing.yaml"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let summary = runtime.block_on(Pipeline::evaluation(&plan)?.run(std::future::pending()))?;
     for score in &summary.scores {

@@ -9,19 +9,21 @@ mod data;
 #[path = "../support/figures.rs"]
 mod figures;
 mod intervals;
+#[path = "../support/pipeline.rs"]
+mod pipeline;
 mod protocol;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use arterial::runtime::Pipeline;
-use arterial::spec::{PipelineFile, PipelinePlan, Registry};
 use arterial::stages::predict::{ErrorSums, ScoreTotal};
 use comfy_table::{CellAlignment, Table};
 
 use crate::data::data_file;
 use crate::figures::{Figure, write_figures};
 use crate::intervals::{Beside, Gathered};
+use crate::pipeline::plan_of;
 use crate::protocol::{DATA_SETS, DataSet, Reference};
 
 const MICROS_PER_MINUTE: i64 = 60_000_000;
@@ -96,15 +98,6 @@ fn evaluate(set: &DataSet) -> Result<(Vec<ScoreTotal>, Gathered)> {
     let rows = summary.accounting();
     ensure!(rows.balanced(), "{}: the accounting identity does not hold: {rows:?}", set.name);
     Ok((summary.scores, gathered))
-}
-
-/// A shipped pipeline whose tables lie in the folder of the data sets, too, wherever the command was given.
-pub(crate) fn plan_of(pipeline: &Path) -> Result<PipelinePlan> {
-    let text = std::fs::read_to_string(pipeline)?;
-    let data = std::path::absolute(data_file("")?)?.display().to_string();
-    let variable = |name: &str| if name == "ARTERIAL_DATA" { Some(data.clone()) } else { std::env::var(name).ok() };
-    let file = PipelineFile::parse(&pipeline.display().to_string(), &text, &variable, &Registry::standard());
-    Ok(file.plan(pipeline.parent().context("a folder")?, &[].into())?)
 }
 
 /// Bounds of one predictor at one horizon beside those of split conformal prediction.

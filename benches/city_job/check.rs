@@ -49,11 +49,16 @@ pub(crate) fn stages(setting: &Setting, depth: Depth, cost: Cost, counts: Counts
     Ok(())
 }
 
-pub(crate) fn whole(setting: &Setting, cost: Cost, summary: &RunSummary) -> Result<()> {
+/// That every row is accounted for, and every window closed.
+pub(crate) fn rows(setting: &Setting, cost: Cost, summary: &RunSummary) -> Result<()> {
     let rows = summary.accounting();
     ensure!(rows.balanced(), "the accounting identity does not hold: {rows:?}");
     let counts = Counts { rejected: rows.dead_letter(), windows: summary.windows() };
-    stages(setting, Depth::Predict, cost, counts)?;
+    stages(setting, Depth::Predict, cost, counts)
+}
+
+pub(crate) fn whole(setting: &Setting, cost: Cost, summary: &RunSummary) -> Result<()> {
+    rows(setting, cost, summary)?;
     if setting.rounds == EXPECTED_ROUNDS {
         ensure!(summary.alerts() == EXPECTED_ALERTS, "{} alerts instead of {EXPECTED_ALERTS}", summary.alerts());
     }

@@ -42,7 +42,7 @@ use crate::whole::Outputs;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The depths in order, with the names that the report gives them.
-const DEPTHS: [(&str, Step); 7] = [
+const DEPTHS: [(&str, Step); 8] = [
     ("source", Step::Stages(Depth::Source)),
     ("decode", Step::Stages(Depth::Decode)),
     ("clean", Step::Stages(Depth::Clean)),
@@ -50,12 +50,15 @@ const DEPTHS: [(&str, Step); 7] = [
     ("predict", Step::Stages(Depth::Predict)),
     ("alert", Step::Whole(Outputs::Discarded)),
     ("whole_path", Step::Whole(Outputs::Committed)),
+    ("whole_path_mlp", Step::Network),
 ];
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Stages(Depth),
     Whole(Outputs),
+    /// The whole path with a network beside the linear models.
+    Network,
 }
 
 fn main() -> Result<()> {
@@ -109,6 +112,14 @@ fn measure(setting: &Setting, name: &str, step: Step, repeat: usize, due: &[Stri
         Step::Stages(depth) => {
             let (cost, counts) = depth::read(&plan, depth)?;
             check::stages(setting, depth, cost, counts)?;
+            Ok(cost)
+        }
+        Step::Network => {
+            let plan = setting.plan_with_network(&format!("{name}-{repeat}"))?;
+            let (meter, summary) = whole::run(&plan, Outputs::Committed)?;
+            let cost = meter.cost().context("the topic is empty")?;
+            // Its forecasts are others, and so may its alerts be.
+            check::rows(setting, cost, &summary)?;
             Ok(cost)
         }
         Step::Whole(outputs) => {

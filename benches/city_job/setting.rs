@@ -20,6 +20,9 @@ const EXACTLY_ONCE: &str = "exactly_once";
 /// The sink that the shipped pipeline does without.
 const FORECASTS: &str =
     r#"forecasts: { from: forecasts, kafka: { topic: "${topic}.forecasts", create: { partitions: 8 } } }"#;
+/// The shipped pipeline's model.
+const MODEL: &str = "model: { online_linear: { forgetting: 0.999, loss: squared, scale: 100, initial_covariance: 1 } }";
+const LINEAR: &str = "online_linear: { forgetting: 0.999, loss: squared, scale: 100, initial_covariance: 1 }";
 const SHIPPED: &str = "runtime: { commit_every: 1s, commit_every_max: 1s }";
 
 /// Where the benchmark runs.
@@ -52,6 +55,11 @@ impl Setting {
         Ok(Self { _broker: broker, brokers, topic, rounds, repeats, rows: made.rows, malformed: made.malformed })
     }
 
+    /// The same with a network mixed with its linear models.
+    pub(crate) fn plan_with_network(&self, name: &str) -> Result<Arc<PipelinePlan>> {
+        Variant { name, network: true, ..Variant::default() }.plan(&self.brokers, &self.topic)
+    }
+
     /// The shipped pipeline, renamed, and with a commit so often: nothing else differs.
     pub(crate) fn plan(&self, name: &str, commit_every: &str) -> Result<Arc<PipelinePlan>> {
         Variant { name, commit_every, ..Variant::default() }.plan(&self.brokers, &self.topic)
@@ -69,6 +77,8 @@ pub(crate) struct Variant<'a> {
     pub(crate) delivery: &'a str,
     /// Whether every forecast is written, too.
     pub(crate) forecasts: bool,
+    /// Whether a network that all keys share is mixed with the linear models.
+    pub(crate) network: bool,
 }
 
 impl Default for Variant<'_> {
@@ -79,6 +89,7 @@ impl Default for Variant<'_> {
             commit_every_max: None,
             delivery: EXACTLY_ONCE,
             forecasts: false,
+            network: false,
         }
     }
 }
@@ -98,7 +109,7 @@ impl Variant<'_> {
     }
 
     fn text(&self, shipped: &str, topic: &str) -> Result<String> {
-        let Self { name, commit_every, commit_every_max, delivery, forecasts } = *self;
+        let Self { name, commit_every, commit_every_max, delivery, forecasts, network } = *self;
         let most = commit_every_max.unwrap_or(commit_every);
         let runtime = format!("runtime: {{ commit_every: {commit_every}, commit_every_max: {most} }}");
         let mut changes = vec![
@@ -108,6 +119,10 @@ impl Variant<'_> {
         ];
         if forecasts {
             changes.push(("\nsinks:\n", format!("\nsinks:\n  {FORECASTS}\n")));
+        }
+        if network {
+            let experts = format!("{{ linear: {{ {LINEAR} }}, network: {{ mlp: {{}} }} }}");
+            changes.push((MODEL, format!("model: {{ mix: {{ experts: {experts} }} }}")));
         }
         changes.push(("${topic}.", format!("${{topic}}.{name}.")));
         let mut text = shipped.to_owned();

@@ -1,4 +1,5 @@
-//! What the shipped alert pipelines say of real data, drawn beside the data: a month of air in Beijing, a day of a freeway.
+//! What the shipped pipelines say of real data, drawn beside the data: a month of air in Beijing, a day of a freeway, and
+//! forecasts of the speeds of 60 loops.
 //! `make plots` writes `target/plots/*.svg`.
 #![allow(clippy::print_stdout, reason = "it says what it wrote")]
 
@@ -6,7 +7,10 @@ mod air;
 mod alerts;
 #[path = "../support/data.rs"]
 mod data;
+mod forecasts;
 mod freeway;
+#[path = "../support/pipeline.rs"]
+mod pipeline;
 
 use std::path::PathBuf;
 
@@ -22,5 +26,5 @@ fn main() -> Result<()> {
         draw(&path)?;
         println!("written to {}", path.display());
     }
-    Ok(())
+    forecasts::draw(&folder)
 }

@@ -16,8 +16,11 @@ use crate::stages::predict::{Baseline, ClassSums, ScoreTotal};
 /// every forecast that is of use, and any that merely fails, keeps its number.
 const SKILL_SHOWN_MIN: f64 = -9.0;
 
+/// One number of a classifier.
+type Measure = fn(&ClassSums) -> Option<f64>;
+
 /// What is told of probabilities, in the order of the table.
-const CLASS_MEASURES: [(&str, fn(&ClassSums) -> Option<f64>); 7] = [
+const CLASS_MEASURES: [(&str, Measure); 7] = [
     ("log_loss", ClassSums::mean_log_loss),
     ("accuracy", ClassSums::accuracy),
     ("precision", ClassSums::precision),

@@ -317,7 +317,7 @@ impl Store {
         };
         let own = card.hold_out.log_loss;
         // Not a number is no better than anything.
-        if !(own <= theirs) {
+        if own.is_nan() || own > theirs {
             return Err(StoreError::Worse { version, own, other, theirs });
         }
         self.record(Promotion { at: at.to_owned(), version, before, reason: reason.to_owned() })

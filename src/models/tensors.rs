@@ -41,8 +41,8 @@ pub fn to_bytes(trained: &Trained) -> Result<Vec<u8>, TensorsError> {
         parts.insert(format!("layers.{layer}.weight"), (Dtype::F32, shape, bytes(&turned.values)));
         parts.insert(format!("layers.{layer}.bias"), (Dtype::F32, vec![bias.columns], bytes(&bias.values)));
     }
-    let numbers = trained.scales.iter().flat_map(|moments| moments.parts());
-    let bytes: Vec<u8> = numbers.flat_map(|number| number.to_le_bytes()).collect();
+    let numbers = trained.scales.iter().flat_map(Moments::parts);
+    let bytes: Vec<u8> = numbers.flat_map(f64::to_le_bytes).collect();
     parts.insert("moments".to_owned(), (Dtype::F64, vec![trained.scales.len(), MOMENTS], bytes));
     let views: Result<Vec<_>, _> = parts
         .iter()

@@ -111,14 +111,16 @@ fn champion(folder: &Path) -> Result<crate::stages::predict::neural::fit::Pretra
     Ok(crate::stages::predict::neural::fit::Pretrained { version, hash, features, trained })
 }
 
+/// A predictor, its expert where it mixes several, and the folder of its network's versions.
+#[cfg(all(feature = "neural", feature = "cli"))]
+pub(crate) type NamedFolder = (String, Option<String>, std::path::PathBuf);
+
 /// A pipeline file whose networks are yet to be trained: its plan, and where it says that trained versions are.
 ///
 /// # Errors
 /// All problems of the file together.
 #[cfg(all(feature = "neural", feature = "cli"))]
-pub(crate) fn load_plan_to_train(
-    path: &Path,
-) -> Result<(super::PipelinePlan, Vec<(String, Option<String>, std::path::PathBuf)>), super::SpecErrors> {
+pub(crate) fn load_plan_to_train(path: &Path) -> Result<(super::PipelinePlan, Vec<NamedFolder>), super::SpecErrors> {
     let folder = super::folder_of(path);
     let mut registry = super::Registry::connecting(folder);
     registry.parts.untrained = true;

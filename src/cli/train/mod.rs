@@ -15,7 +15,7 @@ use super::report::Format;
 use super::usage::UsageError;
 use crate::models::{Card, Store};
 use crate::spec::PipelinePlan;
-use crate::spec::trained::load_plan_to_train;
+use crate::spec::trained::{NamedFolder, load_plan_to_train};
 use crate::stages::encode::time_text;
 use crate::stages::predict::neural::fit::Training;
 use crate::stages::predict::plan::Trainable;
@@ -77,9 +77,8 @@ pub fn train(args: &TrainArgs) -> Result<()> {
         plan = plan.with_file(std::path::absolute(file)?.display().to_string(), 1);
     }
     let network = choose(&plan, args)?;
-    let named = |(predictor, expert, _): &&(String, Option<String>, PathBuf)| {
-        predictor == network.predictor && expert.as_deref() == network.expert
-    };
+    let named =
+        |(predictor, expert, _): &&NamedFolder| predictor == network.predictor && expert.as_deref() == network.expert;
     let folder = args.models.as_ref().or_else(|| folders.iter().find(named).map(|(_, _, folder)| folder));
     let Some(folder) = folder else { return Err(UsageError::NoArtefact.into()) };
     let store = Store::new(folder);

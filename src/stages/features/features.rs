@@ -150,12 +150,7 @@ impl Features {
                 same.extend(age.then_some(old));
                 target.each_row(|_, row| row.copy_from_slice(&same), count + usize::from(*age))
             }
-            Part::Values(columns) => target.each_row(
-                |key, row| {
-                    row.iter_mut().zip(columns).for_each(|(value, &column)| *value = window.columns[column][key]);
-                },
-                columns.len(),
-            ),
+            Part::Values(columns) => target.each_row(values_of(window, columns), columns.len()),
             Part::Neighbours(neighbours) => self.fill_neighbours(*neighbours, window, target),
             Part::Missing(column) => {
                 let missing = |key: usize| f64::from(u8::from(window.columns[*column][key].is_nan()));
@@ -227,6 +222,11 @@ struct Target<'a> {
     values: &'a mut [f64],
     width: usize,
     at: usize,
+}
+
+/// Writes columns of a window as they are.
+fn values_of(window: &ClosedWindow, columns: &[usize]) -> impl Fn(usize, &mut [f64]) {
+    move |key, row| row.iter_mut().zip(columns).for_each(|(value, &column)| *value = window.columns[column][key])
 }
 
 impl Target<'_> {

@@ -285,12 +285,7 @@ impl Builder<'_> {
                 self.profile(column, plan, *at)
             }
             FeatureSettings::Deviation { column, harmonics, repeats } => self.deviation(column, *harmonics, *repeats),
-            FeatureSettings::Values { columns } => {
-                let indices = columns.iter().map(|column| self.column(column)).collect::<Result<Vec<_>, _>>()?;
-                self.parts.push(Part::Values(indices));
-                columns.iter().for_each(|column| self.name([column.clone()], &in_units_of(column), None));
-                Ok(())
-            }
+            FeatureSettings::Values { columns } => self.values(columns),
             FeatureSettings::Missing { column } => {
                 let index = self.column(column)?;
                 self.push(Part::Missing(index), [format!("{column}.missing")], &ColumnKind::Unitless);
@@ -332,6 +327,13 @@ impl Builder<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn values(&mut self, columns: &[String]) -> Result<(), Refused> {
+        let indices = columns.iter().map(|column| self.column(column)).collect::<Result<Vec<_>, _>>()?;
+        self.parts.push(Part::Values(indices));
+        columns.iter().for_each(|column| self.name([column.clone()], &in_units_of(column), None));
+        Ok(())
     }
 
     fn lags(&mut self, column: &str, count: u32, fill: Fill, age: bool, keep: Option<&[u32]>) -> Result<(), Refused> {
