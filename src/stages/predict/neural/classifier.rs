@@ -317,11 +317,11 @@ impl Classifier {
         let mut usual = inputs.clone();
         usual[..values.len()].fill(0.0);
         let baseline = probability(dense::log_odds(&self.learned.mean, &usual)[0]);
-        let shares_at = |points| {
-            let path = integrated_gradients::path(&inputs, values.len(), points);
-            integrated_gradients::shares(&dense::input_gradients(&self.learned.mean, &path), &inputs, values.len())
+        let slopes_at = |parts: &[f64]| {
+            let path = integrated_gradients::path(&inputs, values.len(), parts);
+            integrated_gradients::slopes(&dense::input_gradients(&self.learned.mean, &path), &inputs, values.len())
         };
-        Some(integrated_gradients::explain(&self.names, &values, (baseline, forecast), GAP_MAX, shares_at))
+        Some(integrated_gradients::explain(&self.names, &values, (baseline, forecast), GAP_MAX, slopes_at))
     }
 
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {

@@ -105,22 +105,24 @@ impl MlpPredictor {
         }
     }
 
-    /// Integrated gradients from the means of all columns to the row; the key, the time and the flags of missing values stay
-    /// as they are. Shares are in the target's unit, one per column.
-    fn shares(&self, horizon: usize, at: (EventTime, KeyId), values: &[f32], points: usize) -> Vec<f64> {
+    /// How fast the shares grow on the way from the means of all columns to the row, after each of `parts` of it; the key, the
+    /// time and the flags of missing values stay as they are. In the target's unit, `parts x columns`.
+    fn slopes(&self, horizon: usize, at: (EventTime, KeyId), values: &[f32], parts: &[f64]) -> Vec<Vec<f64>> {
         let mut row = Batch::default();
         row.push(&self.params, &self.scales, at, values);
-        let columns = values.len();
+        let (columns, points) = (values.len(), parts.len());
         let path = Batch {
             rows: points,
-            inputs: integrated_gradients::path(&row.inputs, columns, points),
+            inputs: integrated_gradients::path(&row.inputs, columns, parts),
             keys: row.keys.repeat(points),
             slots: row.slots.repeat(points),
             days: row.days.repeat(points),
         };
         let gradients = input_gradients(&self.params, &self.scales, &self.learned.mean, &path, horizon);
+        let mut slopes = integrated_gradients::slopes(&gradients, &row.inputs, columns);
         let spread = self.scales.target.spread();
-        integrated_gradients::shares(&gradients, &row.inputs, columns).iter().map(|share| share * spread).collect()
+        slopes.iter_mut().flatten().for_each(|slope| *slope *= spread);
+        slopes
     }
 
     /// The forecast of the means of all columns in a row's place.
@@ -172,8 +174,8 @@ impl Predictor for MlpPredictor {
         let forecast = made[horizon][key as usize];
         let baseline = self.baseline(horizon, at, &values);
         let close = GAP_MAX * self.scales.target.spread();
-        let shares_at = |points| self.shares(horizon, at, &values, points);
-        Some(integrated_gradients::explain(&self.columns, &values, (baseline, forecast), close, shares_at))
+        let slopes_at = |parts: &[f64]| self.slopes(horizon, at, &values, parts);
+        Some(integrated_gradients::explain(&self.columns, &values, (baseline, forecast), close, slopes_at))
     }
 
     fn version(&self, horizon: usize) -> u64 {
