@@ -6,6 +6,7 @@
 # make bench-latency   how soon forecasts are seen at 50,000 readings per second; as bench-peers
 # make bench-sensors   1,000,000 sensors beside 1,000; likewise, and 10 GB of disk
 # make bench-backfill   all of Aarhus as history: time, and memory of half and of all of it; needs ARTERIAL_DATA; likewise
+# make bench-river   linear models beside River's (Python), samples per second and MAE; needs ARTERIAL_DATA, Python 3 and, once, the network; likewise
 # make accuracy    forecasts on real data beside their references; needs ARTERIAL_DATA; writes target/accuracy.json
 # make plots       alerts and forecasts of the shipped pipelines beside the real data; needs ARTERIAL_DATA; writes target/plots
 # make kill-nine   all of Aarhus, exactly once, while its processes are killed; needs ARTERIAL_DATA
@@ -14,7 +15,7 @@
 # make audit   known vulnerabilities of the dependencies; needs the network, so `make check` leaves it out
 #
 # ARTERIAL_TEST_KAFKA=host:port   test and bench use that broker: neither Java nor Maven is needed, nothing is fetched
-.PHONY: demo test bench bench-peers bench-state bench-latency bench-sensors bench-backfill accuracy plots kill-nine docs lint check audit
+.PHONY: demo test bench bench-peers bench-state bench-latency bench-sensors bench-backfill bench-river accuracy plots kill-nine docs lint check audit
 .DEFAULT_GOAL := check
 
 DENY_VERSION := 0.20.2
@@ -65,6 +66,16 @@ bench-sensors:
 bench-backfill:
 	@scripts/apt.sh
 	$(CARGO) bench --locked --bench backfill
+
+# The environment is made once for each list of packages: the list in it says for which. A half made one is not left behind.
+bench-river:
+	@scripts/apt.sh
+	@cmp -s benches/river/requirements.txt target/river/requirements.txt || { \
+		rm -rf target/river && mkdir -p target && python3 -m venv target/river \
+			&& target/river/bin/pip install --quiet --disable-pip-version-check -r benches/river/requirements.txt \
+			&& cp benches/river/requirements.txt target/river/; \
+	} || { rm -rf target/river; echo "bench-river is skipped: it needs python3 with venv and, once, the network" >&2; }
+	@test ! -f target/river/requirements.txt || $(CARGO) bench --locked --bench river
 
 accuracy:
 	@scripts/apt.sh
