@@ -57,7 +57,7 @@ pub(crate) fn draw(folder: &Path) -> Result<()> {
         println!("written to {}", path.display());
         Ok(())
     };
-    let drawn: [(&str, &dyn Fn(&Path) -> Drawn); 3] = [
+    let drawn: [(&str, Draw<'_>); 3] = [
         ("errors", &|path| errors(path, &days)),
         ("bounds", &|path| bounds(path, &seen)),
         ("week", &|path| week(path, &seen)),
@@ -88,6 +88,10 @@ impl Seen {
     }
 }
 
+/// What draws a picture.
+type Draw<'a> = &'a dyn Fn(&Path) -> Drawn;
+/// A line of the week.
+type Line = (&'static str, RGBColor, fn(&Point) -> f64);
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 fn canvas(path: &Path) -> Result<DrawingArea<SVGBackend<'_>, Shift>, Box<dyn std::error::Error>> {
@@ -174,8 +178,7 @@ fn week(path: &Path, seen: &Seen) -> Drawn {
         .draw_series([Polygon::new(band, shade.filled())])?
         .label("bounds of 90 %")
         .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 16, y + 5)], shade.filled()));
-    let lines: [(&str, RGBColor, fn(&Point) -> f64); 2] =
-        [("came", BLACK, |point| point.label), ("expected", COLOURS[0], |point| point.forecast)];
+    let lines: [Line; 2] = [("came", BLACK, |point| point.label), ("expected", COLOURS[0], |point| point.forecast)];
     for (name, colour, value) in lines {
         let points = shown.iter().map(|point| (day(point), value(point)));
         chart
