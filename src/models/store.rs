@@ -75,12 +75,12 @@ pub struct Promotion {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file system refuses.
-    #[error("`{}`: {source}", .path.display())]
+    #[error("`{}`: {reason}", .path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        reason: io::Error,
     },
     /// No such version.
     #[error("`{}` has no {version}", .folder.display())]
@@ -105,12 +105,12 @@ pub enum StoreError {
         reason: String,
     },
     /// Weights that are none.
-    #[error("`{}`: {source}", .path.display())]
+    #[error("`{}`: {reason}", .path.display())]
     Weights {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: TensorsError,
+        reason: TensorsError,
     },
     /// Worse than what it was measured beside.
     #[error("{version} is not promoted: on the rows held out its log loss is {own:.4}, that of {other} {theirs:.4}")]
@@ -223,7 +223,7 @@ impl Store {
             let reason = format!("its hash is {hash}, its card says {}", card.model_hash);
             return Err(StoreError::Damaged { path, reason });
         }
-        let trained = tensors::from_bytes(&bytes).map_err(|source| StoreError::Weights { path, source })?;
+        let trained = tensors::from_bytes(&bytes).map_err(|reason| StoreError::Weights { path, reason })?;
         Ok((trained, card))
     }
 
@@ -274,7 +274,7 @@ impl Store {
     pub fn add(&self, trained: &Trained, mut card: Card) -> Result<Version, StoreError> {
         let version = Version(self.versions()?.last().map_or(1, |last| last.0 + 1));
         let path = self.file(version, WEIGHTS);
-        let weights = tensors::to_bytes(trained).map_err(|source| StoreError::Weights { path, source })?;
+        let weights = tensors::to_bytes(trained).map_err(|reason| StoreError::Weights { path, reason })?;
         card.model_hash = blake3::hash(&weights).to_hex().to_string();
         let mut text = serde_json::to_vec_pretty(&card)
             .map_err(|error| StoreError::Damaged { path: self.file(version, CARD), reason: error.to_string() })?;
@@ -375,6 +375,6 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn io_error(path: &Path, source: io::Error) -> StoreError {
-    StoreError::Io { path: path.to_owned(), source }
+fn io_error(path: &Path, reason: io::Error) -> StoreError {
+    StoreError::Io { path: path.to_owned(), reason }
 }
