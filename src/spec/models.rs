@@ -130,6 +130,7 @@ fn ftrl_settings(ftrl: &FtrlSpec) -> FtrlSettings {
     FtrlSettings { features: ftrl.features.clone(), alpha, beta, l1, l2 }
 }
 
+#[cfg_attr(not(feature = "neural"), expect(unused_variables, reason = "networks alone were trained"))]
 fn classifier_settings(network: &MlpClassifierSpec, trained: &TrainedModels) -> MlpClassifierSettings {
     MlpClassifierSettings {
         features: network.features.clone(),

@@ -19,12 +19,12 @@ pub(super) type TrainedModels =
     std::collections::BTreeMap<String, std::sync::Arc<crate::stages::predict::neural::fit::Pretrained>>;
 /// Without networks there are none.
 #[cfg(not(feature = "neural"))]
-pub(super) type TrainedModels = ();
+pub(super) struct TrainedModels;
 
 #[cfg(not(feature = "neural"))]
 #[expect(clippy::unnecessary_wraps, reason = "with networks it may find problems")]
 pub(super) fn read(_file: &mut PipelineFile, _spec: &PipelineSpec, _folder: &Path) -> Option<TrainedModels> {
-    Some(())
+    Some(TrainedModels)
 }
 
 /// Every trained network; `None` after the problems went to the file.
