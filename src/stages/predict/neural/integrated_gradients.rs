@@ -119,7 +119,7 @@ fn halved(
 
 /// Shares of the columns in `forecast - baseline`, from the slopes at parts of the way. Intervals of the path are halved until
 /// none moves a share by more than its even part of `close`, and the shares' sum is within `close` of what they explain.
-/// Where [`INTERVALS_MAX`] do not bring that about, the shares are those of the last round; what they miss stands beside them
+/// Where `INTERVALS_MAX` do not bring that about, the shares are those of the last round; what they miss stands beside them
 /// as [`GAP`].
 #[must_use]
 pub fn explain(
