@@ -78,7 +78,7 @@ fn model_settings(model: &ModelSpec, usual: Tz, parts: &Parts, trained: &Trained
         ModelSpec::Mlp(mlp) => ModelSettings::One(ExpertSettings::Mlp(mlp_settings(mlp, usual))),
         ModelSpec::Ftrl(ftrl) => ModelSettings::One(ExpertSettings::Ftrl(ftrl_settings(ftrl))),
         ModelSpec::MlpClassifier(network) => {
-            ModelSettings::One(ExpertSettings::MlpClassifier(classifier_settings(network, trained)))
+            ModelSettings::One(ExpertSettings::MlpClassifier(classifier_settings(network, parts, trained)))
         }
         ModelSpec::Custom(custom) => ModelSettings::One(custom_settings(custom, parts)?),
         ModelSpec::Mix(mix) => {
@@ -99,7 +99,9 @@ fn expert_settings(expert: &ExpertSpec, usual: Tz, parts: &Parts, trained: &Trai
         ExpertSpec::OnlineLinear(linear) => ExpertSettings::OnlineLinear(linear_settings(linear)),
         ExpertSpec::Mlp(mlp) => ExpertSettings::Mlp(mlp_settings(mlp, usual)),
         ExpertSpec::Ftrl(ftrl) => ExpertSettings::Ftrl(ftrl_settings(ftrl)),
-        ExpertSpec::MlpClassifier(network) => ExpertSettings::MlpClassifier(classifier_settings(network, trained)),
+        ExpertSpec::MlpClassifier(network) => {
+            ExpertSettings::MlpClassifier(classifier_settings(network, parts, trained))
+        }
         ExpertSpec::Feature(column) => ExpertSettings::Feature(column.clone()),
         ExpertSpec::Custom(custom) => custom_settings(custom, parts)?,
     })
@@ -131,7 +133,7 @@ fn ftrl_settings(ftrl: &FtrlSpec) -> FtrlSettings {
 }
 
 #[cfg_attr(not(feature = "neural"), expect(unused_variables, reason = "networks alone were trained"))]
-fn classifier_settings(network: &MlpClassifierSpec, trained: &TrainedModels) -> MlpClassifierSettings {
+fn classifier_settings(network: &MlpClassifierSpec, parts: &Parts, trained: &TrainedModels) -> MlpClassifierSettings {
     MlpClassifierSettings {
         features: network.features.clone(),
         hidden: network.hidden.clone(),
@@ -144,7 +146,8 @@ fn classifier_settings(network: &MlpClassifierSpec, trained: &TrainedModels) -> 
         average: network.average,
         replay_rows: network.replay.rows,
         seed: network.seed,
-        online: network.online,
+        // Rows are only gathered for one that is yet to be trained: what it would learn meanwhile is thrown away.
+        online: network.online && !parts.untrained,
         #[cfg(feature = "neural")]
         pretrained: network.artefact.as_ref().and_then(|folder| trained.get(folder).cloned()),
     }
