@@ -26,6 +26,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("forecast.v1", include_str!("../schemas/forecast.v1.avsc")),
     ("score.v1", include_str!("../schemas/score.v1.avsc")),
     ("drift.v1", include_str!("../schemas/drift.v1.avsc")),
+    ("promotion.v1", include_str!("../schemas/promotion.v1.avsc")),
     ("dead-letter.v1", include_str!("../schemas/dead-letter.v1.avsc")),
     ("control.v1", include_str!("../schemas/control.v1.avsc")),
 ];

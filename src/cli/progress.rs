@@ -37,6 +37,7 @@ pub(super) fn listener(until: Until, format: Format) -> Listener {
         RunEvent::FirstAlert(alert) => tracing::info!("first alert: {alert}"),
         RunEvent::FirstDeadLetter(letter) => tracing::warn!("first dead letter of its kind: {letter}"),
         RunEvent::Drift { detections, first } => tracing::info!(detections, "errors of forecasts rose: {first}"),
+        RunEvent::Promoted(promotion) => tracing::info!("another model serves: {promotion}"),
         RunEvent::Read { .. } => {}
         RunEvent::Committed { rows } => {
             progress.lock().unwrap_or_else(PoisonError::into_inner).add(*rows, Instant::now());

@@ -25,6 +25,8 @@ pub enum RunEvent {
         /// The first.
         first: DriftNotice,
     },
+    /// Another model makes a predictor's forecasts of a partition; the commit has succeeded.
+    Promoted(PromotionNotice),
     /// A worker has dealt with rows that are not durable yet. After a rewind they come again.
     Read {
         /// Rows.
@@ -82,6 +84,30 @@ impl fmt::Display for DriftNotice {
         let (horizon, [before, after]) = (duration_text(*horizon_micros), [shift.before, shift.after]);
         write!(formatter, "{at}  {key}  {predictor}.{horizon}: mean absolute error {:.3} before, ", before.mean)?;
         write!(formatter, "{:.3} over the last {} labels ({detector}, effect {effect})", after.mean, after.labels)
+    }
+}
+
+/// Another model that makes a predictor's forecasts, in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromotionNotice {
+    /// The predictor.
+    pub predictor: String,
+    /// The partition.
+    pub partition: i32,
+    /// End of the window from which on it does.
+    pub at: EventTime,
+    /// Name of the one that did before.
+    pub before: String,
+    /// Its own.
+    pub after: String,
+    /// Why, as in the output `promotions`.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for PromotionNotice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { predictor, partition, at, before, after, reason } = self;
+        write!(formatter, "{at}  {predictor}: `{after}` in place of `{before}` ({reason}, partition {partition})")
     }
 }
 

@@ -51,6 +51,13 @@ struct HorizonLabel {
     horizon: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PromotionLabel {
+    predictor: String,
+    /// The one that took over.
+    model: String,
+}
+
 type ByPartition = Family<PartitionLabel, Gauge>;
 
 /// All metrics of one pipeline.
@@ -65,6 +72,7 @@ pub struct Metrics {
     windows: Family<WorkerLabel, Counter>,
     alerts: Family<WorkerLabel, Counter>,
     drifts: Family<HorizonLabel, Counter>,
+    promotions: Family<PromotionLabel, Counter>,
     commits: Family<OutcomeLabel, Counter>,
     commit_seconds: Histogram,
     state_bytes: Counter,
@@ -108,6 +116,7 @@ impl Default for Metrics {
             windows: registered(&mut registry, "window_closed_windows", "Closed windows, per key", Family::default()),
             alerts: registered(&mut registry, "alert_changes", "Alert changes", Family::default()),
             drifts: registered(&mut registry, "predict_drifts", "Rises of forecasts' errors", Family::default()),
+            promotions: registered(&mut registry, "predict_promotions", "Models that took over", Family::default()),
             commits: registered(&mut registry, "ledger_commits", "Commits by outcome", Family::default()),
             state_bytes: registered(&mut registry, "ledger_state_bytes", "State written", Counter::default()),
             commit_seconds,
@@ -168,6 +177,10 @@ impl WorkerMetrics {
         for ((predictor, horizon), detections) in &report.drifts {
             let label = HorizonLabel { predictor: predictor.clone(), horizon: duration_text(*horizon) };
             self.metrics.drifts.get_or_create(&label).inc_by(*detections);
+        }
+        for promotion in &report.promotions {
+            let (predictor, model) = (promotion.predictor.clone(), promotion.after.clone());
+            self.metrics.promotions.get_or_create(&PromotionLabel { predictor, model }).inc();
         }
         for ((stage, reason), rows) in &report.rejected {
             self.metrics.rejected.get_or_create(&ReasonLabel { stage, reason }).inc_by(*rows);

@@ -9,7 +9,7 @@ mod metrics;
 mod report;
 mod scores;
 
-pub use events::{AlertNotice, DeadLetterNotice, DriftNotice, Listener, RunEvent};
+pub use events::{AlertNotice, DeadLetterNotice, DriftNotice, Listener, PromotionNotice, RunEvent};
 pub use health::Health;
 pub use metrics::{Metrics, WorkerMetrics};
 pub use report::BatchReport;

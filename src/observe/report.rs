@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AlertNotice, DeadLetterNotice, DriftNotice};
+use super::{AlertNotice, DeadLetterNotice, DriftNotice, PromotionNotice};
 use crate::stages::predict::ScoreRow;
 
 /// Counts of one batch.
@@ -22,6 +22,8 @@ pub struct BatchReport {
     pub drifts: BTreeMap<(String, i64), u64>,
     /// The first of them.
     pub first_drift: Option<DriftNotice>,
+    /// Models that serve from now on in place of others.
+    pub promotions: Vec<PromotionNotice>,
     /// Dead letters by (stage, reason code).
     pub rejected: BTreeMap<(&'static str, &'static str), u64>,
     /// The first dead letter of each stage and reason.

@@ -37,7 +37,7 @@ impl Models {
     }
 
     /// Learns from a closed window, forecasts from it and evaluates the rules. Its records leave in the order: forecasts,
-    /// scores, drift, alerts by key.
+    /// scores, drift, promotions, alerts by key.
     pub(super) fn close(
         &mut self,
         keys: &Keys,
@@ -53,9 +53,10 @@ impl Models {
         self.features.meet_keys(keys.len(), |key| keys.values(key).next());
         let matrix = self.features.update(window);
         let step = self.predict.step(window, &matrix);
-        outputs.forecasts(keys, &window.live, &step.forecasts, transaction.records());
+        outputs.forecasts((keys, &window.live), &step.forecasts, &self.predict, transaction.records());
         outputs.scores(&step.scores, transaction.records());
         outputs.drifts(keys, &step.drifts, report, transaction.records());
+        outputs.promotions(&step.promotions, report, transaction.records());
         report.scores.extend(step.scores);
         let input = RuleInput { window, forecasts: &step.forecasts };
         let mut changes = self.alerts.evaluate(&input).map_err(|error| PipelineError::Alert(error.to_string()))?;

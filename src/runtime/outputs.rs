@@ -11,15 +11,15 @@ use arterial_connectors::position::Partition;
 use arterial_connectors::source::SourceBatch;
 
 use super::control::ControlRecord;
-use crate::observe::{BatchReport, DeadLetterNotice, DriftNotice};
+use crate::observe::{BatchReport, DeadLetterNotice, DriftNotice, PromotionNotice};
 use crate::spec::PipelinePlan;
 use crate::spec::model::Output;
 use crate::stages::alert::{AlertChange, AlertRule, RuleInput};
 use crate::stages::encode::{
-    AlertContext, DeadLetterOrigin, DriftContext, Encoded, ForecastHead, ForecastRead, ForecastRow,
-    dead_letter_headers, encode_alert, encode_drift, encode_forecast, encode_scores, json_lines,
+    AlertContext, DeadLetterOrigin, DriftContext, Encoded, ForecastHead, ForecastRead, ForecastRow, PromotionContext,
+    dead_letter_headers, encode_alert, encode_drift, encode_forecast, encode_promotion, encode_scores, json_lines,
 };
-use crate::stages::predict::{DriftDetection, Forecasts, Predict, ScoreRow};
+use crate::stages::predict::{DriftDetection, Forecasts, Predict, Promotion, ScoreRow};
 use crate::stages::rows::Rejected;
 use crate::stages::window::{ClosedWindow, Keys};
 use crate::vocab::{KeyId, to_json};
@@ -100,21 +100,28 @@ impl Outputs {
         }
     }
 
-    /// Every forecast of every live key.
-    pub(super) fn forecasts(&mut self, keys: &Keys, live: &[bool], made: &[Forecasts], records: &mut Records) {
+    /// Every forecast of every live key, explained where the predictor is to be.
+    pub(super) fn forecasts(
+        &mut self,
+        (keys, live): (&Keys, &[bool]),
+        made: &[Forecasts],
+        predict: &Predict,
+        records: &mut Records,
+    ) {
         let Some(sink) = self.plan.sinks.sink(Output::Forecasts) else { return };
         let plan = Arc::clone(&self.plan);
         for forecasts in made {
+            let explained = plan.predict.explains(forecasts.predictor);
             for (index, horizon) in plan.predict.horizons(forecasts.predictor).iter().enumerate() {
-                let predictor = plan.predict.name(forecasts.predictor);
-                let head = ForecastHead::new(predictor, forecasts.end, horizon.micros, forecasts.version[index])
-                    .trained(plan.predict.trained_version(forecasts.predictor), forecasts.version[index]);
+                let maker = plan.predict.maker(forecasts.predictor, forecasts.made_by);
+                let head = ForecastHead::new(maker, forecasts.end, horizon.micros, forecasts.version[index]);
                 for key in (0..live.len()).filter(|key| live[*key] && !forecasts.model[index][*key].is_nan()) {
                     let row = ForecastRow {
                         key: key_columns(&plan, keys, key as u32),
                         value: forecasts.model[index][key],
                         persistence: forecasts.persistence[index][key],
                         profile: forecasts.profile[index][key],
+                        explanation: explained.then(|| predict.explain(forecasts.predictor, index, key as u32)),
                         interval: forecasts.lower.get(index).map(|lower| (lower[key], forecasts.upper[index][key])),
                     };
                     self.value.clear();
@@ -146,18 +153,17 @@ impl Outputs {
         for drift in drifts {
             let Some(params) = plan.predict.drift(drift.predictor) else { continue };
             let context = DriftContext {
-                trained: plan.predict.trained_version(drift.predictor),
+                maker: plan.predict.maker(drift.predictor, drift.model),
                 key: key_columns(&plan, keys, drift.key),
-                predictor: plan.predict.name(drift.predictor),
                 horizon: plan.predict.horizons(drift.predictor)[drift.horizon].micros,
                 detector: params.detector(),
                 effect: params.effect.name(),
             };
-            *report.drifts.entry((context.predictor.to_owned(), context.horizon)).or_default() += 1;
+            *report.drifts.entry((context.maker.predictor.to_owned(), context.horizon)).or_default() += 1;
             report.first_drift.get_or_insert_with(|| DriftNotice {
                 at: drift.at,
                 key: keys.values(drift.key).collect::<Vec<_>>().join("/"),
-                predictor: context.predictor.to_owned(),
+                predictor: context.maker.predictor.to_owned(),
                 horizon_micros: context.horizon,
                 detector: context.detector,
                 effect: context.effect,
@@ -165,6 +171,34 @@ impl Outputs {
             });
             if let Some(sink) = sink {
                 let (key, value) = encode_drift(drift, &context);
+                records.push(sink, Some(key.as_bytes()), Some(&value), Vec::new());
+            }
+        }
+    }
+
+    /// Models that serve from now on in place of others.
+    pub(super) fn promotions(&mut self, promotions: &[Promotion], report: &mut BatchReport, records: &mut Records) {
+        let (plan, sink) = (Arc::clone(&self.plan), self.plan.sinks.sink(Output::Promotions));
+        for promotion in promotions {
+            let Some(contest) = plan.predict.contest(promotion.predictor) else { continue };
+            let horizons = plan.predict.horizons(promotion.predictor);
+            let context = PromotionContext {
+                pipeline: &plan.name,
+                partition: self.partition.number,
+                predictor: plan.predict.name(promotion.predictor),
+                horizons: horizons.iter().map(|horizon| horizon.micros).collect(),
+                by: contest.by().name(),
+            };
+            report.promotions.push(PromotionNotice {
+                predictor: context.predictor.to_owned(),
+                partition: context.partition,
+                at: promotion.at,
+                before: promotion.before.clone(),
+                after: promotion.after.clone(),
+                reason: promotion.reason.name(),
+            });
+            if let Some(sink) = sink {
+                let (key, value) = encode_promotion(promotion, &context);
                 records.push(sink, Some(key.as_bytes()), Some(&value), Vec::new());
             }
         }
@@ -196,11 +230,11 @@ impl Outputs {
         predict: &Predict,
     ) -> AlertContext<'a> {
         let rule = &self.plan.alerts.rules()[change.rule];
-        let forecasts = rule.forecasts_read().iter().map(|(predictor, horizon)| ForecastRead {
-            predictor: self.plan.predict.name(*predictor),
-            trained: self.plan.predict.trained_version(*predictor),
-            horizon: self.plan.predict.horizons(*predictor)[*horizon].micros,
-            explanation: predict.explain(*predictor, *horizon, change.key),
+        let forecasts = rule.forecasts_read().iter().map(|(predictor, horizon)| {
+            let explanation = predict.explain(*predictor, *horizon, change.key);
+            let made_by = explanation.as_ref().map_or(0, |why| why.made_by);
+            let horizon = self.plan.predict.horizons(*predictor)[*horizon].micros;
+            ForecastRead { maker: self.plan.predict.maker(*predictor, made_by), horizon, explanation }
         });
         let values: Vec<&str> = keys.values(change.key).collect();
         AlertContext {

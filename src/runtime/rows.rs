@@ -32,6 +32,7 @@ impl RowsOf {
             Output::Forecasts => schema::output("forecast.v1"),
             Output::Scores => schema::output("score.v1"),
             Output::Drift => schema::output("drift.v1"),
+            Output::Promotions => schema::output("promotion.v1"),
             Output::Late => Schema::new(original()).into(),
             Output::DeadLetter => {
                 let kind = |whole| if whole { DataType::Int64 } else { DataType::Utf8 };
@@ -82,8 +83,8 @@ impl Columns for RowsOf {
             return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
         }
         match self.output {
-            Output::Alerts | Output::Forecasts | Output::Scores | Output::Drift => self.json(&mine),
             Output::Late | Output::DeadLetter => self.bytes(&mine),
+            _ => self.json(&mine),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::changes::Changes;
 use super::pipeline::Shared;
-use crate::observe::{AlertNotice, BatchReport, DeadLetterNotice, DriftNotice, Listener, RunEvent};
+use crate::observe::{AlertNotice, BatchReport, DeadLetterNotice, DriftNotice, Listener, PromotionNotice, RunEvent};
 
 /// Holds back what is not durable yet.
 pub(super) struct Teller {
@@ -23,6 +23,7 @@ struct Notes {
     alert: Option<AlertNotice>,
     drift: Option<DriftNotice>,
     drifts: u64,
+    promotions: Vec<PromotionNotice>,
     /// By stage and reason.
     dead_letters: BTreeMap<(&'static str, &'static str), DeadLetterNotice>,
     rows: u64,
@@ -44,6 +45,7 @@ impl Teller {
         if self.new.drift.is_none() {
             self.new.drift = report.first_drift.take();
         }
+        self.new.promotions.append(&mut report.promotions);
         for notice in report.first_rejected.drain(..) {
             self.new.dead_letters.entry((notice.stage, notice.reason)).or_insert(notice);
         }
@@ -68,7 +70,7 @@ impl Teller {
 
     /// The commit has succeeded.
     pub(super) fn committed(&mut self) {
-        let Notes { alert, drift, drifts, dead_letters, rows } = std::mem::take(&mut self.sealed);
+        let Notes { alert, drift, drifts, promotions, dead_letters, rows } = std::mem::take(&mut self.sealed);
         if let Some(alert) = alert
             && !self.shared.alert_told.swap(true, Ordering::Relaxed)
         {
@@ -81,6 +83,9 @@ impl Teller {
         }
         if let Some(first) = drift {
             (self.listener)(&RunEvent::Drift { detections: drifts, first });
+        }
+        for promotion in promotions {
+            (self.listener)(&RunEvent::Promoted(promotion));
         }
         (self.listener)(&RunEvent::Committed { rows });
     }

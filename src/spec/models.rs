@@ -5,13 +5,14 @@ use chrono_tz::Tz;
 use super::assemble::{micros, path, zone};
 use super::model::{
     AdwinSpec, CustomSpec, DetectorSpec, DriftSpec, ExpertSpec, FtrlSpec, MixSpec, MlpClassifierSpec, MlpSpec,
-    ModelSpec, OnlineLinearSpec, PageHinkleySpec, PredictSpec,
+    ModelSpec, OnlineLinearSpec, PageHinkleySpec, PredictSpec, PromotionSpec,
 };
 use super::parts::Parts;
 use super::trained::TrainedModels;
 use crate::stages::predict::{
     DetectorSettings, DriftSettings, ExpertSettings, FtrlSettings, IntervalSettings, MixParams, MixSettings,
     MlpClassifierSettings, MlpSettings, ModelSettings, OnlineLinearSettings, PredictorSettings, ProfileSettings,
+    PromotionSettings,
 };
 use crate::vocab::EventTime;
 
@@ -23,6 +24,8 @@ pub(super) fn predictor_settings(
     trained: &TrainedModels,
 ) -> Option<PredictorSettings> {
     let baselines = &predict.baselines;
+    let model = |model| model_settings(model, zone(baselines.timezone.as_ref()), parts, trained);
+    let challengers = predict.challengers.iter().map(|(name, challenger)| Some((name.clone(), model(challenger)?)));
     Some(PredictorSettings {
         path: path(&["predict", name]),
         name: name.to_owned(),
@@ -32,7 +35,12 @@ pub(super) fn predictor_settings(
         horizons_micros: predict.horizons.iter().map(|span| span.micros).collect(),
         features: predict.features.clone(),
         min_history_micros: predict.min_history.micros,
-        model: model_settings(&predict.model, zone(baselines.timezone.as_ref()), parts, trained)?,
+        model: model(&predict.model)?,
+        challengers: challengers.collect::<Option<_>>()?,
+        champion: predict.champion.clone(),
+        promotion: predict.promotion.as_ref().map(|&PromotionSpec { by, over, margin, min_labels }| {
+            PromotionSettings { by, over_micros: over.micros, margin, min_labels }
+        }),
         profile: ProfileSettings {
             period: baselines.period,
             slot_micros: baselines.slot.micros,
@@ -46,6 +54,7 @@ pub(super) fn predictor_settings(
             zone: zone(intervals.timezone.as_ref().or(baselines.timezone.as_ref())),
         }),
         drift: predict.drift.as_ref().map(|drift| drift_settings(drift, zone(baselines.timezone.as_ref()))),
+        explain: predict.explain,
         minimum: predict.minimum,
         maximum: predict.maximum,
         // The rules have refused what is not RFC 3339.

@@ -10,6 +10,7 @@ use super::model::{
 use crate::stages::alert::AlertPlan;
 use crate::stages::clean::{CleanPlan, Table};
 use crate::stages::features::FeaturesPlan;
+use crate::stages::predict::contest;
 use crate::stages::predict::drift::step_of;
 use crate::stages::window::{Watermark, WindowPlan};
 use crate::state::StatefulStep;
@@ -51,6 +52,7 @@ pub(super) fn stateful_steps(
             [made_from.clone(), vec![predictor_step(name)]].concat(),
         ));
     }
+    all.extend(contested(spec, &made_from));
     for (rule, made_with) in alerts.rules().iter().zip(alerts.stateful_steps()) {
         let mut made_from = names(&windows);
         let read = rule.forecasts_read().iter().filter_map(|(predictor, _)| models.get(*predictor));
@@ -76,6 +78,30 @@ fn watched_with(predictor: &str, drift: &DriftSpec) -> MadeWith {
         meaning: text(to_json(&(detector, &drift.timezone))),
         settings: text(to_json(drift)),
     }
+}
+
+/// Challengers, which may come and go beside the predictor's own model, and who serves.
+fn contested(spec: &PipelineSpec, made_from: &[String]) -> Vec<StatefulStep> {
+    let mut steps = Vec::new();
+    for (name, predict) in spec.predict.iter().filter(|(_, predict)| !predict.challengers.is_empty()) {
+        let mut learned_from = vec![predictor_step(name)];
+        for (challenger, model) in &predict.challengers {
+            let own = PredictSpec { model: model.clone(), ..predict.clone() };
+            let step = contest::plan::challenger_step(name, challenger);
+            learned_from.push(step.clone());
+            let made_with = MadeWith { step, ..learned_with(name, &own, spec) };
+            steps.push(StatefulStep::new(&made_with, made_from.to_vec()));
+        }
+        let by = predict.promotion.as_ref().and_then(|promotion| promotion.by);
+        let text = |json: Vec<u8>| String::from_utf8_lossy(&json).into_owned();
+        let made_with = MadeWith {
+            step: contest::step_of(name),
+            meaning: text(to_json(&by)),
+            settings: text(to_json(&(&predict.promotion, &predict.champion))),
+        };
+        steps.push(StatefulStep::new(&made_with, learned_from));
+    }
+    steps
 }
 
 fn table_step(name: &str) -> String {
@@ -135,8 +161,12 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
         model,
         // What is promised may change, not whether.
         intervals: predict.intervals.as_ref().map(|intervals| IntervalsSpec { coverage: 0.0, ..intervals.clone() }),
-        // Has a state of its own.
+        // These have states of their own.
         drift: None,
+        challengers: BTreeMap::new(),
+        champion: None,
+        promotion: None,
+        explain: false,
         minimum: None,
         maximum: None,
         threshold: None,
@@ -151,7 +181,12 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
     MadeWith {
         step: predictor_step(name),
         meaning: text(to_json(&(&meant, &spec.features, spec.window.every()))) + scaled,
-        settings: text(to_json(predict)),
+        settings: text(to_json(&PredictSpec {
+            challengers: BTreeMap::new(),
+            champion: None,
+            promotion: None,
+            ..predict.clone()
+        })),
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) fn window(minute: i64, measures: &[Option<f64>]) -> (ClosedWindow, Ve
     let forecasts = Forecasts {
         end,
         predictor: 0,
+        made_by: 0,
         model: vec![speeds, vec![f64::NAN; keys]],
         persistence: nothing.clone(),
         profile: nothing,

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use arterial::stages::alert::{AlertChange, AlertState, Severity};
 use arterial::stages::encode::{AlertContext, EncodeFormat, Encoded, ForecastRead, encode_alert};
-use arterial::stages::predict::{Contribution, Explanation};
+use arterial::stages::predict::{Contribution, Explanation, Maker};
 use arterial::vocab::EventTime;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::encode_support::{EIGHT, MINUTE, avsc, check, conforms, headers, parsed};
+
+const SPEED: Maker<'_> = Maker { predictor: "speed", challenger: None, trained: None };
 
 /// An alert that was updated 5 minutes after it opened.
 fn change() -> AlertChange {
@@ -43,14 +45,14 @@ fn context() -> AlertContext<'static> {
 }
 
 fn forecast(explanation: Explanation) -> ForecastRead<'static> {
-    ForecastRead { predictor: "speed", trained: None, horizon: 15 * MINUTE, explanation: Some(explanation) }
+    ForecastRead { maker: SPEED, horizon: 15 * MINUTE, explanation: Some(explanation) }
 }
 
 fn explanation() -> Explanation {
     let one = |feature: &str, value, share| Contribution { feature: feature.to_owned(), value, share };
     let contributions =
         vec![one("speed.lag0", 22.5, -40.5), one("holiday", f64::NAN, 0.0), one("speed.lag1", 35.0, -41.0)];
-    Explanation { end: EIGHT, version: 288, forecast: 18.75, baseline: 100.25, contributions }
+    Explanation { end: EIGHT, made_by: 0, version: 288, forecast: 18.75, baseline: 100.25, contributions }
 }
 
 fn encoded(change: &AlertChange, context: &AlertContext<'_>) -> Encoded {
@@ -153,12 +155,7 @@ fn alert_on_a_measured_value_is_observed_now_and_needs_no_explanation() {
 
 #[test]
 fn alert_on_forecasts_is_likely_from_the_nearest_horizon_on_also_where_there_is_no_forecast_left() {
-    let read = |horizon, explanation| ForecastRead {
-        predictor: "speed",
-        trained: None,
-        horizon: horizon * MINUTE,
-        explanation,
-    };
+    let read = |horizon, explanation| ForecastRead { maker: SPEED, horizon: horizon * MINUTE, explanation };
     let version = |version| Some(Explanation { version, ..explanation() });
     let several = vec![read(60, version(7)), read(30, None), read(45, version(5))];
     let value = parsed(&encoded(&change(), &AlertContext { forecasts: several, ..context() }).value);

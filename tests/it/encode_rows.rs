@@ -9,7 +9,7 @@ use arterial::spec::load_plan;
 use arterial::stages::encode::{
     DeadLetter, DeadLetterOrigin, ForecastHead, ForecastRow, dead_letter_headers, encode_forecast, encode_scores,
 };
-use arterial::stages::predict::{ErrorSums, ScoreRow};
+use arterial::stages::predict::{ErrorSums, Maker, ScoreRow};
 use arterial::stages::rows::{Reason, RejectStage, Rejected};
 use arterial_connectors::payload::{Header, RawRows};
 use serde_json::{Value, json};
@@ -22,8 +22,16 @@ fn forecast(value: f64) -> Value {
 
 fn encoded(key: BTreeMap<&str, &str>, value: f64) -> (String, String) {
     let (mut bytes, mut text) = (Vec::new(), String::new());
-    let row = ForecastRow { key, value, persistence: value, profile: value, interval: Some((value, value)) };
-    encode_forecast(&ForecastHead::new("speed", EIGHT, 15 * MINUTE, 288), &row, &mut bytes, &mut text);
+    let row = ForecastRow {
+        key,
+        value,
+        persistence: value,
+        profile: value,
+        interval: Some((value, value)),
+        explanation: None,
+    };
+    let maker = Maker { predictor: "speed", challenger: None, trained: None };
+    encode_forecast(&ForecastHead::new(maker, EIGHT, 15 * MINUTE, 288), &row, &mut bytes, &mut text);
     (text, String::from_utf8(bytes).unwrap())
 }
 
@@ -44,7 +52,7 @@ fn forecast_conforms_and_says_what_it_speaks_of() {
     let wanted = json!({
         "key": { "segment_id": "S7" }, "predictor": "speed", "horizon_s": 900.0, "window_end": "2026-11-23T08:00:00Z",
         "target_time": "2026-11-23T08:15:00Z", "value": 61.5, "persistence": 61.5, "profile": 61.5,
-        "lower": 61.5, "upper": 61.5, "model_version": "speed@288",
+        "lower": 61.5, "upper": 61.5, "model_version": "speed@288", "explanation": null,
     });
     assert_eq!(value, wanted);
 }

@@ -87,6 +87,9 @@ pub(crate) fn settings(horizon_steps: &[i64], model: OnlineLinearSettings) -> Pr
         features: None,
         min_history_micros: 0,
         model: ModelSettings::One(ExpertSettings::OnlineLinear(model)),
+        challengers: Vec::new(),
+        champion: None,
+        promotion: None,
         profile: ProfileSettings {
             period: Period::Day,
             slot_micros: 1_800_000_000,
@@ -97,6 +100,7 @@ pub(crate) fn settings(horizon_steps: &[i64], model: OnlineLinearSettings) -> Pr
         },
         intervals: None,
         drift: None,
+        explain: false,
         minimum: None,
         maximum: None,
         score_from: None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-pub use crate::stages::predict::{DriftEffect, Loss, ScoreBy, Start, Task};
+pub use crate::stages::predict::{ComparedBy, DriftEffect, Loss, ScoreBy, Start, Task};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,16 @@ pub struct PredictSpec {
     pub min_history: Span,
     /// The model.
     pub model: ModelSpec,
+    /// Models that learn, forecast and are scored beside it, each under a name of its own; none of their forecasts leaves
+    /// unless it serves. Each takes the time and the state of a model of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub challengers: BTreeMap<String, ModelSpec>,
+    /// Whose forecasts leave: the name of a challenger, or of the predictor's own model, which it is unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub champion: Option<String>,
+    /// When a challenger takes over by itself; never unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<PromotionSpec>,
     /// Baselines.
     #[serde(default)]
     pub baselines: BaselinesSpec,
@@ -46,6 +56,10 @@ pub struct PredictSpec {
     /// Looks for keys whose errors have risen, tells of them, and lets their models do something about it; not unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftSpec>,
+    /// Whether every forecast that leaves says why it is what it is, as alerts do: the share of each feature. It takes time for
+    /// each forecast: little for `online_linear`, milliseconds for a network.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub explain: bool,
     /// Scores count from this time on (RFC 3339); all unless given.
     pub score_from: Option<String>,
     /// Which time of a forecast `score_from` looks at.
@@ -73,6 +87,30 @@ pub struct IntervalsSpec {
 impl Default for IntervalsSpec {
     fn default() -> Self {
         Self { coverage: 0.9, timezone: None }
+    }
+}
+
+/// A challenger takes over at the end of a day (UTC) if it was better than the champion over some days, on the labels that both
+/// had a forecast for: by the margin in the mean of all horizons, and worse at none. Each partition decides for itself.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PromotionSpec {
+    /// What they are compared by; `mae`, or of a classification `log_loss`, unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<ComparedBy>,
+    /// The days that they are compared on: whole days, 366 at most.
+    pub over: Span,
+    /// How much better it has to be, as a share of the champion's measure.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    pub margin: f64,
+    /// Fewest labels of each horizon.
+    #[schemars(range(min = 1))]
+    pub min_labels: u32,
+}
+
+impl Default for PromotionSpec {
+    fn default() -> Self {
+        Self { by: None, over: Span { micros: 7 * 86_400_000_000 }, margin: 0.02, min_labels: 1000 }
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Output {
     Scores,
     /// Keys and horizons whose errors rose, of predictors with `drift`.
     Drift,
+    /// Models that took over from others, of predictors with `challengers`.
+    Promotions,
     /// Rows that came too late for every window that would hold them.
     Late,
     /// Records and rows that could not be used.
@@ -57,7 +59,7 @@ impl Output {
     /// Whether the engine makes it; late rows and dead letters are records as they came.
     #[must_use]
     pub fn is_made(self) -> bool {
-        matches!(self, Self::Alerts | Self::Forecasts | Self::Scores | Self::Drift)
+        !matches!(self, Self::Late | Self::DeadLetter)
     }
 }
 
@@ -110,7 +112,7 @@ pub enum FolderFormat {
     /// A line of JSON each, with key, value and headers.
     #[default]
     Ndjson,
-    /// The columns of the output's schema: of alerts, forecasts, scores and drift.
+    /// The columns of the output's schema: of alerts, forecasts, scores, drift and promotions.
     Parquet,
 }
 

@@ -155,20 +155,13 @@ fn feature(feature: &FeatureSpec) -> String {
 pub(super) fn predict(plan: &PipelinePlan) -> Vec<String> {
     let line = |(name, predict): (&String, &crate::spec::model::PredictSpec)| {
         let horizons: Vec<String> = predict.horizons.iter().map(ToString::to_string).collect();
-        let model = match &predict.model {
-            ModelSpec::OnlineLinear(_) => "online_linear".to_owned(),
-            ModelSpec::Mlp(_) => "mlp".to_owned(),
-            ModelSpec::Ftrl(_) => "ftrl".to_owned(),
-            ModelSpec::MlpClassifier(_) => "mlp_classifier".to_owned(),
-            ModelSpec::Custom(custom) => custom.name.clone(),
-            ModelSpec::Mix(mix) => {
-                let experts: Vec<&str> = mix.experts.keys().map(String::as_str).collect();
-                format!("a mix of {}", experts.join(", "))
-            }
-        };
+        let model = model_name(&predict.model);
+        let others: Vec<String> =
+            predict.challengers.iter().map(|(name, model)| format!("{name} ({})", model_name(model))).collect();
+        let beside = if others.is_empty() { String::new() } else { format!(", challenged by {}", others.join(", ")) };
         let effect = predict.drift.as_ref().map(|drift| format!(", watched for drift, effect {}", drift.effect.name()));
         format!(
-            "{name}: {} in {} with {model}, after {} of history{}",
+            "{name}: {} in {} with {model}{beside}, after {} of history{}",
             predict.target,
             horizons.join(", "),
             predict.min_history,
@@ -176,6 +169,20 @@ pub(super) fn predict(plan: &PipelinePlan) -> Vec<String> {
         )
     };
     plan.spec.predict.iter().map(line).collect()
+}
+
+fn model_name(model: &ModelSpec) -> String {
+    match model {
+        ModelSpec::OnlineLinear(_) => "online_linear".to_owned(),
+        ModelSpec::Mlp(_) => "mlp".to_owned(),
+        ModelSpec::Ftrl(_) => "ftrl".to_owned(),
+        ModelSpec::MlpClassifier(_) => "mlp_classifier".to_owned(),
+        ModelSpec::Custom(custom) => custom.name.clone(),
+        ModelSpec::Mix(mix) => {
+            let experts: Vec<&str> = mix.experts.keys().map(String::as_str).collect();
+            format!("a mix of {}", experts.join(", "))
+        }
+    }
 }
 
 pub(super) fn alerts(plan: &PipelinePlan) -> Vec<String> {

@@ -111,7 +111,7 @@ fn inputs(plan: &PipelinePlan) -> Vec<String> {
 const fn made_by(output: Output) -> &'static [&'static str] {
     match output {
         Output::Alerts => &["alert"],
-        Output::Forecasts | Output::Scores | Output::Drift => &["predict"],
+        Output::Forecasts | Output::Scores | Output::Drift | Output::Promotions => &["predict"],
         Output::Late => &["decode"],
         Output::DeadLetter => &["decode", "clean", "window"],
     }

@@ -63,6 +63,26 @@ fn memory(plan: &PipelinePlan, step: &str) -> Option<(&'static str, Memory)> {
                 of_key(&format!("a drift detector for {}, usual errors by the time of day", horizons.join(", "))),
             )
         }
+        ("challenger", name) => {
+            let (name, challenger) = name.split_once('.')?;
+            let predict = plan.spec.predict.get(name)?;
+            let horizons: Vec<String> = predict.horizons.iter().map(ToString::to_string).collect();
+            let holds = format!("as {name}, of its challenger {challenger} for {}", horizons.join(", "));
+            ("predict", of_key(&holds))
+        }
+        ("contest", name) => {
+            let names: Vec<&str> = plan.spec.predict.get(name)?.challengers.keys().map(String::as_str).collect();
+            let holds = format!("who serves, errors by day of the model and of {}", names.join(", "));
+            (
+                "predict",
+                Memory {
+                    key: Vec::new(),
+                    holds,
+                    forgets: "a day that no longer counts".to_owned(),
+                    limit: "1".to_owned(),
+                },
+            )
+        }
         ("alert", name) => {
             let expire_after =
                 plan.spec.alerts.get(name)?.expire_after(plan.spec.keys.expire_after, plan.spec.window.every());

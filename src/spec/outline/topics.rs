@@ -42,6 +42,7 @@ pub(super) const fn content(output: Output) -> &'static str {
         Output::Forecasts => "forecasts",
         Output::Scores => "scores by day",
         Output::Drift => "forecasts' errors that rose",
+        Output::Promotions => "models that took over from others",
         Output::Late => "late records, as they came",
         Output::DeadLetter => "dead letters, as they came",
     }

@@ -1,18 +1,15 @@
 //! `custom:` parts: each is registered by the program that embeds the pipeline.
 
 use super::Check;
+use super::predict::models;
 use crate::spec::part::Part;
 use crate::stages::expression::did_you_mean;
 
 pub(super) fn check(check: &mut Check<'_>) {
     let parts = &check.registry.parts;
     let source = check.source().map(|source| source.get("custom"));
-    let models = check.file.get("predict").entries().into_iter().flat_map(|(_, one)| {
-        let model = one.get("model");
-        let experts = model.get("mix").get("experts").entries();
-        let mixed = experts.into_iter().map(|(_, expert)| expert.get("custom"));
-        std::iter::once(model.get("custom")).chain(mixed).collect::<Vec<_>>()
-    });
+    let predictors = check.file.get("predict").entries().into_iter();
+    let models = predictors.flat_map(|(_, one)| models(&one)).map(|model| model.get("custom"));
     let steps = check.file.get("clean").items().into_iter().map(|one| one.get("custom"));
     let rules = check.file.get("alerts").entries().into_iter().map(|(_, one)| one.get("custom"));
     let mut used: Vec<(Part<'_>, &str, Vec<&String>)> = Vec::new();

@@ -23,8 +23,11 @@ pub(super) fn check(check: &mut Check<'_>) {
         }
     }
     for (_, predictor) in check.file.get("predict").entries() {
-        let experts = predictor.get("model").get("mix").get("experts").entries();
-        for (name, part) in experts.into_iter().filter(|(name, _)| !syntax::is_name(name)) {
+        let challengers = predictor.get("challengers").entries();
+        let models = std::iter::once(predictor.get("model")).chain(challengers.iter().map(|(_, model)| model.clone()));
+        let experts = models.flat_map(|model| model.get("mix").get("experts").entries());
+        let named = experts.chain(challengers.iter().cloned());
+        for (name, part) in named.filter(|(name, _)| !syntax::is_name(name)) {
             check.push(part.key_problem(format!("`{name}` is not a name"), advice(name)));
         }
     }

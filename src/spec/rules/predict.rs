@@ -62,3 +62,13 @@ fn check_limits(check: &mut Check<'_>, predictor: &Part<'_>) {
         );
     }
 }
+
+/// The models of a predictor: its own, its challengers', and the experts that any of them mixes.
+pub(super) fn models<'a>(predictor: &Part<'a>) -> Vec<Part<'a>> {
+    let challengers = predictor.get("challengers").entries().into_iter().map(|(_, model)| model);
+    let mut models: Vec<Part<'a>> = std::iter::once(predictor.get("model")).chain(challengers).collect();
+    let experts = models.iter().flat_map(|model| model.get("mix").get("experts").entries());
+    let experts: Vec<Part<'a>> = experts.map(|(_, expert)| expert).collect();
+    models.extend(experts);
+    models
+}

@@ -36,6 +36,7 @@ fn word(output: Output) -> &'static str {
         Output::Forecasts => "forecasts",
         Output::Scores => "scores",
         Output::Drift => "drift",
+        Output::Promotions => "promotions",
         Output::Late => "late",
         Output::DeadLetter => "dead_letter",
     }
@@ -155,7 +156,15 @@ fn check_origin(check: &mut Check<'_>, from: &Part<'_>, output: Output) {
     let section = match output {
         Output::Alerts => "alerts",
         Output::Forecasts | Output::Scores => "predict",
-        Output::Drift => return check_drift(check, from),
+        Output::Drift => return check_predictors(check, from, (output, "drift"), "drift: { effect: none }"),
+        Output::Promotions => {
+            return check_predictors(
+                check,
+                from,
+                (output, "challengers"),
+                "challengers: { NAME: { online_linear: {} } }",
+            );
+        }
         Output::Late | Output::DeadLetter => return,
     };
     if check.file.get(section).is_empty() {
@@ -164,12 +173,12 @@ fn check_origin(check: &mut Check<'_>, from: &Part<'_>, output: Output) {
     }
 }
 
-/// Some predictor has to look for drift.
-fn check_drift(check: &mut Check<'_>, from: &Part<'_>) {
+/// Some predictor has to have what makes the output.
+fn check_predictors(check: &mut Check<'_>, from: &Part<'_>, (output, key): (Output, &str), example: &str) {
     let predictors = check.file.get("predict").entries();
-    if !predictors.iter().any(|(_, predictor)| predictor.get("drift").given()) {
-        let message = "nothing makes `drift`: no predictor has `drift:`";
-        check.push(from.problem(message, "add `drift: { effect: none }` to a predictor, or remove the sink"));
+    if !predictors.iter().any(|(_, predictor)| predictor.get(key).given()) {
+        let message = format!("nothing makes `{}`: no predictor has `{key}:`", word(output));
+        check.push(from.problem(message, format!("add `{example}` to a predictor, or remove the sink")));
     }
 }
 

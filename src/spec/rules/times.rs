@@ -1,6 +1,7 @@
 //! Time zones and points in time.
 
 use super::Check;
+use super::predict::models;
 use crate::spec::part::Part;
 use crate::spec::syntax;
 
@@ -17,11 +18,7 @@ pub(super) fn check(check: &mut Check<'_>) {
     }
     for (_, predictor) in check.file.get("predict").entries() {
         zones.extend(["baselines", "intervals", "drift"].map(|key| predictor.get(key).get("timezone")));
-        let model = predictor.get("model");
-        zones.push(model.get("mlp").get("timezone"));
-        for (_, expert) in model.get("mix").get("experts").entries() {
-            zones.push(expert.get("mlp").get("timezone"));
-        }
+        zones.extend(models(&predictor).iter().map(|model| model.get("mlp").get("timezone")));
         times.push(predictor.get("score_from"));
     }
     for zone in zones {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::explanation::{ExplanationJson, explanation_json};
 use super::settings::EncodeFormat;
 use super::{time_text, write_key};
 use crate::stages::alert::{AlertChange, AlertState, Severity};
-use crate::stages::predict::{Explanation, version_text};
-use crate::vocab::{MICROS_PER_SECOND, to_json};
+use crate::stages::predict::{Explanation, Maker};
+use crate::vocab::to_json;
 
 /// Bytes of a hash that identify an episode or an event: 128 bits.
 const ID_BYTES: usize = 16;
@@ -39,10 +40,8 @@ pub struct AlertContext<'a> {
 /// A forecast that a measure reads.
 #[derive(Debug, Clone)]
 pub struct ForecastRead<'a> {
-    /// The predictor's name.
-    pub predictor: &'a str,
-    /// The trained version that it went on from.
-    pub trained: Option<&'a str>,
+    /// Who makes it.
+    pub maker: Maker<'a>,
     /// Its horizon, microseconds.
     pub horizon: i64,
     /// Why it is what it is; `None` where there is no forecast.
@@ -85,22 +84,6 @@ struct AlertJson<'a> {
     summary: &'a str,
 }
 
-#[derive(Serialize)]
-struct ExplanationJson<'a> {
-    predictor: &'a str,
-    horizon_s: f64,
-    baseline: f64,
-    forecast: f64,
-    contributions: Vec<ContributionJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct ContributionJson<'a> {
-    feature: &'a str,
-    value: Option<f64>,
-    share: f64,
-}
-
 /// Encodes one change. Ids are hashes of what they name, so a replay gives the same ones.
 #[must_use]
 pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: EncodeFormat) -> Encoded {
@@ -110,6 +93,9 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
     let episode_id = hash_id(&[context.pipeline, context.rule, &alert_key, &opened_at]);
     // What several forecasts speak of begins with the nearest of them.
     let horizon = context.forecasts.iter().map(|read| read.horizon).min().unwrap_or(0);
+    let explained = context.forecasts.iter();
+    let explained =
+        explained.filter_map(|read| explanation_json(read.maker.predictor, read.horizon, read.explanation.as_ref()?));
     let lasting = matches!(change.state, AlertState::Opened | AlertState::Updated);
     let json = AlertJson {
         alert_key: &alert_key,
@@ -131,7 +117,7 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
         model_version: model_version(&context.forecasts),
         inputs_quality: context.inputs_quality,
         location: None,
-        explanation: context.forecasts.iter().filter_map(explanation).collect(),
+        explanation: explained.collect(),
         summary: &context.summary,
     };
     // JSON holds every number here: those that may not be finite are optional, and null where they are not.
@@ -145,38 +131,9 @@ pub fn encode_alert(change: &AlertChange, context: &AlertContext<'_>, format: En
 
 /// `speed@288, speed@280`: one for each forecast; `None` where there is none.
 fn model_version(forecasts: &[ForecastRead<'_>]) -> Option<String> {
-    let made = forecasts
-        .iter()
-        .filter_map(|read| Some(version_text(read.predictor, read.trained, read.explanation.as_ref()?.version)));
+    let made = forecasts.iter().filter_map(|read| Some(read.maker.version_text(read.explanation.as_ref()?.version)));
     let versions: Vec<String> = made.collect();
     (!versions.is_empty()).then(|| versions.join(", "))
-}
-
-/// `None` where there is no forecast, or the model had run away, so that there is nothing to add up.
-fn explanation<'a>(read: &'a ForecastRead<'_>) -> Option<ExplanationJson<'a>> {
-    let why = read.explanation.as_ref()?;
-    let shares = why.contributions.iter().map(|one| one.share);
-    if !shares.chain([why.baseline, why.forecast]).all(f64::is_finite) {
-        return None;
-    }
-    let mut contributions: Vec<ContributionJson<'a>> = why
-        .contributions
-        .iter()
-        .map(|one| ContributionJson {
-            feature: &one.feature,
-            value: Some(one.value).filter(|value| value.is_finite()),
-            share: one.share,
-        })
-        .collect();
-    contributions.sort_by(|one, other| other.share.abs().total_cmp(&one.share.abs()));
-    let horizon_s = read.horizon as f64 / MICROS_PER_SECOND as f64;
-    Some(ExplanationJson {
-        predictor: read.predictor,
-        horizon_s,
-        baseline: why.baseline,
-        forecast: why.forecast,
-        contributions,
-    })
 }
 
 /// CloudEvents 1.0, Kafka protocol binding, binary content mode: attributes as `ce_` headers.

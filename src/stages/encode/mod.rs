@@ -1,7 +1,8 @@
-//! Alert changes, forecasts, scores, drift, late rows and dead letters -> keys, values and headers of output records.
+//! Alert changes, forecasts, scores, drift, promotions, late rows and dead letters -> keys, values and headers of output records.
 
 mod alert;
 mod dead_letter;
+mod explanation;
 mod rows;
 mod settings;
 
@@ -14,7 +15,8 @@ use crate::vocab::{EventTime, RFC3339_MICROS};
 pub use alert::{AlertContext, Encoded, ForecastRead, encode_alert};
 pub use dead_letter::{DeadLetter, DeadLetterOrigin, dead_letter_headers};
 pub use rows::{
-    DriftContext, ForecastHead, ForecastRow, day_text, encode_drift, encode_forecast, encode_scores, json_lines,
+    DriftContext, ForecastHead, ForecastRow, PromotionContext, day_text, encode_drift, encode_forecast,
+    encode_promotion, encode_scores, json_lines,
 };
 pub use settings::EncodeFormat;
 

@@ -1,5 +1,5 @@
-//! Forecasts, scores, drift and control decisions -> JSON values of their topics (schemas/forecast.v1.avsc, score.v1.avsc,
-//! drift.v1.avsc).
+//! Forecasts, scores, drift, promotions and control decisions -> JSON values of their topics (schemas/forecast.v1.avsc,
+//! score.v1.avsc, drift.v1.avsc, promotion.v1.avsc).
 
 use std::collections::BTreeMap;
 
@@ -8,38 +8,32 @@ use arrow::json::writer::{LineDelimited, WriterBuilder};
 use arrow::record_batch::RecordBatch;
 use serde::Serialize;
 
+use super::explanation::{ExplanationJson, explanation_json};
 use super::{time_text, write_key};
-use crate::stages::predict::{Baseline, ClassSums, DriftDetection, ScoreRow, version_text};
+use crate::stages::predict::{Baseline, ClassSums, DriftDetection, Explanation, Maker, Promotion, ScoreRow};
 use crate::vocab::{EventTime, MICROS_PER_SECOND, to_json};
 
 /// What the forecasts of one window, predictor and horizon have in common.
 #[derive(Debug, Clone)]
 pub struct ForecastHead<'a> {
     predictor: &'a str,
-    horizon_s: f64,
+    horizon: i64,
     window_end: String,
     target_time: String,
     model_version: String,
 }
 
 impl<'a> ForecastHead<'a> {
-    /// Of a predictor's forecasts made at the end of a window, so many microseconds ahead, after so many labels.
+    /// Of forecasts made at the end of a window, so many microseconds ahead, after so many labels.
     #[must_use]
-    pub fn new(predictor: &'a str, window_end: EventTime, horizon: i64, version: u64) -> Self {
+    pub fn new(maker: Maker<'a>, window_end: EventTime, horizon: i64, labels: u64) -> Self {
         Self {
-            predictor,
-            horizon_s: seconds(horizon),
+            predictor: maker.predictor,
+            horizon,
             window_end: time_text(window_end),
             target_time: time_text(window_end.plus(horizon)),
-            model_version: version_text(predictor, None, version),
+            model_version: maker.version_text(labels),
         }
-    }
-
-    /// The same of a predictor that went on from a trained version.
-    #[must_use]
-    pub fn trained(mut self, trained: Option<&str>, labels: u64) -> Self {
-        self.model_version = version_text(self.predictor, trained, labels);
-        self
     }
 }
 
@@ -56,6 +50,8 @@ pub struct ForecastRow<'a> {
     pub profile: f64,
     /// Bounds of the forecast, where it has some.
     pub interval: Option<(f64, f64)>,
+    /// Why it is what it is; `None` where nobody asked. Within it, `None` where the model cannot tell.
+    pub explanation: Option<Option<Explanation>>,
 }
 
 #[derive(Serialize)]
@@ -71,6 +67,7 @@ struct ForecastJson<'a> {
     lower: Option<f64>,
     upper: Option<f64>,
     model_version: &'a str,
+    explanation: Option<Vec<ExplanationJson<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -113,10 +110,11 @@ pub fn json_lines(rows: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
 /// Appends one forecast as JSON, and its record's key to another buffer: the values of the key columns.
 pub fn encode_forecast(head: &ForecastHead<'_>, row: &ForecastRow<'_>, value: &mut Vec<u8>, key: &mut String) {
     let finite = |value: f64| Some(value).filter(|value| value.is_finite());
+    let told = |why| explanation_json(head.predictor, head.horizon, why);
     let json = ForecastJson {
         key: &row.key,
         predictor: head.predictor,
-        horizon_s: head.horizon_s,
+        horizon_s: seconds(head.horizon),
         window_end: &head.window_end,
         target_time: &head.target_time,
         value: finite(row.value),
@@ -125,6 +123,7 @@ pub fn encode_forecast(head: &ForecastHead<'_>, row: &ForecastRow<'_>, value: &m
         lower: row.interval.and_then(|(lower, _)| finite(lower)),
         upper: row.interval.and_then(|(_, upper)| finite(upper)),
         model_version: &head.model_version,
+        explanation: row.explanation.as_ref().map(|why| why.iter().filter_map(told).collect()),
     };
     // Writing to memory does not fail, and every number is finite.
     let _ = serde_json::to_writer(value, &json);
@@ -170,12 +169,10 @@ pub fn encode_scores(pipeline: &str, partition: i32, rows: &[ScoreRow]) -> Vec<(
 /// What is said of a detection beside what it holds itself.
 #[derive(Debug, Clone)]
 pub struct DriftContext<'a> {
-    /// The trained version that the predictor went on from.
-    pub trained: Option<&'a str>,
+    /// Whose forecasts they are.
+    pub maker: Maker<'a>,
     /// Key columns and their values.
     pub key: BTreeMap<&'a str, &'a str>,
-    /// The predictor's name.
-    pub predictor: &'a str,
     /// Horizon, microseconds.
     pub horizon: i64,
     /// What found it.
@@ -204,7 +201,7 @@ struct DriftJson<'a> {
 pub fn encode_drift(drift: &DriftDetection, context: &DriftContext<'_>) -> (String, Vec<u8>) {
     let json = DriftJson {
         key: &context.key,
-        predictor: context.predictor,
+        predictor: context.maker.predictor,
         horizon_s: seconds(context.horizon),
         detected_at: time_text(drift.at),
         detector: context.detector,
@@ -213,11 +210,72 @@ pub fn encode_drift(drift: &DriftDetection, context: &DriftContext<'_>) -> (Stri
         mae_after: held(drift.shift.after.mean),
         labels_before: drift.shift.before.labels,
         labels_after: drift.shift.after.labels,
-        model_version: version_text(context.predictor, context.trained, drift.version),
+        model_version: context.maker.version_text(drift.version),
     };
     let mut key = String::new();
     write_key(&context.key, &mut key);
     (key, to_json(&json))
+}
+
+/// What is said of a promotion beside what it holds itself.
+#[derive(Debug, Clone)]
+pub struct PromotionContext<'a> {
+    /// The pipeline.
+    pub pipeline: &'a str,
+    /// The partition whose forecasts another model makes.
+    pub partition: i32,
+    /// The predictor.
+    pub predictor: &'a str,
+    /// Its horizons, microseconds.
+    pub horizons: Vec<i64>,
+    /// What the models were compared by.
+    pub by: &'static str,
+}
+
+#[derive(Serialize)]
+struct PromotionJson<'a> {
+    pipeline: &'a str,
+    predictor: &'a str,
+    partition: i32,
+    promoted_at: String,
+    before: &'a str,
+    after: &'a str,
+    reason: &'a str,
+    by: &'a str,
+    comparisons: Vec<ComparisonJson>,
+}
+
+#[derive(Serialize)]
+struct ComparisonJson {
+    horizon_s: f64,
+    labels: u64,
+    before: Option<f64>,
+    after: Option<f64>,
+}
+
+/// A promotion as (key, value). The key names predictor, time and partition: what is told again replaces what was told.
+#[must_use]
+pub fn encode_promotion(promotion: &Promotion, context: &PromotionContext<'_>) -> (String, Vec<u8>) {
+    // Nothing was compared where nobody has had a label yet.
+    let measure = |value: f64| (!value.is_nan()).then(|| held(value));
+    let comparisons = promotion.comparisons.iter().map(|one| ComparisonJson {
+        horizon_s: seconds(context.horizons[one.horizon]),
+        labels: one.labels,
+        before: measure(one.before),
+        after: measure(one.after),
+    });
+    let json = PromotionJson {
+        pipeline: context.pipeline,
+        predictor: context.predictor,
+        partition: context.partition,
+        promoted_at: time_text(promotion.at),
+        before: &promotion.before,
+        after: &promotion.after,
+        reason: promotion.reason.name(),
+        by: context.by,
+        comparisons: comparisons.collect(),
+    };
+    (format!("{}/{}/{}", context.predictor, json.promoted_at, context.partition), to_json(&json))
 }
 
 /// The sums of a model that ran away may overflow: its error is then as large as a number can say.

@@ -53,8 +53,7 @@ impl ClassSums {
     /// Takes a probability, 0 to 1, and its label, 0 or 1, in; `threshold` is the least probability that means 1.
     pub fn add(&mut self, probability: f64, label: f64, threshold: f64) {
         let positive = label > 0.5;
-        let of_label = if positive { probability } else { 1.0 - probability };
-        self.log_loss -= of_label.max(PROBABILITY_MIN).ln();
+        self.log_loss += log_loss(probability, label);
         *match (positive, probability >= threshold) {
             (true, true) => &mut self.true_positives,
             (false, true) => &mut self.false_positives,
@@ -155,6 +154,12 @@ impl ClassSums {
         let gaps: f64 = self.bins.chunks(BINS_PER_GROUP).map(gap).sum();
         (self.count() > 0).then(|| gaps / self.count() as f64)
     }
+}
+
+/// What a probability costs when its label, 0 or 1, has come: natural logarithm.
+pub(super) fn log_loss(probability: f64, label: f64) -> f64 {
+    let of_label = if label > 0.5 { probability } else { 1.0 - probability };
+    -of_label.max(PROBABILITY_MIN).ln()
 }
 
 fn share(part: u64, of: u64) -> Option<f64> {

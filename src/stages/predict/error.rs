@@ -1,5 +1,6 @@
 //! Why predictors cannot be planned, with what the user should do.
 
+use super::contest::params::ContestError;
 use super::drift::params::DriftError;
 use super::online::OnlineLinearError;
 use crate::stages::features::SlotError;
@@ -190,6 +191,9 @@ pub enum PredictError {
     /// Settings of drift detection.
     #[error(transparent)]
     Drift(#[from] DriftError),
+    /// Settings of a champion and its challengers.
+    #[error(transparent)]
+    Contest(#[from] ContestError),
     /// A profile's slots that cannot be.
     #[error(transparent)]
     Slot(#[from] SlotError),

@@ -66,18 +66,19 @@ pub(super) struct Scope<'a> {
     pub(super) history: usize,
 }
 
-/// The models of a predictor, and how they are mixed where there are several; `None` after problems were noted.
+/// The models of a predictor, or of its challenger, from the settings at `place`; names of their state's steps begin with
+/// `step`. And how they are mixed where there are several; `None` after problems were noted.
 pub(super) fn plan_experts(
     scope: &Scope<'_>,
+    (model, step): (&ModelSettings, &str),
+    place: &YamlPath,
     problems: &mut Vec<Problem>,
 ) -> Option<(Vec<ExpertPlan>, Option<MixParams>)> {
-    let step = format!("predict.{}", scope.settings.name);
-    let place = scope.settings.path.key("model");
-    match &scope.settings.model {
+    match model {
         ModelSettings::One(model) => {
             let name = model.name();
-            let model = plan_model(scope, model, &place, problems)?;
-            Some((vec![ExpertPlan { name: name.to_owned(), step, model }], None))
+            let model = plan_model(scope, model, place, problems)?;
+            Some((vec![ExpertPlan { name: name.to_owned(), step: step.to_owned(), model }], None))
         }
         ModelSettings::Mix(mix) => {
             let before = problems.len();

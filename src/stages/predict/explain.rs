@@ -48,6 +48,8 @@ impl AdditiveForecast {
 pub struct Explanation {
     /// End of the window the forecast was made at.
     pub end: EventTime,
+    /// Who made it: 0 is the predictor's own model, challengers follow.
+    pub made_by: usize,
     /// Labels learned by the model when it made the forecast, all keys together.
     pub version: u64,
     /// The forecast as it was emitted.
@@ -80,11 +82,11 @@ impl Limits {
         }
     }
 
-    /// The explanation of a forecast that these limits were applied to.
+    /// The explanation of a forecast that these limits were applied to; who made it, after how many labels.
     #[must_use]
-    pub fn explain(self, end: EventTime, version: u64, additive: AdditiveForecast) -> Explanation {
+    pub fn explain(self, end: EventTime, (made_by, version): (usize, u64), additive: AdditiveForecast) -> Explanation {
         let AdditiveForecast { baseline, forecast, contributions } = self.hold_additive(additive);
-        Explanation { end, version, forecast, baseline, contributions }
+        Explanation { end, made_by, version, forecast, baseline, contributions }
     }
 
     /// The same, held inside; what that took away is a share of its own.

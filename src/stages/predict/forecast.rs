@@ -12,6 +12,8 @@ pub struct Forecasts {
     pub end: EventTime,
     /// Index of the predictor in the plan.
     pub predictor: usize,
+    /// Who made them: 0 is the predictor's own model, challengers follow.
+    pub made_by: usize,
     /// The model's: `model[horizon][key]`, NaN where there is none.
     pub model: Vec<Vec<f64>>,
     /// Persistence, likewise: the last value known.
@@ -26,13 +28,25 @@ pub struct Forecasts {
     pub version: Vec<u64>,
 }
 
-/// What a prediction was made by, for those who read it: `speed@288` after 288 labels, `diagnosis@v3+288` where it went on from
-/// trained version 3.
-#[must_use]
-pub fn version_text(predictor: &str, trained: Option<&str>, labels: u64) -> String {
-    match trained {
-        Some(version) => format!("{predictor}@{version}+{labels}"),
-        None => format!("{predictor}@{labels}"),
+/// Who makes predictions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Maker<'a> {
+    /// The predictor.
+    pub predictor: &'a str,
+    /// Its challenger that serves; `None` where its own model does.
+    pub challenger: Option<&'a str>,
+    /// The trained version that the model went on from.
+    pub trained: Option<&'a str>,
+}
+
+impl Maker<'_> {
+    /// What a prediction was made by, for those who read it: `speed@288` after 288 labels, `speed/huber@288` where its challenger
+    /// `huber` serves, `diagnosis@v3+288` where the model went on from trained version 3.
+    #[must_use]
+    pub fn version_text(&self, labels: u64) -> String {
+        let challenger = self.challenger.map(|name| format!("/{name}")).unwrap_or_default();
+        let trained = self.trained.map(|version| format!("{version}+")).unwrap_or_default();
+        format!("{}{challenger}@{trained}{labels}", self.predictor)
     }
 }
 

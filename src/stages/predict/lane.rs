@@ -48,9 +48,9 @@ enum Beaten {
 }
 
 impl Lane {
-    /// A predictor that has seen nothing yet. State goes to steps named `predict.<predictor>.<part>`.
+    /// A predictor that has seen nothing yet. State goes to steps named `<step>.<part>`.
     pub(super) fn new(plan: &PredictorPlan, every_micros: i64) -> Self {
-        let step = format!("predict.{}", plan.name);
+        let step = plan.step.clone();
         let horizons = plan.horizons.len();
         let longest = plan.horizons.iter().map(|horizon| horizon.steps).max().unwrap_or(1);
         let series = || Beaten::Series(Baselines::new(&step, plan.profile.clone()));
@@ -61,7 +61,7 @@ impl Lane {
             experts: plan.experts.iter().map(|expert| fresh(&expert.model, &expert.step)).collect(),
             mix: plan.mix.map(|params| Mix::new(&step, params, mixed, horizons)),
             intervals: plan.intervals.map(|params| Intervals::new(&step, params, horizons)),
-            drift: plan.drift.map(|params| Drift::new(&plan.name, params, horizons)),
+            drift: plan.drift.map(|params| Drift::new(plan.drift_step.clone(), params, horizons)),
             baselines: if plan.same_window() { Beaten::Classes(Prevalence::new(&step)) } else { series() },
             pending: Pending::new(waiting, every_micros, longest, (horizons, mixed, plan.intervals.is_some()), columns),
             scores: Scores::new(horizons, mixed, plan.threshold.is_some()),
@@ -121,10 +121,10 @@ impl Lane {
     }
 
     /// Takes a window whose labels are of forecasts that were made before it: scores those, looks for drift of their errors,
-    /// learns their rows, and makes the next forecasts.
+    /// learns their rows, and makes the next forecasts. They are `shown` to an observer where this is the model that serves.
     pub(super) fn step(
         &mut self,
-        plan: &PredictorPlan,
+        (plan, shown): (&PredictorPlan, bool),
         (window, features): (&ClosedWindow, &FeatureMatrix),
         labels: &[f64],
         (rows, drifts): (&mut Vec<ScoreRow>, &mut Vec<DriftDetection>),
@@ -133,7 +133,7 @@ impl Lane {
             let made_at = window.end.plus(-horizon.micros);
             self.advance(plan, index, made_at, rows);
             let Some(origin) = self.pending.at(made_at) else { continue };
-            score(plan, (&mut self.scores, index), origin, window.end, labels);
+            score((plan, shown), (&mut self.scores, index), origin, window.end, labels);
             if let Some(mix) = &mut self.mix {
                 mix.learn(index, &origin.experts[index], labels);
             }
@@ -157,7 +157,7 @@ impl Lane {
     /// labels. They are learned with the next window, so that what explains a prediction is the model that made it.
     pub(super) fn step_same_window(
         &mut self,
-        plan: &PredictorPlan,
+        (plan, shown): (&PredictorPlan, bool),
         (window, features): (&ClosedWindow, &FeatureMatrix),
         labels: Vec<f64>,
         (rows, drifts): (&mut Vec<ScoreRow>, &mut Vec<DriftDetection>),
@@ -172,7 +172,7 @@ impl Lane {
         }
         let mut origin = self.forecast(plan, window, features);
         self.advance(plan, 0, window.end, rows);
-        score(plan, (&mut self.scores, 0), &origin, window.end, &labels);
+        score((plan, shown), (&mut self.scores, 0), &origin, window.end, &labels);
         if let Some(drift) = &mut self.drift {
             mind_drift(drift, &mut self.experts, (0, window.end), &origin.model[0], &labels, drifts);
         }
@@ -347,11 +347,13 @@ impl Lane {
         Ok(())
     }
 
-    pub(super) fn emitted(&self, predictor: usize, origin: &Origin) -> Forecasts {
+    /// What leaves; whose it is, the caller knows.
+    pub(super) fn emitted(&self, origin: &Origin) -> Forecasts {
         let horizons = origin.model.len();
         Forecasts {
             end: origin.features.end,
-            predictor,
+            predictor: 0,
+            made_by: 0,
             model: origin.model.clone(),
             persistence: vec![origin.persistence.clone(); horizons],
             profile: origin.profile.clone(),
@@ -362,9 +364,10 @@ impl Lane {
     }
 }
 
-/// Scores the forecasts of an origin for the window that ended at `target`, and shows them to whoever observes.
+/// Scores the forecasts of an origin for the window that ended at `target`, and where its model serves shows them to whoever
+/// observes.
 fn score(
-    plan: &PredictorPlan,
+    (plan, shown): (&PredictorPlan, bool),
     (scores, horizon): (&mut Scores, usize),
     origin: &Origin,
     target: EventTime,
@@ -375,7 +378,7 @@ fn score(
         ScoreBy::Label => target,
     };
     let counted = counted_at >= plan.score_from;
-    if let Some(observer) = &plan.observer {
+    if let Some(observer) = plan.observer.as_ref().filter(|_| shown) {
         observer.show(&Observed {
             predictor: &plan.name,
             horizon_micros: plan.horizons[horizon].micros,
@@ -415,7 +418,7 @@ fn mind_drift(
         (Turn::Recovered, _) => hasten(experts, horizon, key, None),
         (Turn::Drifted(shift), effect) => {
             let version = experts.iter().map(|expert| expert.version(horizon)).sum();
-            drifts.push(DriftDetection { predictor: 0, horizon, key, at, shift, version });
+            drifts.push(DriftDetection { predictor: 0, model: 0, horizon, key, at, shift, version });
             match effect {
                 DriftEffect::None => {}
                 DriftEffect::Forget => hasten(experts, horizon, key, Some(params.forgetting)),

@@ -9,6 +9,7 @@
 //! | [`online`] | models that learn one label at a time |
 //! | `neural` | networks that all keys share (feature `neural`) |
 //! | [`mix`] | forecasts of several models in one, by how good each has been |
+//! | [`contest`] | which of several models serves |
 //! | [`drift`] | keys and horizons whose errors have risen |
 //! | [`intervals`] | bounds that a declared share of labels lies between |
 //! | [`Observer`] | is shown forecasts and their labels |
@@ -19,6 +20,8 @@
 pub mod baselines;
 mod blocks;
 pub mod classes;
+mod contenders;
+pub mod contest;
 mod custom;
 pub mod drift;
 mod error;
@@ -41,15 +44,18 @@ pub mod predictor;
 pub mod prevalence;
 pub mod settings;
 mod stage;
+mod task;
 
 pub use classes::ClassSums;
+pub use contest::params::{ComparedBy, PromotionSettings};
+pub use contest::{Comparison, Promotion};
 pub use custom::{ModelFactory, ModelRequest};
 pub use drift::DriftDetection;
 pub use drift::params::{DetectorSettings, DriftEffect, DriftSettings};
 pub use error::PredictError;
 pub use evaluate::{Baseline, ErrorSums, IntervalSums, ScoreTotal, merge_totals};
 pub use explain::{AdditiveForecast, Contribution, Explanation};
-pub use forecast::{Forecasts, ScoreRow, version_text};
+pub use forecast::{Forecasts, Maker, ScoreRow};
 pub use mix::MixParams;
 pub use observer::{Observed, Observer};
 pub use plan::{Horizon, PredictInput, PredictPlan};

@@ -3,18 +3,23 @@
 
 use std::sync::Arc;
 
-use super::drift::params::{DriftEffect, DriftError, DriftParams};
+use super::contest::ContestPlan;
+use super::contest::plan::plan_contest;
+use super::drift::params::DriftParams;
+use super::drift::plan::plan_drift;
+use super::drift::step_of;
 use super::error::PredictError;
 #[cfg(feature = "neural")]
 use super::experts::ModelPlan;
 use super::experts::{ExpertPlan, Scope, plan_experts};
 use super::explain::Limits;
+use super::forecast::Maker;
 use super::intervals::IntervalParams;
 use super::labels::HORIZON_STEPS_MAX;
-use super::lane::fresh;
 use super::mix::MixParams;
 use super::observer::Observer;
 use super::settings::{IntervalSettings, PredictorSettings, ProfileSettings, ScoreBy, Task};
+use super::task::{plan_threshold, refuse_own_label};
 use crate::stages::expression::did_you_mean;
 use crate::stages::features::{FeatureColumn, ProfilePlan};
 use crate::vocab::{At, EventTime, YamlPath};
@@ -51,6 +56,16 @@ pub struct PredictPlan {
 #[derive(Debug, Clone)]
 pub struct PredictorPlan {
     pub(super) name: String,
+    /// How the names of its state's steps begin.
+    pub(super) step: String,
+    /// The step of its drift detectors.
+    pub(super) drift_step: String,
+    /// Its name where it is a predictor's challenger.
+    pub(super) challenger: Option<String>,
+    /// Its own challengers.
+    pub(super) challengers: Vec<PredictorPlan>,
+    /// What becomes of them; `None` without challengers.
+    pub(super) contest: Option<ContestPlan>,
     pub(super) target: usize,
     pub(super) horizons: Vec<Horizon>,
     /// Columns of the feature matrix that any horizon uses, ascending.
@@ -66,6 +81,8 @@ pub struct PredictorPlan {
     pub(super) intervals: Option<IntervalParams>,
     pub(super) drift: Option<DriftParams>,
     pub(super) observer: Option<Observer>,
+    /// Whether every forecast says why it is what it is.
+    pub(super) explain: bool,
     pub(super) score_from: EventTime,
     pub(super) score_by: ScoreBy,
     pub(super) profile: ProfilePlan,
@@ -83,8 +100,22 @@ impl PredictorPlan {
         self.horizons.iter().any(|horizon| horizon.steps == 0)
     }
 
+    /// Itself, then its challengers, as they are numbered.
+    pub(super) fn models(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.challengers)
+    }
+
+    /// The same, to be changed.
+    fn models_mut(&mut self, mut change: impl FnMut(&mut Self)) {
+        self.challengers.iter_mut().for_each(&mut change);
+        change(self);
+    }
+
     /// The name of what makes the forecasts, in scores.
     pub(super) fn model_name(&self) -> &str {
+        if let Some(challenger) = &self.challenger {
+            return challenger;
+        }
         match self.experts.as_slice() {
             [model] if self.mix.is_none() => &model.name,
             _ => MIX,
@@ -144,7 +175,7 @@ impl PredictPlan {
     #[must_use]
     pub fn with_score_from(&self, from: EventTime) -> Self {
         let mut plan = self.clone();
-        plan.predictors.iter_mut().for_each(|predictor| predictor.score_from = from);
+        plan.predictors.iter_mut().for_each(|predictor| predictor.models_mut(|model| model.score_from = from));
         plan
     }
 
@@ -152,7 +183,8 @@ impl PredictPlan {
     #[must_use]
     pub fn with_observer(&self, observer: &Observer) -> Self {
         let mut plan = self.clone();
-        plan.predictors.iter_mut().for_each(|predictor| predictor.observer = Some(observer.clone()));
+        let shown = |model: &mut PredictorPlan| model.observer = Some(observer.clone());
+        plan.predictors.iter_mut().for_each(|predictor| predictor.models_mut(shown));
         plan
     }
 
@@ -192,10 +224,29 @@ impl PredictPlan {
         })
     }
 
-    /// The trained version that a predictor's network went on from; `None` where it has none.
+    /// Who makes a predictor's forecasts where this one of its models serves, as in [`super::Forecasts::made_by`].
     #[must_use]
-    pub fn trained_version(&self, predictor: usize) -> Option<&str> {
-        self.predictors[predictor].experts.iter().find_map(|expert| expert.model.trained_version())
+    pub fn maker(&self, predictor: usize, made_by: usize) -> Maker<'_> {
+        let own = &self.predictors[predictor];
+        let model = made_by.checked_sub(1).map_or(own, |challenger| &own.challengers[challenger]);
+        Maker {
+            predictor: &own.name,
+            challenger: model.challenger.as_deref(),
+            trained: model.experts.iter().find_map(|expert| expert.model.trained_version()),
+        }
+    }
+
+    /// What a predictor's models are compared by, and over how many days a challenger has to be better to take over; `None`
+    /// without challengers.
+    #[must_use]
+    pub fn contest(&self, predictor: usize) -> Option<&ContestPlan> {
+        self.predictors[predictor].contest.as_ref()
+    }
+
+    /// Whether every forecast of a predictor is to say why it is what it is.
+    #[must_use]
+    pub fn explains(&self, predictor: usize) -> bool {
+        self.predictors[predictor].explain
     }
 
     /// A predictor's name.
@@ -247,16 +298,22 @@ fn plan_predictor(
     let columns: Arc<[FeatureColumn]> = used.iter().map(|&column| input.feature_columns[column].clone()).collect();
     let every_micros = input.every_micros;
     let scope = Scope { settings, horizons: &horizons, columns: &columns, every_micros, history };
-    let (experts, mix) = plan_experts(&scope, problems)?;
+    let step = format!("predict.{}", settings.name);
+    let (experts, mix) = plan_experts(&scope, (&settings.model, &step), &settings.path.key("model"), problems)?;
     let drift = plan_drift(settings, &experts, problems);
     if problems.len() > before {
         return None;
     }
-    Some(PredictorPlan {
+    let mut own = PredictorPlan {
         name: settings.name.clone(),
+        step,
+        drift_step: step_of(&settings.name),
+        challenger: None,
+        challengers: Vec::new(),
+        contest: None,
         target: target?,
-        columns,
-        horizons,
+        columns: Arc::clone(&columns),
+        horizons: horizons.clone(),
         used,
         experts,
         mix,
@@ -265,10 +322,13 @@ fn plan_predictor(
         intervals,
         drift,
         observer: None,
+        explain: settings.explain,
         score_from: settings.score_from.unwrap_or(EventTime::MIN),
         score_by: settings.score_by,
         profile,
-    })
+    };
+    plan_contest(&scope, &mut own, problems);
+    (problems.len() == before).then_some(own)
 }
 
 fn plan_target(settings: &PredictorSettings, input: &PredictInput<'_>, problems: &mut Vec<Problem>) -> Option<usize> {
@@ -383,46 +443,6 @@ fn plan_limits(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Lim
     Limits { minimum, maximum }
 }
 
-/// The least probability that means 1; `None` of a regression.
-fn plan_threshold(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Option<f64> {
-    let threshold = settings.threshold;
-    if settings.task == Task::Regression {
-        return None;
-    }
-    if !(threshold > 0.0 && threshold < 1.0) {
-        problems.push(At {
-            path: settings.path.key("threshold"),
-            error: PredictError::Threshold { threshold },
-            hint: None,
-        });
-    }
-    if settings.intervals.is_some() {
-        let hint = Some("a probability says how sure it is".to_owned());
-        problems.push(At { path: settings.path.key("intervals"), error: PredictError::ClassIntervals, hint });
-    }
-    Some(threshold)
-}
-
-/// Refuses features that hold the very label that is predicted: all that are made of the target, but for its earlier lags.
-fn refuse_own_label(
-    settings: &PredictorSettings,
-    used: &[usize],
-    input: &PredictInput<'_>,
-    problems: &mut Vec<Problem>,
-) {
-    let target = settings.target.as_str();
-    let earlier = |kind: &str| kind.strip_prefix("lag").is_some_and(|lag| lag != "0");
-    for name in used.iter().map(|&column| &input.feature_columns[column].name) {
-        let (of, kind) = name.rsplit_once('.').unwrap_or((name, ""));
-        let holds = (of == target && !earlier(kind)) || kind.strip_prefix("by_") == Some(target);
-        if holds {
-            let error = PredictError::OwnLabel { feature: name.clone(), target: target.to_owned() };
-            let hint = Some("name the features to use under `features` of the predictor, without it".to_owned());
-            problems.push(At { path: settings.path.key("features"), error, hint });
-        }
-    }
-}
-
 fn plan_intervals(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> Option<IntervalParams> {
     let IntervalSettings { coverage, zone } = settings.intervals.clone()?;
     if !(coverage > 0.0 && coverage < 1.0) {
@@ -430,37 +450,6 @@ fn plan_intervals(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> 
         problems.push(At { path, error: PredictError::Coverage { coverage }, hint: None });
     }
     Some(IntervalParams { coverage, zone })
-}
-
-/// Effects are taken by models of one key and horizon; where none of the predictor's is such, only telling is left.
-fn plan_drift(
-    settings: &PredictorSettings,
-    experts: &[ExpertPlan],
-    problems: &mut Vec<Problem>,
-) -> Option<DriftParams> {
-    let checked = DriftParams::new(settings.drift.as_ref()?).and_then(|params| {
-        let effect = params.effect;
-        let takes = |expert: &ExpertPlan| fresh(&expert.model, &expert.step).supports(effect);
-        if effect == DriftEffect::None || experts.iter().any(takes) {
-            return Ok(params);
-        }
-        let models: Vec<String> = experts.iter().map(|expert| format!("`{}`", expert.name)).collect();
-        Err(DriftError::Unsupported { effect: effect.name(), models: models.join(", ") })
-    });
-    let place = settings.path.key("drift");
-    checked
-        .map_err(|error| {
-            let path = error.setting().split('.').fold(place, |path, key| path.key(key));
-            let hint = match &error {
-                DriftError::Unsupported { .. } => {
-                    Some("write `effect: none`, which only tells, or mix it with `online_linear`".to_owned())
-                }
-                DriftError::Unused { .. } => Some("remove it, or write `effect: forget`".to_owned()),
-                DriftError::Range { .. } => None,
-            };
-            problems.push(At { path, error: error.into(), hint });
-        })
-        .ok()
 }
 
 fn plan_profile(settings: &PredictorSettings, problems: &mut Vec<Problem>) -> ProfilePlan {

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::contest::params::PromotionSettings;
 use super::custom::ModelFactory;
 use super::drift::params::DriftSettings;
 use super::mix::MixParams;
@@ -78,6 +79,12 @@ pub struct PredictorSettings {
     pub min_history_micros: i64,
     /// The model.
     pub model: ModelSettings,
+    /// Models that forecast beside it, by name.
+    pub challengers: Vec<(String, ModelSettings)>,
+    /// Name of the one that serves; the predictor's own where `None`.
+    pub champion: Option<String>,
+    /// When a challenger takes over by itself; never where `None`.
+    pub promotion: Option<PromotionSettings>,
     /// The seasonal profile that is scored beside it.
     pub profile: ProfileSettings,
     /// Least forecast.
@@ -88,6 +95,8 @@ pub struct PredictorSettings {
     pub intervals: Option<IntervalSettings>,
     /// How drift is looked for and what it does; not at all where `None`.
     pub drift: Option<DriftSettings>,
+    /// Whether every forecast says why it is what it is.
+    pub explain: bool,
     /// Scores count from this time on.
     pub score_from: Option<EventTime>,
     /// Which time of a forecast that is.

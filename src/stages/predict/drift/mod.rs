@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`params`] | what the user wrote, checked |
+//! | [`params`], `plan` | what the user wrote, checked |
 //! | [`usual`] | an absolute error -> how many usual errors it is |
 //! | [`adwin`], [`page_hinkley`] | numbers -> where their mean rose |
 //! | [`Drift`] | all of it for every key and horizon of one predictor, with its state |
@@ -16,6 +16,7 @@
 pub mod adwin;
 pub mod page_hinkley;
 pub mod params;
+pub(super) mod plan;
 pub mod usual;
 
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,8 @@ impl Shift {
 pub struct DriftDetection {
     /// Index of the predictor in the plan.
     pub predictor: usize,
+    /// Whose forecasts they are: 0 is the predictor's own model, challengers follow.
+    pub model: usize,
     /// Index of the horizon in the predictor's.
     pub horizon: usize,
     /// The key.
@@ -165,9 +168,9 @@ pub fn step_of(predictor: &str) -> String {
 }
 
 impl Drift {
-    /// Nothing seen yet. State goes to the step `drift.<predictor>`.
+    /// Nothing seen yet. State goes to `step`.
     #[must_use]
-    pub fn new(predictor: &str, params: DriftParams, horizons: usize) -> Self {
+    pub fn new(step: String, params: DriftParams, horizons: usize) -> Self {
         let detector = match params.detector {
             DetectorSettings::Adwin { .. } => adwin::ROWS * (adwin::BUCKETS_MAX * 2 * size_of::<f64>() + 1),
             DetectorSettings::PageHinkley { .. } => size_of::<PageHinkley>(),
@@ -177,7 +180,7 @@ impl Drift {
             params,
             horizons: vec![Vec::new(); horizons],
             blocks: KeyBlocks::new(horizons * (detector + usual)),
-            step: step_of(predictor),
+            step,
         }
     }
 
