@@ -10,7 +10,7 @@ use crate::runtime::RunSummary;
 use crate::spec::PipelinePlan;
 use crate::spec::model::Span;
 use crate::stages::encode::day_text;
-use crate::stages::predict::{Baseline, ClassSums, ScoreTotal};
+use crate::stages::predict::{Baseline, ClassSums, MeanWeight, ScoreTotal};
 
 /// Ten times worse than the baseline: beyond it a number tells only that the baseline is hardly ever wrong. Chosen so that
 /// every forecast that is of use, and any that merely fails, keeps its number.
@@ -85,6 +85,7 @@ fn scores_json(scores: &[ScoreTotal]) -> Vec<serde_json::Value> {
             "count": score.sums.count, "mae": score.sums.mae(), "rmse": score.sums.rmse(),
             "skill_persistence": score.skill(Baseline::Persistence), "skill_profile": score.skill(Baseline::Profile),
             "interval_coverage": score.sums.intervals.coverage(), "interval_score": score.sums.intervals.mean_score(),
+            "weight": score.weight.and_then(MeanWeight::mean),
         })
     };
     let with_classes = |score: &ScoreTotal| {
@@ -210,12 +211,15 @@ pub fn print_scores(scores: &[ScoreTotal]) {
 fn print_classes(scores: &[&ScoreTotal]) {
     let mut heading = vec!["predictor", "horizon", "model", "n"];
     heading.extend(CLASS_MEASURES.map(|(name, _)| name));
+    let mixed = scores.iter().any(|score| score.weight.is_some());
+    heading.extend(mixed.then_some("weight"));
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(&heading);
     for score in scores {
         let horizon = Span { micros: score.horizon_micros }.to_string();
         let mut row = vec![score.predictor.clone(), horizon, score.model.clone(), score.sums.count.to_string()];
         row.extend(CLASS_MEASURES.map(|(_, measure)| number(score.sums.classes.as_deref().and_then(measure))));
+        row.extend(mixed.then(|| weight(score)));
         table.add_row(row);
     }
     align_numbers(&mut table, heading.len());
@@ -236,6 +240,8 @@ fn print_errors(scores: &[&ScoreTotal]) {
     let bounded = scores.iter().any(|score| score.sums.intervals.count > 0);
     let mut heading = vec!["predictor", "horizon", "model", "n", "MAE", "RMSE", "vs persistence", "vs profile"];
     heading.extend(["inside", "interval score"].iter().filter(|_| bounded));
+    let mixed = scores.iter().any(|score| score.weight.is_some());
+    heading.extend(mixed.then_some("weight"));
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(&heading);
     for score in scores {
@@ -255,6 +261,7 @@ fn print_errors(scores: &[&ScoreTotal]) {
             );
             row.push(number(score.sums.intervals.mean_score()));
         }
+        row.extend(mixed.then(|| weight(score)));
         table.add_row(row);
     }
     align_numbers(&mut table, heading.len());
@@ -269,6 +276,12 @@ fn percent(score: &ScoreTotal, baseline: Baseline) -> String {
         Some(skill) if skill < SKILL_SHOWN_MIN => format!("< {:.0} %", 100.0 * SKILL_SHOWN_MIN),
         Some(skill) => format!("{:+.1} %", 100.0 * skill),
     }
+}
+
+/// An expert's part in its mixture; empty for what is none.
+fn weight(score: &ScoreTotal) -> String {
+    let mean = score.weight.and_then(MeanWeight::mean);
+    mean.map_or_else(String::new, |weight| format!("{:.0} %", 100.0 * weight))
 }
 
 fn number(value: Option<f64>) -> String {

@@ -112,11 +112,12 @@ fn scalar_json(scalar: &Scalar) -> Value {
 
 fn compare(plan: &PipelinePlan, expect: &ExpectSpec, got: &DryRun) -> Vec<String> {
     let decoded: Vec<&str> = plan.decode.schema().fields().iter().map(|field| field.name().as_str()).collect();
-    let outputs: [(&str, _, _, &[&str]); 6] = [
+    let outputs: [(&str, _, _, &[&str]); 7] = [
         ("clean", &expect.clean, &got.clean, &[]),
         ("windows", &expect.windows, &got.windows, &[]),
         ("forecasts", &expect.forecasts, &got.forecasts, &[]),
         ("alerts", &expect.alerts, &got.alerts, &[]),
+        ("drift", &expect.drift, &got.drift, &[]),
         ("dead_letter", &expect.dead_letter, &got.dead_letter, &[]),
         // As they came: with what their sensor left out.
         ("late", &expect.late, &got.late, &decoded),

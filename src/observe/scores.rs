@@ -105,6 +105,11 @@ impl Collector for Scores {
         for (total, rmse) in totals.iter().filter_map(|total| Some((total, total.sums.rmse()?))) {
             ConstGauge::new(rmse).encode(family.encode_family(&label(total))?)?;
         }
+        let help = "Weight of an expert in its mixture, mean over keys";
+        let mut family = encoder.encode_descriptor("predict_mix_weight_ratio", help, None, gauge)?;
+        for (total, weight) in totals.iter().filter_map(|total| Some((total, total.weight?.mean()?))) {
+            ConstGauge::new(weight).encode(family.encode_family(&label(total))?)?;
+        }
         let help = "Share of labels between the bounds of their forecasts";
         let mut family = encoder.encode_descriptor("predict_interval_coverage_ratio", help, None, gauge)?;
         for (total, share) in totals.iter().filter_map(|total| Some((total, total.sums.intervals.coverage()?))) {

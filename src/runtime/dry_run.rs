@@ -32,6 +32,8 @@ pub struct DryRun {
     pub forecasts: Vec<DryRow>,
     /// Alert changes.
     pub alerts: Vec<DryRow>,
+    /// Rises of forecasts' errors.
+    pub drift: Vec<DryRow>,
     /// Dead letters: `stage`, `reason`, `detail`.
     pub dead_letter: Vec<DryRow>,
     /// Late rows, as they came.
@@ -74,6 +76,7 @@ pub fn dry_run(plan: &Arc<PipelinePlan>, rows: RawRows, payloads: RawRows) -> Re
         match (output, value) {
             (Output::Forecasts, Some(row)) => run.forecasts.push(row),
             (Output::Alerts, Some(row)) => run.alerts.push(row),
+            (Output::Drift, Some(row)) => run.drift.push(row),
             (Output::Late, Some(row)) => run.late.push(row),
             (Output::DeadLetter, _) => run.dead_letter.push(dead_letter_row(record.headers)),
             _ => {}

@@ -410,6 +410,7 @@ fn alert_settings(name: &str, alert: &AlertSpec, spec: &PipelineSpec, parts: &Pa
         expire_after_micros: alert.expire_after(spec.keys.expire_after, spec.window.every()).micros,
         key: alert.key.clone(),
         severity: alert.severity.clone(),
+        severity_clear: alert.severity_clear.clone(),
         unit: alert.unit.clone(),
         source: alert.source.clone(),
         summary: alert.summary.clone(),

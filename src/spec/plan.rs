@@ -446,7 +446,8 @@ impl PipelinePlan {
     /// The plan with a sink for every output, so that nothing a test asks for is left unwritten.
     #[must_use]
     pub fn with_all_outputs(&self) -> Self {
-        let outputs = [Output::Alerts, Output::Forecasts, Output::Scores, Output::Late, Output::DeadLetter];
+        let outputs =
+            [Output::Alerts, Output::Forecasts, Output::Scores, Output::Drift, Output::Late, Output::DeadLetter];
         let encode = EncodeSpec::default();
         let sink = |from| SinkSpec { from, kafka: None, memory: None, folder: None, encode: encode.clone() };
         let sinks = outputs.into_iter().map(|from| (format!("{from:?}"), sink(from))).collect();

@@ -159,7 +159,7 @@ pub(super) fn faults(schema: &Json, error: &ValidationError<'_>, node: Option<&N
 fn compares(error: &ValidationError<'_>) -> bool {
     let path = error.instance_path().as_str();
     let keys: Vec<_> = path.split('/').skip(1).collect();
-    matches!(keys[..], ["alerts", _, "when" | "clear"] | ["alerts", _, "severity", _])
+    matches!(keys[..], ["alerts", _, "when" | "clear"] | ["alerts", _, "severity" | "severity_clear", _])
 }
 
 fn wrong_type(kind: &TypeKind, node: Option<&Node>, found: String) -> Fault {

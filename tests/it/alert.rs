@@ -35,6 +35,7 @@ pub(crate) fn settings() -> AlertSettings {
         expire_after_micros: 30 * MINUTE,
         key: None,
         severity: BTreeMap::new(),
+        severity_clear: BTreeMap::new(),
         unit: None,
         source: None,
         summary: "Slow traffic expected on {segment_id}: {speed.15m} of {free_flow_kmh} km/h".to_owned(),
@@ -242,8 +243,44 @@ fn every_problem_of_every_rule_is_reported_at_once_with_its_place() {
             "alerts.congestion.key: alert key (sensor_id) differs from the window's key (segment_id); leave it out",
             "alerts.congestion.summary: unknown placeholder `{segmnt_id}`; did you mean `{segment_id}`?",
             "alerts.crossed.clear: clear `> 0.4` and when `< 0.45` hold for the same values; clear within `>= 0.45`",
-            "alerts.crossed.severity: severity Severe `< 0.4` does not imply Minor `< 0.2`; -",
+            "alerts.crossed.severity.severe: severity Severe `< 0.4` does not imply Minor `< 0.2`; -",
             "alerts.crossed.summary: brace at character 9 has no other half; write `{{` or `}}` for a brace",
+        ]
+    );
+}
+
+#[test]
+fn severity_falls_neither_where_it_holds_nor_after_what_it_is_worse_than() {
+    let told = |severity_clear: &[(Severity, &str)]| {
+        let words = severity_clear.iter().map(|(severity, text)| (*severity, (*text).to_owned()));
+        let severity = [(Severity::Minor, "< 0.45"), (Severity::Moderate, "< 0.35"), (Severity::Severe, "< 0.2")];
+        let rule = AlertSettings {
+            severity: severity.iter().map(|(severity, text)| (*severity, (*text).to_owned())).collect(),
+            severity_clear: words.collect(),
+            ..settings()
+        };
+        let errors = AlertPlan::new(&[rule], &input()).err().unwrap_or_default();
+        errors.iter().map(|at| format!("{at}; {}", at.hint.as_deref().unwrap_or("-"))).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&[(Severity::Severe, ">= 0.2"), (Severity::Moderate, "> 0.6")]), Vec::<String>::new());
+    let place = "alerts.congestion.severity_clear";
+    let severe = |text| told(&[(Severity::Severe, text)]);
+    let overlaps = "clear `> 0.1` and when `< 0.2` hold for the same values; clear within `>= 0.2`";
+    assert_eq!(severe("> 0.1"), [format!("{place}.severe: {overlaps}")]);
+    assert_eq!(severe("above")[0].split(';').next().unwrap(), format!("{place}.severe: `above` is not a comparison"));
+    // Without a clearing of its own, moderate is over at 0.35.
+    let outlasts = "severity Severe lasts until `> 0.4`, but moderate is over by `>= 0.35`";
+    assert!(severe("> 0.4")[0].starts_with(&format!("{place}.severe: {outlasts}")), "{:?}", severe("> 0.4"));
+    let outlasts = "severity Moderate lasts until `> 0.7`, but the alert is over by `> 0.6`";
+    assert!(told(&[(Severity::Moderate, "> 0.7")])[0].starts_with(&format!("{place}.moderate: {outlasts}")));
+    let least = told(&[(Severity::Minor, "> 0.5"), (Severity::Extreme, "> 0.5")]);
+    assert_eq!(
+        least,
+        [
+            format!(
+                "{place}.minor: severity Minor is the least one and lasts as long as its alert; leave it out; `clear` ends the alert"
+            ),
+            format!("{place}.extreme: severity Extreme has no condition to clear from; name one of `severity`"),
         ]
     );
 }

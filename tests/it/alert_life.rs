@@ -175,6 +175,75 @@ fn severity_is_the_worst_that_holds_and_a_change_of_it_is_an_update() {
     );
 }
 
+/// Severities of measures, one window after another, and where the alert ends: `minute severity`.
+fn severity_story(severity_clear: &[(Severity, &str)], hold: i64, measures: &[Option<f64>]) -> Vec<String> {
+    let words =
+        |words: &[(Severity, &str)]| words.iter().map(|(severity, text)| (*severity, (*text).to_owned())).collect();
+    let rule = AlertSettings {
+        hold_micros: hold * MINUTE,
+        severity: words(&[(Severity::Minor, "< 0.45"), (Severity::Moderate, "< 0.35"), (Severity::Severe, "< 0.20")]),
+        severity_clear: words(severity_clear),
+        ..settings()
+    };
+    let mut alerts = Alerts::new(plan(&[rule]));
+    let mut told = Vec::new();
+    for (minute, measure) in (0_i64..).zip(measures) {
+        for change in evaluate(&mut alerts, minute, &[*measure]) {
+            let severity = change.severity.map_or("none", Severity::name);
+            told.push(format!("{minute} {} {severity} {}", change.state.name(), change.threshold));
+        }
+    }
+    told
+}
+
+#[test]
+fn severity_that_hovers_about_its_limit_changes_once() {
+    let hovers = [0.21, 0.19, 0.21, 0.18, 0.22, 0.19].map(Some);
+    let every_window = severity_story(&[], 0, &hovers);
+    assert_eq!(every_window.len(), 6, "{every_window:?}");
+    let clear = [(Severity::Severe, "> 0.25"), (Severity::Moderate, "> 0.40")];
+    assert_eq!(severity_story(&clear, 0, &hovers), ["0 opened moderate 0.45", "1 updated severe 0.2"]);
+}
+
+#[test]
+fn severity_rises_at_once_and_falls_by_as_many_levels_as_are_over() {
+    let clear = [(Severity::Severe, "> 0.25"), (Severity::Moderate, "> 0.40")];
+    let measures = [0.44, 0.1, 0.25, 0.26, 0.36, 0.41, 0.1, 0.42, 0.55, 0.7].map(Some);
+    assert_eq!(
+        severity_story(&clear, 0, &measures),
+        [
+            "0 opened minor 0.45",
+            "1 updated severe 0.2",
+            // 0.25 is not above 0.25; 0.36 is no longer below 0.35, but not above 0.40.
+            "3 updated moderate 0.35",
+            "5 updated minor 0.45",
+            "6 updated severe 0.2",
+            // At 0.55 even the condition of minor is over: it lasts as long as the alert.
+            "7 updated minor 0.45",
+            "9 cleared minor 0.6",
+        ]
+    );
+    // Null is no measure: the severity stays as it is.
+    let gap = [Some(0.1), None, Some(0.22), Some(0.3)];
+    assert_eq!(severity_story(&clear, 0, &gap), ["0 opened severe 0.45", "3 updated moderate 0.35"]);
+}
+
+#[test]
+fn severity_without_a_clearing_of_its_own_ends_where_its_condition_does() {
+    let clear = [(Severity::Severe, "> 0.25")];
+    let measures = [0.1, 0.22, 0.3, 0.36, 0.3].map(Some);
+    let told = ["0 opened severe 0.45", "2 updated moderate 0.35", "3 updated minor 0.45", "4 updated moderate 0.35"];
+    assert_eq!(severity_story(&clear, 0, &measures), told);
+}
+
+#[test]
+fn alert_that_is_held_open_by_time_falls_to_its_least_severity() {
+    let clear = [(Severity::Severe, "> 0.25")];
+    let measures = [0.1, 0.9, 0.9, 0.9].map(Some);
+    let told = ["0 opened severe 0.45", "1 updated minor 0.45", "3 cleared minor 0.6"];
+    assert_eq!(severity_story(&clear, 3, &measures), told);
+}
+
 /// One key's alert, written down as the rule is told to a person.
 #[derive(Default)]
 struct Naive {
@@ -182,6 +251,8 @@ struct Naive {
     open: Option<Open>,
     /// Minutes at or before which nothing counts any more.
     reset_at: i64,
+    /// Severe falls above 0.42 only, and minor lasts.
+    severity_clears: bool,
 }
 
 /// Minutes it opened and was last told at, records told, severity.
@@ -217,9 +288,12 @@ impl Naive {
             }
             return open.map(|open| (AlertState::Expired, open.seq + 1, open.severity));
         }
+        let lasting = self.open.filter(|_| self.severity_clears).and_then(|open| open.severity);
         let severity = match measure {
             Some(value) if value < 0.2 => Some(Severity::Severe),
+            Some(value) if value <= 0.42 && lasting == Some(Severity::Severe) => lasting,
             Some(value) if value < 0.45 => Some(Severity::Minor),
+            Some(_) if lasting.is_some() => Some(Severity::Minor),
             _ => None,
         };
         if let Some(open) = self.open {
@@ -268,6 +342,7 @@ proptest! {
     fn life_of_every_alert_is_that_of_the_naive_reference(
         windows in prop::collection::vec(prop::collection::vec(any_measure(), 3), 1..60),
         (pending, hold, expire) in (0_i64..5, 0_i64..5, 0_i64..6),
+        severity_clears: bool,
         restarts in prop::collection::vec(0_usize..60, 0..4),
     ) {
         let rule = AlertSettings {
@@ -275,11 +350,12 @@ proptest! {
             hold_micros: hold * MINUTE,
             expire_after_micros: expire * MINUTE,
             severity: severities(),
+            severity_clear: severity_clears.then(|| (Severity::Severe, "> 0.42".to_owned())).into_iter().collect(),
             ..settings()
         };
         let plan = plan(&[rule]);
         let mut alerts = Alerts::new(Arc::clone(&plan));
-        let mut naive: Vec<Naive> = (0..3).map(|_| Naive { reset_at: -1, ..Naive::default() }).collect();
+        let mut naive: Vec<Naive> = (0..3).map(|_| Naive { reset_at: -1, severity_clears, ..Naive::default() }).collect();
         let mut store = MemoryState::default();
         for (minute, measures) in windows.iter().enumerate() {
             let changes = evaluate(&mut alerts, minute as i64, measures);

@@ -92,6 +92,43 @@ tests:
     assert!(text(&output.stdout).contains("late[0].sped: there is no such column"), "{}", text(&output.stdout));
 }
 
+/// The shared pipeline, whose predictor looks for drift, and a test of as many windows of five minutes as there are speeds.
+fn watched(name: &str, speeds: impl Iterator<Item = i32>, expect: &str) -> PathBuf {
+    let mut tests = "tests:\n  - name: drift\n    given:\n      rows:\n".to_owned();
+    for (speed, minute) in speeds.zip((5..).step_by(5)) {
+        let at = format!("2026-03-02T{:02}:{:02}:00Z", minute / 60, minute % 60);
+        tests += &format!("        - {{ sensor_id: L1, observed_at: \"{at}\", speed_kmh: {speed} }}\n");
+    }
+    let path = file(name, &format!("{tests}    expect: {{ drift: {expect} }}\n"));
+    let model = "    model: { online_linear: { scale: 10 } }\n";
+    let drift = "    drift: { detector: { page_hinkley: { delta: 0, threshold: 8 } }, min_labels: 30 }\n";
+    let text = std::fs::read_to_string(&path).expect("the file").replace(model, &format!("{model}{drift}"));
+    std::fs::write(&path, text).expect("a file");
+    path
+}
+
+#[test]
+fn drift_is_expected_as_the_other_outputs_are() {
+    let steady = || (0..100).map(|window| 60 + [0, 1, 3, 1, 2][window % 5]);
+    let output = arterial(&["test"], &watched("steady", steady(), "[]"));
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    let told = r#"[{ sensor_id: L1, predictor: speed, horizon_s: 900, detected_at: "2026-03-02T08:25:00Z", detector: page_hinkley, effect: none }]"#;
+    let output = arterial(&["test"], &watched("drift", steady().chain([20]), told));
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    let output = arterial(&["test"], &watched("no-drift", steady().chain([20]), "[]"));
+    assert_eq!(output.status.code(), Some(1));
+    let out = text(&output.stdout);
+    assert!(out.contains("drift: expected 0 rows, got 1") && out.contains("drift: unexpected {"), "{out}");
+}
+
+#[test]
+fn drift_that_nobody_looks_for_cannot_be_expected() {
+    let tests = "tests:\n  - name: none\n    given: { rows: [] }\n    expect: { drift: [] }\n";
+    let output = arterial(&["test"], &file("unwatched", tests));
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text(&output.stderr).contains("no predictor of the pipeline looks for drift"), "{}", text(&output.stderr));
+}
+
 #[test]
 fn whoever_read_the_log_may_be_gone() {
     let (broken, whole) = (file("gone", "tests: 7\n"), file("logged", ""));

@@ -119,6 +119,7 @@ mod score_metrics;
 #[cfg(feature = "kafka")]
 mod secured;
 mod shap_golden;
+mod shipped_alerts;
 mod simulate;
 mod spec_reports;
 mod spec_rules;

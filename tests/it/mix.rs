@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arterial::stages::features::FeatureColumn;
 use arterial::stages::predict::mix::Mix;
 use arterial::stages::predict::{
-    Baseline, ExpertSettings, MixParams, MixSettings, ModelSettings, Predict, PredictorSettings,
+    Baseline, ExpertSettings, MeanWeight, MixParams, MixSettings, ModelSettings, Predict, PredictorSettings,
+    ScoreTotal, merge_totals,
 };
 use arterial::vocab::Snapshot;
 
@@ -100,6 +101,36 @@ fn neither_a_still_nor_a_spoofed_start_spoils_a_mixture_for_good() {
         let error = error_after(&still, params);
         assert!(error < 1.03 * usual, "still: {error} beside {usual}");
     }
+}
+
+#[test]
+fn told_weights_are_means_over_the_keys_that_have_had_a_label() {
+    let mut mix = mix(MixParams { shared: 0.5, ..PARAMS }, 2, 3);
+    assert_eq!(mix.weight_sums(0).1, 0);
+    for _ in 0..50 {
+        mix.learn(0, &[vec![51.0, 49.0, 50.0], vec![58.0, 50.5, 50.0]], &[50.0, 50.0, f64::NAN]);
+    }
+    let (sums, keys) = mix.weight_sums(0);
+    let of = |expert: usize| (0..2).map(|key| mix.weights(0, key, |_| true)[expert]).sum::<f64>();
+    assert_eq!((sums[0], sums[1], keys), (of(0), of(1), 2));
+    mix.forget(&[0]);
+    assert_eq!(mix.weight_sums(0).1, 1, "a key that is forgotten has none");
+}
+
+#[test]
+fn totals_of_two_partitions_weigh_keys_alike() {
+    let total = |sum: f64, keys: u64| ScoreTotal {
+        predictor: "speed".to_owned(),
+        model: "robust".to_owned(),
+        horizon_micros: 900_000_000,
+        sums: Default::default(),
+        refused: 0,
+        weight: Some(MeanWeight { sum, keys }),
+    };
+    let mut totals = vec![total(0.9, 1)];
+    merge_totals(&mut totals, &[total(0.9, 3), total(0.0, 0)]);
+    assert_eq!(totals[0].weight.and_then(MeanWeight::mean), Some(1.8 / 4.0));
+    assert_eq!(total(0.0, 0).weight.and_then(MeanWeight::mean), None);
 }
 
 #[test]
@@ -206,6 +237,14 @@ fn experts_are_scored_beside_the_mixture_and_its_contributions_add_up() {
     let totals = predict.totals();
     let names: Vec<&str> = totals[..6].iter().map(|total| total.model.as_str()).collect();
     assert_eq!(names, ["mix", "persistence", "profile", "last", "robust", "squared"]);
+    for horizon in totals.chunks(6) {
+        let weights: Vec<_> = horizon.iter().map(|total| total.weight).collect();
+        assert_eq!(weights[..3], [None; 3], "of experts only");
+        let means: Vec<f64> = weights[3..].iter().map(|weight| weight.unwrap().mean().unwrap()).collect();
+        assert!((means.iter().sum::<f64>() - 1.0).abs() < 1e-12 && means.iter().all(|&mean| mean >= 0.02), "{means:?}");
+        assert!(means[0] < means[1].max(means[2]), "the last value is the worst: {means:?}");
+        assert_eq!(weights[3].unwrap().keys, 4);
+    }
     let sums = |model: &str| totals.iter().find(|total| total.model == model).unwrap().sums.clone();
     assert_eq!(sums("last").count, sums("persistence").count, "scored on the same labels");
     assert!(sums("last").mae() < sums("persistence").mae(), "which is not held at the limits");

@@ -74,6 +74,32 @@ fn scraped_scores_are_those_of_the_summary() {
 }
 
 #[test]
+fn scraped_weights_are_those_of_the_summary_and_of_experts_only() {
+    let mix =
+        "model: { mix: { experts: { linear: { online_linear: { scale: 10 } }, last: { feature: speed_kmh.lag0 } } } }";
+    let ran = run(plan(&edited(&[("model: { online_linear: { scale: 10 } }", mix)])), &Ends::new(10));
+    let summary = ran.result.unwrap();
+    let found = samples(&ran.metrics.encode().unwrap());
+    let of =
+        |total: &ScoreTotal| found.get(&format!("arterial_predict_mix_weight_ratio{{{}}}", labels(total))).copied();
+    assert_eq!(
+        summary.scores.iter().map(|total| total.model.as_str()).collect::<Vec<_>>().join(" "),
+        "mix persistence profile last linear"
+    );
+    for total in &summary.scores[..3] {
+        assert_eq!((total.weight, of(total)), (None, None), "{}", total.model);
+    }
+    let mut sum = 0.0;
+    for total in &summary.scores[3..] {
+        let weight = total.weight.expect("an expert");
+        assert_eq!(weight.keys, 16, "over both partitions");
+        assert_eq!(of(total), weight.mean());
+        sum += weight.mean().expect("labels");
+    }
+    assert!((sum - 1.0).abs() < 1e-12, "{sum}");
+}
+
+#[test]
 fn labels_that_models_refused_are_told() {
     let name = "arterial_predict_refused_labels_total{predictor=\"speed\",horizon=\"15m\",model=\"online_linear\"}";
     let told = |text: &str| {

@@ -214,6 +214,15 @@ fn severities_compare_as_when_does() {
 }
 
 #[test]
+fn severity_falls_on_the_healthy_side_only() {
+    let falls = |text: &str| format!("severe: \"< 0.2\" }}\n    severity_clear: {{ severe: {text}");
+    let message = "`severity_clear` compares the same way as `when`: the severity would fall as it gets worse";
+    refused("severe: \"< 0.2\"", &falls("«\"< 0.1\""), message, "operator of `clear`");
+    refused("severe: \"< 0.2\"", &falls("«0.3"), "expected a comparison, found number 0.3", "operator, too");
+    assert_eq!(problems(&spoilt(&[("severe: \"< 0.2\"", &falls("\"> 0.3\""))])), []);
+}
+
+#[test]
 fn alert_has_the_key_of_the_window() {
     let message = "the alert's key [road_id] is not the window's";
     refused("    key: [sensor_id]\n", "    «key: [road_id]\n", message, "write [sensor_id], or leave `key` out");

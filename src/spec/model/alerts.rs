@@ -47,6 +47,12 @@ pub struct AlertSpec {
     #[serde(default)]
     #[schemars(schema_with = "severity_schema")]
     pub severity: BTreeMap<Severity, String>,
+    /// Severity -> what ends it while the alert stays open: `> 25` for one of `< 20`. A severity rises at once, and falls when
+    /// this is true, by as many levels as it is true of; the least one lasts as long as the alert. Severities that are not
+    /// named end where their condition does. Without any, a severity changes whenever another is the worst that is true.
+    #[serde(default)]
+    #[schemars(schema_with = "severity_schema")]
+    pub severity_clear: BTreeMap<Severity, String>,
     /// Unit of the measure and its limits, for people: `ug/m3`.
     pub unit: Option<String>,
     /// Who set the limits: `WHO 2021 global air quality guidelines, 24 h mean`. Goes out with every alert.
@@ -80,10 +86,10 @@ fn severity_schema(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "additionalProperties": false,
         "properties": {
-            "minor": condition("Condition of minimal threat."),
-            "moderate": condition("Condition of possible threat."),
-            "severe": condition("Condition of significant threat."),
-            "extreme": condition("Condition of extraordinary threat."),
+            "minor": condition("Comparison for minimal threat."),
+            "moderate": condition("Comparison for possible threat."),
+            "severe": condition("Comparison for significant threat."),
+            "extreme": condition("Comparison for extraordinary threat."),
         },
     })
 }

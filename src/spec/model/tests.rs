@@ -50,6 +50,9 @@ pub struct ExpectSpec {
     pub forecasts: Option<Vec<TestRow>>,
     /// Alert changes: key columns, `rule`, `state`, `observed_at`, `value`.
     pub alerts: Option<Vec<TestRow>>,
+    /// Rises of forecasts' errors: key columns, `predictor`, `horizon_s`, `detected_at`, `detector`, `effect`, `mae_before`,
+    /// `mae_after`.
+    pub drift: Option<Vec<TestRow>>,
     /// Dead letters: `stage`, `reason`.
     pub dead_letter: Option<Vec<TestRow>>,
     /// Late rows, as decoded.

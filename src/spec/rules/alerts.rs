@@ -7,7 +7,8 @@ use crate::stages::alert::Comparison;
 
 const COMPARISON_HINT: &str = "write an operator and a number: `\"< 0.45\"`; operators: <, <=, >, >=";
 /// Keys that speak of a measure and its limit.
-const SILENT_WITHOUT: [&str; 7] = ["measure", "rate_per", "mean_over", "custom", "when", "clear", "expire_after"];
+const SILENT_WITHOUT: [&str; 8] =
+    ["measure", "rate_per", "mean_over", "custom", "when", "clear", "severity_clear", "expire_after"];
 
 pub(super) fn check(check: &mut Check<'_>) {
     for (name, alert) in check.file.get("alerts").entries() {
@@ -27,6 +28,7 @@ pub(super) fn check(check: &mut Check<'_>) {
                 );
             }
         }
+        check_severity_clear(check, when, &alert.get("severity_clear"));
         check_key(check, &alert.get("key"));
     }
 }
@@ -93,6 +95,19 @@ fn check_clear(check: &mut Check<'_>, part: &Part<'_>, when: Comparison, clear: 
     } else if !beyond {
         let message = format!("`clear` {clear_limit} lies on the alarming side of `when` {limit}");
         check.push(part.problem(message, format!("use a number at or {side} {limit}")));
+    }
+}
+
+/// A severity falls towards the side that is no alarm.
+fn check_severity_clear(check: &mut Check<'_>, when: Option<Comparison>, part: &Part<'_>) {
+    for (_, condition) in part.entries() {
+        let clear = read_comparison(check, &condition);
+        if let (Some(when), Some(clear)) = (when, clear)
+            && clear.downward() == when.downward()
+        {
+            let message = "`severity_clear` compares the same way as `when`: the severity would fall as it gets worse";
+            check.push(condition.problem(message, "use the operator of `clear`"));
+        }
     }
 }
 

@@ -40,6 +40,30 @@ pub enum AlertPlanError {
         /// Its condition.
         wider: Comparison,
     },
+    /// A clearing condition of a severity that the rule does not have.
+    #[error("severity {severity:?} has no condition to clear from")]
+    NoSuchSeverity {
+        /// The severity.
+        severity: Severity,
+    },
+    /// A clearing condition of the severity that lasts as long as the alert.
+    #[error("severity {severity:?} is the least one and lasts as long as its alert")]
+    LeastSeverity {
+        /// The severity.
+        severity: Severity,
+    },
+    /// A severity would outlast what it is worse than.
+    #[error("severity {severity:?} lasts until `{clear}`, but {earlier} is over by `{by}`")]
+    ClearOrder {
+        /// The severity.
+        severity: Severity,
+        /// What ends it.
+        clear: Comparison,
+        /// The lesser severity, or the alert.
+        earlier: String,
+        /// What ends that.
+        by: Comparison,
+    },
     /// A time below zero.
     #[error("{micros} us is below zero")]
     NegativeTime {

@@ -81,7 +81,7 @@ impl Life {
             self.phase = Phase::Pending(first_true);
             return None;
         }
-        let severity = worst(rule, value).map(|(severity, _)| severity);
+        let severity = rule.levels.severity(value, None).map(|(severity, _)| severity);
         let episode = Episode { opened_at: end, told_at: end, seq: 0, severity };
         self.phase = Phase::Open(episode);
         Some(Step { state: AlertState::Opened, episode, value: Some(value), threshold: rule.when.limit() })
@@ -98,12 +98,12 @@ impl Life {
                 threshold,
             });
         }
-        match worst(rule, value) {
+        match rule.levels.severity(value, episode.severity) {
             Some((severity, threshold)) if episode.severity != Some(severity) => {
                 let changed = Episode { severity: Some(severity), ..episode.next(end) };
                 Some(self.update(changed, Some(value), threshold))
             }
-            // Between `when` and `clear` no severity need hold: the alert keeps the one it had.
+            // Between `when` and `clear` no severity need hold: without `severity_clear` the alert keeps the one it had.
             _ => self.renew(rule, end, Some(value), episode),
         }
     }
@@ -114,8 +114,7 @@ impl Life {
         if end < episode.told_at.plus(rule.expire_after_micros / 2) {
             return None;
         }
-        let own = rule.severities.iter().find(|(severity, _)| Some(*severity) == episode.severity);
-        let threshold = own.map_or(rule.when, |(_, condition)| *condition).limit();
+        let threshold = rule.levels.limit(episode.severity).unwrap_or_else(|| rule.when.limit());
         Some(self.update(episode.next(end), value, threshold))
     }
 
@@ -129,11 +128,6 @@ impl Episode {
     fn next(self, told_at: EventTime) -> Self {
         Self { seq: self.seq + 1, told_at, ..self }
     }
-}
-
-fn worst(rule: &AlertRule, value: f64) -> Option<(Severity, f64)> {
-    let holding = rule.severities.iter().find(|(_, condition)| condition.holds(value));
-    holding.map(|(severity, condition)| (*severity, condition.limit()))
 }
 
 /// What happened to an alert at one window.

@@ -7,6 +7,7 @@ mod comparison;
 mod custom;
 mod error;
 mod key_states;
+mod levels;
 mod life;
 mod measure;
 mod plan;

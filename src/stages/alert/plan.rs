@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::custom::{CustomPlan, RuleFactory, RuleRequest};
+use super::levels::Levels;
 use super::measure::{Measure, MeasureSettings};
 use super::summary::{Summaries, Summary};
 use super::{AlertPlanError, Comparison, Severity};
@@ -40,6 +41,8 @@ pub struct AlertSettings {
     pub key: Option<Vec<String>>,
     /// Severity -> condition.
     pub severity: BTreeMap<Severity, String>,
+    /// Severity -> what ends it while the alert stays open; the negation of its condition unless given.
+    pub severity_clear: BTreeMap<Severity, String>,
     /// Unit of the measure and its limits.
     pub unit: Option<String>,
     /// Who set the limits.
@@ -84,8 +87,7 @@ pub struct AlertRule {
     pub(super) for_micros: i64,
     pub(super) hold_micros: i64,
     pub(super) expire_after_micros: i64,
-    /// Worst first.
-    pub(super) severities: Vec<(Severity, Comparison)>,
+    pub(super) levels: Levels,
     unit: Option<String>,
     source: Option<String>,
     summaries: Summaries,
@@ -202,8 +204,8 @@ fn measure_columns(input: &AlertInput) -> (Vec<String>, Vec<Origin>) {
     (names, origins)
 }
 
-/// When a rule opens, when it clears, and its severities, worst first.
-type Conditions = (Comparison, Comparison, Vec<(Severity, Comparison)>);
+/// When a rule opens, when it clears, and its severities.
+type Conditions = (Comparison, Comparison, Levels);
 
 /// The check of one rule.
 struct Check {
@@ -228,7 +230,7 @@ impl Check {
         self.times(settings);
         self.key(settings, input);
         let summaries = self.summaries(settings, input, names);
-        let (measure, (when, clear, severities), summaries) = (measure?, conditions?, summaries?);
+        let (measure, (when, clear, levels), summaries) = (measure?, conditions?, summaries?);
         let (mut forecasts_read, mut window_columns_read) = (Vec::new(), Vec::new());
         for index in measure.columns_read() {
             match origins[*index] {
@@ -253,7 +255,7 @@ impl Check {
             for_micros: settings.for_micros,
             hold_micros: settings.hold_micros,
             expire_after_micros: settings.expire_after_micros,
-            severities,
+            levels,
             unit: settings.unit.clone(),
             source: settings.source.clone(),
             summaries,
@@ -336,26 +338,15 @@ impl Check {
             Some(text) => self.comparison("clear", text),
             None => when.map(Comparison::negation),
         };
-        let mut severities = Vec::new();
-        for (severity, text) in settings.severity.iter().rev() {
-            match Comparison::parse(text) {
-                Ok(condition) => severities.push((*severity, condition)),
-                Err(error) => self.refuse("severity", error.into(), None),
-            }
-        }
-        let (when, clear) = (when?, clear?);
-        if clear.overlaps(when) {
+        if let (Some(when), Some(clear)) = (when, clear)
+            && clear.overlaps(when)
+        {
             let hint = Some(format!("clear within `{}`", when.negation()));
             self.refuse("clear", AlertPlanError::ClearOverlaps { clear, when }, hint);
         }
-        for pair in severities.windows(2) {
-            let [(worse, condition), (lesser, wider)] = *pair else { continue };
-            if !condition.implies(wider) {
-                let error = AlertPlanError::SeverityOrder { worse, condition, lesser, wider };
-                self.refuse("severity", error, None);
-            }
-        }
-        Some((when, clear, severities))
+        let levels = Levels::new((&settings.severity, &settings.severity_clear), clear, &self.path);
+        let levels = levels.map_err(|errors| self.errors.extend(errors)).ok();
+        Some((when?, clear?, levels?))
     }
 
     fn comparison(&mut self, key: &str, text: &str) -> Option<Comparison> {

@@ -113,13 +113,15 @@ impl Contenders {
             for (index, horizon) in plan.horizons.iter().enumerate() {
                 // Baselines take every label.
                 let refused = [lane.refused(index), 0, 0].into_iter().chain(lane.refused_by_expert(index));
-                let sums = lane.scores.total(index).iter().zip(refused);
-                totals.extend(scored(plan).iter().zip(sums).map(|(model, (sums, refused))| ScoreTotal {
+                let weights = [None; 3].into_iter().chain(lane.weights(index).into_iter().map(Some));
+                let sums = lane.scores.total(index).iter().zip(refused).zip(weights);
+                totals.extend(scored(plan).iter().zip(sums).map(|(model, ((sums, refused), weight))| ScoreTotal {
                     predictor: plan.name.clone(),
                     model: (*model).to_owned(),
                     horizon_micros: horizon.micros,
                     sums: sums.clone(),
                     refused,
+                    weight,
                 }));
             }
         }

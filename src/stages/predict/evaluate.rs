@@ -295,6 +295,25 @@ pub struct ScoreTotal {
     pub sums: ErrorSums,
     /// Labels that the model refused in order to stay sound, of keys that are still known.
     pub refused: u64,
+    /// Its weight in the mixture as it is now; `None` of what is no expert of one.
+    pub weight: Option<MeanWeight>,
+}
+
+/// The weight of an expert, over keys.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct MeanWeight {
+    /// Sum over the keys.
+    pub sum: f64,
+    /// Keys whose mixture has had a label.
+    pub keys: u64,
+}
+
+impl MeanWeight {
+    /// The mean over keys, 0 to 1; `None` before the first label.
+    #[must_use]
+    pub fn mean(self) -> Option<f64> {
+        (self.keys > 0).then(|| self.sum / self.keys as f64)
+    }
 }
 
 impl ScoreTotal {
@@ -319,6 +338,10 @@ pub fn merge_totals(totals: &mut Vec<ScoreTotal>, other: &[ScoreTotal]) {
             Some(total) => {
                 total.sums.merge(&add.sums);
                 total.refused += add.refused;
+                if let (Some(weight), Some(more)) = (&mut total.weight, add.weight) {
+                    weight.sum += more.sum;
+                    weight.keys += more.keys;
+                }
             }
             None => totals.push(add.clone()),
         }
@@ -335,6 +358,6 @@ impl From<ScoreRow> for ScoreTotal {
     /// The day's sums without the day.
     fn from(row: ScoreRow) -> Self {
         let ScoreRow { predictor, model, horizon_micros, sums, .. } = row;
-        Self { predictor, model, horizon_micros, sums, refused: 0 }
+        Self { predictor, model, horizon_micros, sums, refused: 0, weight: None }
     }
 }

@@ -7,7 +7,7 @@ use super::baselines::Baselines;
 use super::custom::GuardedModel;
 use super::drift::params::DriftEffect;
 use super::drift::{Drift, DriftDetection, Turn};
-use super::evaluate::{Scored, Scores};
+use super::evaluate::{MeanWeight, Scored, Scores};
 use super::experts::ModelPlan;
 use super::explain::AdditiveForecast;
 use super::feature::FeaturePredictor;
@@ -108,6 +108,13 @@ impl Lane {
     /// Labels learned so far at a horizon, by all experts and keys together.
     pub(super) fn version(&self, horizon: usize) -> u64 {
         self.experts.iter().map(|expert| expert.version(horizon)).sum()
+    }
+
+    /// The weight of each expert at a horizon; nothing where none are mixed.
+    pub(super) fn weights(&self, horizon: usize) -> Vec<MeanWeight> {
+        let Some(mix) = &self.mix else { return Vec::new() };
+        let (sums, keys) = mix.weight_sums(horizon);
+        sums[..self.experts.len()].iter().map(|sum| MeanWeight { sum: *sum, keys }).collect()
     }
 
     /// Labels refused so far at a horizon by each of the experts that are mixed.

@@ -131,6 +131,18 @@ impl Mix {
         weights
     }
 
+    /// Weights of the experts where all have a forecast: the sum over the keys that have evidence, and how many those are.
+    #[must_use]
+    pub fn weight_sums(&self, horizon: usize) -> ([f64; EXPERTS_MAX], u64) {
+        let (mut sums, mut keys) = ([0.0; EXPERTS_MAX], 0);
+        for key in (0..self.keys()).filter(|&key| self.horizons[horizon].counts[key] > 0.0) {
+            let weights = self.weights(horizon, key, |_| true);
+            sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight);
+            keys += 1;
+        }
+        (sums, keys)
+    }
+
     /// Takes the labels of forecasts in: `experts[expert][key]` as they were made, `labels[key]`, NaN where there is none.
     pub fn learn(&mut self, horizon: usize, experts: &[Vec<f64>], labels: &[f64]) {
         let (mut sums, mut counts) = ([0.0; EXPERTS_MAX], [0.0; EXPERTS_MAX]);

@@ -53,7 +53,7 @@ pub use custom::{ModelFactory, ModelRequest};
 pub use drift::DriftDetection;
 pub use drift::params::{DetectorSettings, DriftEffect, DriftSettings};
 pub use error::PredictError;
-pub use evaluate::{Baseline, ErrorSums, IntervalSums, ScoreTotal, merge_totals};
+pub use evaluate::{Baseline, ErrorSums, IntervalSums, MeanWeight, ScoreTotal, merge_totals};
 pub use explain::{AdditiveForecast, Contribution, Explanation};
 pub use forecast::{Forecasts, Maker, ScoreRow};
 pub use mix::MixParams;

@@ -119,9 +119,12 @@ struct Record {
     today: Option<i64>,
     /// The first whole day.
     since: Option<i64>,
-    /// Days with labels, ascending: of each model by name, a pair per horizon.
-    days: Vec<(i64, Vec<(String, Vec<Pair>)>)>,
+    /// Days with labels, ascending.
+    days: Vec<(i64, Day)>,
 }
+
+/// The sums of a day: of each model by name, a pair per horizon.
+type Day = Vec<(String, Vec<Pair>)>;
 
 /// The contest of one predictor in one partition.
 #[derive(Debug)]
@@ -197,8 +200,8 @@ impl Contest {
     fn ratio(&self, model: usize, promotion: PromotionParams) -> Option<f64> {
         let comparisons = self.comparisons(model);
         let enough = comparisons.iter().all(|one| one.labels >= promotion.min_labels);
-        let worse = comparisons.iter().any(|one| !(one.after <= one.before));
-        if !enough || worse {
+        let no_worse = comparisons.iter().all(|one| one.after <= one.before);
+        if !enough || !no_worse {
             return None;
         }
         // Both are 0 where neither erred.
