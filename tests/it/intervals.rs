@@ -108,6 +108,53 @@ fn errors_that_differ_by_the_time_of_day_are_known_by_it() {
 }
 
 #[test]
+fn distance_widens_the_side_that_it_is_on() {
+    let mut intervals = Intervals::new("predict.test", PARAMS, 1);
+    intervals.grow(1);
+    let (mut numbers, mut widths) = (Numbers(3), [0.0; 2]);
+    for step in 0..6_000 {
+        let end = EventTime(step * SIZE);
+        // The label lies between the forecast and the last value, ten above or below.
+        let away = if step % 2 == 0 { 10.0 } else { -10.0 };
+        let label = 100.0 + away * (step % 17) as f64 / 17.0 + 0.3 * numbers.normal();
+        let made = [&[100.0][..], &[100.0 + away][..], &[100.0][..]];
+        let bounds = intervals.bounds(0, end, made, |bound| bound);
+        if let Some((lower, upper)) = bounds.interval(0).filter(|_| step >= 4_000) {
+            let sides = if away > 0.0 { [upper - 100.0, 100.0 - lower] } else { [100.0 - lower, upper - 100.0] };
+            widths.iter_mut().zip(sides).for_each(|(sum, side)| *sum += side);
+        }
+        intervals.learn(0, end, &[100.0], &bounds, &[label]);
+    }
+    let [towards, other] = widths;
+    assert!(towards > 0.0 && other < 0.7 * towards, "{other} beside {towards}");
+}
+
+#[test]
+fn side_that_needs_more_at_one_time_of_day_has_it_there_for_all_keys() {
+    const KEYS: usize = 20;
+    let mut intervals = Intervals::new("predict.test", PARAMS, 1);
+    intervals.grow(KEYS);
+    let (mut numbers, mut above, mut count) = (Numbers(3), 0.0, 0.0);
+    let forecasts = [100.0; KEYS];
+    for step in 0..30 * 288 {
+        let end = EventTime(step as i64 * SIZE);
+        let rush = (7..9).contains(&(step % 288 / 12));
+        let error = |numbers: &mut Numbers| {
+            let error = numbers.normal();
+            if rush { 6.0 * error.abs() } else { error }
+        };
+        let labels: Vec<f64> = (0..KEYS).map(|_| 100.0 + error(&mut numbers)).collect();
+        let bounds = intervals.bounds(0, end, [&forecasts[..]; 3], |bound| bound);
+        for (key, label) in labels.iter().enumerate().filter(|_| rush && step >= 20 * 288) {
+            count += 1.0;
+            above += f64::from(u8::from(*label > bounds.interval(key).unwrap().1));
+        }
+        intervals.learn(0, end, &forecasts, &bounds, &labels);
+    }
+    assert!((0.035..0.065).contains(&(above / count)), "{} of {count}", above / count);
+}
+
+#[test]
 fn one_spoofed_label_widens_nothing_for_long() {
     let law = |spoofed: bool| {
         move |step: usize, numbers: &mut Numbers| {

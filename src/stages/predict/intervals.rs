@@ -1,10 +1,10 @@
 //! Forecasts and what has come of earlier ones -> a lower and an upper bound for each, that a declared share of labels lies
 //! between.
 //!
-//! A bound lies as many units from the forecast as its side needs: units are what makes errors large just now, a sum of five
-//! clues with weights that all keys of the partition learn together; how many is each key's own. The clues are the key's
-//! mean error, its error at this time of day, its newest errors, and how far the forecast is from the last value and from the
-//! profile.
+//! A bound lies as many units from the forecast as its side needs: units are what makes errors large just now, a sum of
+//! clues with weights that all keys of the partition learn together; how many is the key's own times what all keys need at
+//! this time of day. The clues are the key's mean error, its error at this time of day, its newest errors, and how far the last
+//! value and the profile are from the forecast, on this side of it and on the other.
 //!
 //! # Source
 //! Adaptive conformal inference (Gibbs and Candès 2021, "Adaptive Conformal Inference Under Distribution Shift", eq. 2), each
@@ -24,8 +24,12 @@ use super::blocks::KeyBlocks;
 use crate::stages::features::{DAY_MICROS, local_time};
 use crate::vocab::{EventTime, KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
-/// Clues of a bound.
+/// Numbers of a key that clues are made of: three errors and two distances.
 const CLUES: usize = 5;
+/// The first of the distances.
+const DISTANCES: usize = 3;
+/// Clues of a bound: a distance is one of two, by the side that it is on.
+const SIDE_CLUES: usize = 2 * CLUES - DISTANCES;
 /// Lower and upper.
 const SIDES: usize = 2;
 /// Slots of a day, of working days and of weekends apart, that errors are kept for.
@@ -36,11 +40,14 @@ const SLOW: f64 = 0.999;
 const FAST: f64 = 0.7;
 /// Weight of one error in the mean of its slot.
 const SLOT_RATE: f32 = 0.02;
-/// How far a label moves a key's own width, in logarithms. Like [`WEIGHT_STEP`] the first value that was tried, on the warm-up
-/// of METR-LA.
-const WIDTH_STEP: f64 = 0.02;
+/// How far a label moves a key's own width, in logarithms. Smaller ones follow more slowly, larger ones never come to rest.
+const WIDTH_STEP: f64 = 0.005;
+/// How much farther the first labels move it, over how many they are.
+const WIDTH_START: f64 = 0.1;
+/// How far a window moves the widths of its time of day, in logarithms, for every label outside in excess.
+const SLOT_STEP: f64 = 0.1;
 /// How far a window moves the weights, in logarithms, for a gradient of usual size.
-const WEIGHT_STEP: f64 = 0.02;
+const WEIGHT_STEP: f64 = 0.005;
 /// Most that a window moves them.
 const WEIGHT_STEP_MAX: f64 = 0.2;
 /// Weight that remains of the squared gradients after one more window.
@@ -49,7 +56,7 @@ const GRADIENT_MEMORY: f64 = 0.999;
 const WEIGHT_START: f64 = 0.6;
 /// Least and greatest weight of a clue.
 const WEIGHT_RANGE: [f64; 2] = [1e-3, 10.0];
-/// Most that a key's own width is off, in logarithms: a factor of 7.4.
+/// Most that a key's own width is off, and that of a time of day, in logarithms: a factor of 7.4.
 const WIDTH_MAX: f64 = 2.0;
 /// Most that a distance from the last value or the profile says, in the key's mean errors: a key whose forecasts are hardly
 /// ever wrong must not teach the others that distances say nothing.
@@ -110,17 +117,34 @@ struct KeyErrors {
     slots: Vec<f32>,
 }
 
-/// What all keys learn together: of each side, the weights of the clues and the mean square of their gradients.
+/// What all keys learn together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Shared {
-    weights: [[f64; CLUES]; SIDES],
-    squares: [[f64; CLUES]; SIDES],
+    /// Of each side, the weights of the clues.
+    weights: [[f64; SIDE_CLUES]; SIDES],
+    /// The mean square of their gradients.
+    squares: [[f64; SIDE_CLUES]; SIDES],
+    /// Logarithms of the width of each side in each slot.
+    widths: Vec<[f64; SIDES]>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { weights: [[WEIGHT_START; CLUES]; SIDES], squares: [[0.0; CLUES]; SIDES] }
+        Self {
+            weights: [[WEIGHT_START; SIDE_CLUES]; SIDES],
+            squares: [[0.0; SIDE_CLUES]; SIDES],
+            widths: vec![[0.0; SIDES]; 2 * SLOTS],
+        }
     }
+}
+
+/// What the labels of a window hold against what all keys share.
+#[derive(Debug, Default)]
+struct Evidence {
+    gradients: [[f64; SIDE_CLUES]; SIDES],
+    /// Labels outside of each side, less those that should be.
+    outside: [f64; SIDES],
+    count: f64,
 }
 
 impl KeyErrors {
@@ -130,6 +154,13 @@ impl KeyErrors {
 
     fn mean(&self) -> f64 {
         self.slow[0] / self.slow[1]
+    }
+
+    /// Moves the width of a side by `away`: how much a label that left it, or did not, differs from the share that should.
+    fn widen(&mut self, side: usize, away: f64) {
+        // Labels are as many as the errors that are remembered: those that fade are at most a thousand.
+        let step = WIDTH_STEP + WIDTH_START / self.slow[1].max(1.0);
+        self.width[side] = (self.width[side] + step * away).clamp(-WIDTH_MAX, WIDTH_MAX);
     }
 
     /// Takes an absolute error in.
@@ -204,16 +235,18 @@ impl Intervals {
                 continue;
             };
             let mean = errors.mean();
-            let known = |value: f64| if value.is_finite() { value.min(CLUE_MAX * mean) } else { mean };
             let usual = errors.slots[slot];
             let clues = [
                 mean,
                 if usual.is_nan() { mean } else { mean * f64::from(usual) },
                 errors.fast[0] / errors.fast[1],
-                known((last[key] - forecast).abs()),
-                known((profile[key] - forecast).abs()),
+                (last[key] - forecast).clamp(-CLUE_MAX * mean, CLUE_MAX * mean),
+                (profile[key] - forecast).clamp(-CLUE_MAX * mean, CLUE_MAX * mean),
             ];
-            let side = |side: usize| errors.width[side].exp() * units(&shared.weights[side], &clues);
+            let side = |side: usize| {
+                let width = errors.width[side] + shared.widths[slot][side];
+                width.exp() * units(&shared.weights[side], &on_side(side, &clues))
+            };
             // Limits hold the forecast already, so that it stays inside.
             bounds.push(hold(forecast - side(0)), hold(forecast + side(1)), clues);
         }
@@ -224,31 +257,26 @@ impl Intervals {
     pub fn learn(&mut self, horizon: usize, target: EventTime, forecasts: &[f64], bounds: &Bounds, labels: &[f64]) {
         let (slot, outside) = (slot_of(target, self.params.zone), (1.0 - self.params.coverage) / SIDES as f64);
         let Errors { keys, shared } = &mut self.horizons[horizon];
-        let (mut gradients, mut count) = ([[0.0; CLUES]; SIDES], 0.0);
+        let mut evidence = Evidence::default();
         for (key, errors) in keys.iter_mut().enumerate().take(forecasts.len().min(labels.len())) {
             let error = labels[key] - forecasts[key];
             if !error.is_finite() {
                 continue;
             }
             let made = bounds.of(key);
-            if let Some((lower, upper, clues)) = made.filter(|(_, _, clues)| clues[0] > 0.0) {
+            if let Some((lower, upper, clues)) = made.filter(|(_, _, clues)| clues[0] > 0.0 && clues[0].is_finite()) {
                 for (side, left) in [labels[key] < lower, labels[key] > upper].into_iter().enumerate() {
                     let away = f64::from(u8::from(left)) - outside;
-                    let width = &mut errors.width[side];
-                    *width = (*width + WIDTH_STEP * away).clamp(-WIDTH_MAX, WIDTH_MAX);
-                    let weights = &shared.weights[side];
-                    let units = units(weights, clues);
-                    for ((sum, weight), clue) in gradients[side].iter_mut().zip(weights).zip(clues) {
-                        *sum += away * weight * clue / units;
-                    }
+                    errors.widen(side, away);
+                    evidence.take(side, away, &shared.weights[side], &on_side(side, clues));
                 }
-                count += 1.0;
+                evidence.count += 1.0;
             }
             errors.take(error.abs(), slot);
             self.blocks.mark(key);
         }
-        if count > 0.0 {
-            shared.learn(&gradients, count);
+        if evidence.count > 0.0 {
+            shared.learn(&evidence, slot);
             self.shared_changed = true;
         }
     }
@@ -305,7 +333,7 @@ impl Intervals {
         self.blocks.clean();
         for (block, bytes) in reader.blocks(&self.shared_step) {
             let shared: Vec<Shared> = from_block(&self.shared_step, block, bytes)?;
-            if shared.len() != horizons {
+            if shared.len() != horizons || shared.iter().any(|shared| shared.widths.len() != 2 * SLOTS) {
                 return Err(misfit(&self.shared_step, block));
             }
             for (errors, shared) in self.horizons.iter_mut().zip(shared) {
@@ -317,13 +345,42 @@ impl Intervals {
 }
 
 /// What a bound is measured in.
-fn units(weights: &[f64], clues: &[f64]) -> f64 {
+fn units(weights: &[f64; SIDE_CLUES], clues: &[f64; SIDE_CLUES]) -> f64 {
     weights.iter().zip(clues).map(|(weight, clue)| weight * clue).sum()
 }
 
+/// The clues of one side: errors as they are, of each distance the part on this side and that on the other. Where nothing is
+/// there to be distant, the mean error.
+fn on_side(side: usize, clues: &[f64]) -> [f64; SIDE_CLUES] {
+    let mut seen = [0.0; SIDE_CLUES];
+    seen[..DISTANCES].copy_from_slice(&clues[..DISTANCES]);
+    for (pair, distance) in seen[DISTANCES..].chunks_exact_mut(2).zip(&clues[DISTANCES..]) {
+        let towards = if side == 0 { -distance } else { *distance };
+        let parts = if distance.is_finite() { [towards.max(0.0), (-towards).max(0.0)] } else { [clues[0]; 2] };
+        pair.copy_from_slice(&parts);
+    }
+    seen
+}
+
+impl Evidence {
+    /// Takes a label in that was outside of a side, by which `away` is its share too much.
+    fn take(&mut self, side: usize, away: f64, weights: &[f64; SIDE_CLUES], clues: &[f64; SIDE_CLUES]) {
+        let units = units(weights, clues);
+        for ((sum, weight), clue) in self.gradients[side].iter_mut().zip(weights).zip(clues) {
+            *sum += away * weight * clue / units;
+        }
+        self.outside[side] += away;
+    }
+}
+
 impl Shared {
-    fn learn(&mut self, sums: &[[f64; CLUES]; SIDES], count: f64) {
-        let sides = self.weights.iter_mut().zip(&mut self.squares).zip(sums);
+    /// Learns from the labels of a window in this slot.
+    fn learn(&mut self, evidence: &Evidence, slot: usize) {
+        let count = evidence.count;
+        for (width, outside) in self.widths[slot].iter_mut().zip(evidence.outside) {
+            *width = (*width + SLOT_STEP * outside / count).clamp(-WIDTH_MAX, WIDTH_MAX);
+        }
+        let sides = self.weights.iter_mut().zip(&mut self.squares).zip(&evidence.gradients);
         for ((weights, squares), sums) in sides {
             for ((weight, square), sum) in weights.iter_mut().zip(squares).zip(sums) {
                 let gradient = sum / count;
