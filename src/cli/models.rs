@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::report::{Format, print_rows};
-use crate::models::{Promotion, Store, Version};
+use crate::models::card::mean_mae;
+use crate::models::{Card, HorizonErrors, Promotion, Store, Version};
 use crate::runtime::SystemClock;
 use crate::stages::encode::time_text;
 use crate::stages::predict::neural::fit::Evaluation;
@@ -135,12 +136,20 @@ fn list(store: &Store, format: Format) -> Result<()> {
         say!("no version in {}: `arterial train` makes one", store.folder().display());
         return Ok(());
     }
-    let head = ["version", "serves", "trained", "rows", "log loss", "accuracy", "AUC"];
+    let measures = |card: &Card| match card {
+        Card::Classes(card) => vec![card.hold_out.log_loss, card.hold_out.accuracy, card.hold_out.auc],
+        Card::Forecasts(card) => vec![mean_mae(&card.hold_out)],
+    };
+    let names: &[&str] = match cards.last() {
+        Some((_, Card::Forecasts(_))) => &["MAE"],
+        _ => &["log loss", "accuracy", "AUC"],
+    };
+    let head: Vec<&str> = ["version", "serves", "trained", "rows"].iter().chain(names).copied().collect();
     let rows = cards.iter().map(|(version, card)| {
         let serves = if Some(*version) == champion { "*" } else { "" };
-        let measures = [card.hold_out.log_loss, card.hold_out.accuracy, card.hold_out.auc];
-        let named = [version.to_string(), serves.to_owned(), card.trained_at.clone(), card.rows.to_string()];
-        named.into_iter().chain(measures.map(|measure| format!("{measure:.4}"))).collect()
+        let (trained_at, rows) = card.trained();
+        let named = [version.to_string(), serves.to_owned(), trained_at.to_owned(), rows.to_string()];
+        named.into_iter().chain(measures(card).into_iter().map(|measure| format!("{measure:.4}"))).collect()
     });
     print_rows("", &head, rows);
     for Promotion { at, version, before, reason } in store.promotions()? {
@@ -184,6 +193,23 @@ fn compare(path: &str, (one, other): (&serde_json::Value, &serde_json::Value), r
         _ if one != other => rows.push(vec![path.to_owned(), one.to_string(), other.to_string()]),
         _ => {}
     }
+}
+
+/// Prints a table of errors, a row per model.
+pub(super) fn print_errors(what: &str, rows: &[(String, Vec<HorizonErrors>)]) {
+    let horizons = rows.first().map(|(_, errors)| errors.as_slice()).unwrap_or_default();
+    let of = |name: &str| horizons.iter().map(|one| format!("{name} {}", one.horizon)).collect::<Vec<_>>();
+    let names: Vec<String> =
+        [what.to_owned(), "labels".to_owned()].into_iter().chain(of("MAE")).chain(of("RMSE")).collect();
+    let head: Vec<&str> = names.iter().map(String::as_str).collect();
+    let row = |(model, errors): &(String, Vec<HorizonErrors>)| {
+        let count = errors.iter().map(|one| one.count).sum::<u64>();
+        let numbers = errors.iter().map(|one| one.mae).chain(errors.iter().map(|one| one.rmse));
+        let numbers = numbers.map(|number| format!("{number:.4}"));
+        [model.clone(), count.to_string()].into_iter().chain(numbers).collect()
+    };
+    say!("");
+    print_rows("", &head, rows.iter().map(row));
 }
 
 /// Prints a table of measures, a row per model.

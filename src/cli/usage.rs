@@ -29,8 +29,13 @@ pub enum UsageError {
         "nowhere to put the version: give the network an `artefact` folder in the pipeline file, or --models FOLDER"
     )]
     NoArtefact,
+    /// `train` of a network of forecasts by folds.
+    #[error(
+        "--folds is for networks of classes: rows of one time tell of each other, so forecasts are held out by time"
+    )]
+    FoldsOfForecasts,
     /// `train` of none or several networks.
-    #[error("{found} networks of classes are meant; there are: {all}")]
+    #[error("{found} networks are meant; there are: {all}")]
     WhichNetwork {
         /// How many.
         found: usize,

@@ -2,12 +2,46 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::store::Version;
+use crate::stages::predict::neural::MlpShape;
 use crate::stages::predict::neural::fit::{Evaluation, Training};
 
 /// The card of one version.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Card {
+    /// Of a network of classes.
+    Classes(ClassCard),
+    /// Of a network of forecasts.
+    Forecasts(ForecastCard),
+}
+
+/// What kind of network a folder holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A network of classes; cards of these need not say it.
+    #[default]
+    MlpClassifier,
+    /// A network of forecasts.
+    Mlp,
+}
+
+impl Kind {
+    /// The model's key in the pipeline file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MlpClassifier => "mlp_classifier",
+            Self::Mlp => "mlp",
+        }
+    }
+}
+
+/// The card of a network of classes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Card {
+pub struct ClassCard {
     /// The pipeline that it was trained for.
     pub pipeline: String,
     /// Its predictor.
@@ -41,25 +75,167 @@ pub struct Card {
     /// On the newest rows, which it was not trained on.
     pub hold_out: Evaluation,
     /// What else was measured on those rows.
-    pub beside: Vec<Compared>,
+    pub beside: Vec<Compared<Evaluation>>,
     /// The mean of a cross-validation over all rows, those held out too; none where none was asked for.
     pub cross_validation: Option<Evaluation>,
+}
+
+/// The card of a network of forecasts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForecastCard {
+    /// What kind of network it is.
+    pub model: Kind,
+    /// The pipeline that it was trained for.
+    pub pipeline: String,
+    /// Its predictor.
+    pub predictor: String,
+    /// The column that it forecasts.
+    pub target: String,
+    /// Columns that keys are made of.
+    pub key: Vec<String>,
+    /// Keys that it knows.
+    pub keys: u64,
+    /// What it reads and says.
+    pub network: MlpShape,
+    /// How it was trained.
+    pub training: Training,
+    /// When it was trained, RFC 3339, UTC.
+    pub trained_at: String,
+    /// The version of the program.
+    pub arterial_version: String,
+    /// Ends of the first and the last window that it was trained on, RFC 3339.
+    pub data_from: String,
+    /// Likewise.
+    pub data_to: String,
+    /// Rows that it was trained on.
+    pub rows: u64,
+    /// blake3 of those rows: the same data, the same hash.
+    pub data_hash: String,
+    /// blake3 of `model.safetensors`.
+    pub model_hash: String,
+    /// The time from which on forecasts were held out; no label of that time or later was learned.
+    pub hold_out_from: String,
+    /// On those, which it was not trained on, by horizon.
+    pub hold_out: Vec<HorizonErrors>,
+    /// What else was measured on the same labels.
+    pub beside: Vec<Compared<Vec<HorizonErrors>>>,
 }
 
 /// Another model on the same rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Compared {
-    /// `base_rate`, `logistic_regression`, or the version that served then, as `v3`.
+pub struct Compared<M> {
+    /// A baseline, as `persistence`, or the version that served then, as `v3`.
     pub model: String,
     /// How good it was.
-    pub hold_out: Evaluation,
+    pub hold_out: M,
+}
+
+/// Errors of the forecasts of one horizon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HorizonErrors {
+    /// How far ahead.
+    pub horizon: String,
+    /// Labels that were scored.
+    pub count: u64,
+    /// Mean absolute error, in the target's unit.
+    pub mae: f64,
+    /// Root of the mean square error, likewise.
+    pub rmse: f64,
+}
+
+/// One number that says how good a model was on the rows held out; less is better.
+pub(super) struct Loss {
+    /// What it is.
+    pub(super) name: &'static str,
+    pub(super) value: f64,
 }
 
 impl Card {
-    /// How good another model was on the same rows.
-    #[must_use]
-    pub fn beside(&self, model: &str) -> Option<&Evaluation> {
-        self.beside.iter().find(|compared| compared.model == model).map(|compared| &compared.hold_out)
+    /// Reads a card.
+    ///
+    /// # Errors
+    /// Text that is none.
+    pub fn from_json(text: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Which {
+            #[serde(default)]
+            model: Kind,
+        }
+        Ok(match serde_json::from_slice::<Which>(text)?.model {
+            Kind::MlpClassifier => Self::Classes(serde_json::from_slice(text)?),
+            Kind::Mlp => Self::Forecasts(serde_json::from_slice(text)?),
+        })
     }
+
+    /// What kind of network it is of.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Classes(_) => Kind::MlpClassifier,
+            Self::Forecasts(_) => Kind::Mlp,
+        }
+    }
+
+    /// blake3 of the version's weights.
+    #[must_use]
+    pub fn model_hash(&self) -> &str {
+        match self {
+            Self::Classes(card) => &card.model_hash,
+            Self::Forecasts(card) => &card.model_hash,
+        }
+    }
+
+    pub(super) fn set_model_hash(&mut self, hash: String) {
+        match self {
+            Self::Classes(card) => card.model_hash = hash,
+            Self::Forecasts(card) => card.model_hash = hash,
+        }
+    }
+
+    /// When it was trained, and on how many rows.
+    #[must_use]
+    pub fn trained(&self) -> (&str, u64) {
+        match self {
+            Self::Classes(card) => (&card.trained_at, card.rows),
+            Self::Forecasts(card) => (&card.trained_at, card.rows),
+        }
+    }
+
+    /// How good it was on the rows held out.
+    pub(super) fn loss(&self) -> Loss {
+        match self {
+            Self::Classes(card) => Loss { name: "log loss", value: card.hold_out.log_loss },
+            Self::Forecasts(card) => Loss { name: "MAE", value: mean_mae(&card.hold_out) },
+        }
+    }
+
+    /// The same of what was measured beside it; `None` of what was not.
+    pub(super) fn loss_beside(&self, model: &str) -> Option<f64> {
+        match self {
+            Self::Classes(card) => of(&card.beside, model).map(|evaluation| evaluation.log_loss),
+            Self::Forecasts(card) => of(&card.beside, model).map(|errors| mean_mae(errors)),
+        }
+    }
+
+    /// What a version has to be no worse than before it may serve.
+    pub(super) fn to_beat(&self, champion: Option<Version>) -> Vec<String> {
+        match (champion, self) {
+            (Some(champion), _) => vec![champion.to_string()],
+            (None, Self::Classes(_)) => vec!["base_rate".to_owned()],
+            (None, Self::Forecasts(_)) => ["persistence", "profile"].map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+fn of<'a, M>(beside: &'a [Compared<M>], model: &str) -> Option<&'a M> {
+    beside.iter().find(|compared| compared.model == model).map(|compared| &compared.hold_out)
+}
+
+/// The mean over all horizons; not a number without any.
+#[must_use]
+pub fn mean_mae(errors: &[HorizonErrors]) -> f64 {
+    errors.iter().map(|one| one.mae).sum::<f64>() / errors.len() as f64
 }

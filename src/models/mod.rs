@@ -2,16 +2,19 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`tensors`] | a network <-> bytes of safetensors |
+//! | [`tensors`], [`mlp_tensors`] | a network of classes, or of forecasts <-> bytes of safetensors |
 //! | [`card`] | what a version was trained on and how good it is |
-//! | [`store`] | the folder of a model: its versions, its champion, and every promotion |
+//! | [`store`], [`error`] | the folder of a model: its versions, its champion, and every promotion; why it cannot be read |
 //!
 //! *Invariant.* A version never changes once it is there. Which one serves changes by promotion and roll-back alone; both are
 //! recorded, and a version that was worse than the champion on rows that neither had seen is never promoted.
 
 pub mod card;
+pub mod error;
+pub mod mlp_tensors;
 pub mod store;
 pub mod tensors;
 
-pub use card::{Card, Compared};
-pub use store::{Promotion, Store, StoreError, Version};
+pub use card::{Card, ClassCard, Compared, ForecastCard, HorizonErrors, Kind};
+pub use error::StoreError;
+pub use store::{Network, Promotion, Store, Version};

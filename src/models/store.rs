@@ -9,8 +9,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::card::Card;
-use super::tensors::{self, TensorsError};
+use super::card::{Card, ClassCard, ForecastCard, Kind, Loss};
+use super::error::StoreError;
+use super::{mlp_tensors, tensors};
+use crate::stages::predict::neural::TrainedMlp;
 use crate::stages::predict::neural::fit::Trained;
 
 const WEIGHTS: &str = "model.safetensors";
@@ -57,6 +59,15 @@ impl From<Version> for String {
     }
 }
 
+/// The network of a version.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Network {
+    /// Of classes.
+    Classes(Trained),
+    /// Of forecasts.
+    Forecasts(TrainedMlp),
+}
+
 /// A change of the version that serves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,97 +80,6 @@ pub struct Promotion {
     pub before: Option<Version>,
     /// Why.
     pub reason: String,
-}
-
-/// Why a folder of models cannot be read or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The file system refuses.
-    #[error("`{}`: {reason}", .path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        reason: io::Error,
-    },
-    /// No such version.
-    #[error("`{}` has no {version}", .folder.display())]
-    Missing {
-        /// The folder.
-        folder: PathBuf,
-        /// The version.
-        version: Version,
-    },
-    /// No version serves.
-    #[error("no version of `{}` serves", .folder.display())]
-    NoChampion {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// A card or a promotion that is not one.
-    #[error("`{}` is damaged: {reason}", .path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// Weights that are none.
-    #[error("`{}`: {reason}", .path.display())]
-    Weights {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: TensorsError,
-    },
-    /// Worse than what it was measured beside.
-    #[error("{version} is not promoted: on the rows held out its log loss is {own:.4}, that of {other} {theirs:.4}")]
-    Worse {
-        /// The challenger.
-        version: Version,
-        /// Its log loss.
-        own: f64,
-        /// What is better.
-        other: String,
-        /// That one's log loss.
-        theirs: f64,
-    },
-    /// It was never measured beside what serves.
-    #[error("{version} is not promoted: it was not measured beside {champion}, which serves")]
-    NotCompared {
-        /// The challenger.
-        version: Version,
-        /// What serves.
-        champion: Version,
-    },
-    /// It serves already.
-    #[error("{version} serves already")]
-    Serves {
-        /// The version.
-        version: Version,
-    },
-    /// Nothing to go back to.
-    #[error("nothing served before {version}")]
-    NothingBefore {
-        /// The version.
-        version: Version,
-    },
-}
-
-impl StoreError {
-    /// What the operator should do.
-    #[must_use]
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Io { .. } => "see that the path is right and may be read and written",
-            Self::Missing { .. } => "`arterial models ls` lists the versions",
-            Self::NoChampion { .. } => "`arterial train`, then `arterial models promote`",
-            Self::Damaged { .. } | Self::Weights { .. } => "restore the file, or train again",
-            Self::Worse { .. } => "train on more or newer rows; the version that serves stays",
-            Self::NotCompared { .. } => "train again: every version is measured beside the one that serves then",
-            Self::Serves { .. } | Self::NothingBefore { .. } => "`arterial models ls` says which version serves",
-        }
-    }
 }
 
 /// The folder of one model.
@@ -207,24 +127,63 @@ impl Store {
     pub fn card(&self, version: Version) -> Result<Card, StoreError> {
         let path = self.file(version, CARD);
         let text = self.read(version, &path)?;
-        serde_json::from_slice(&text).map_err(|error| StoreError::Damaged { path, reason: error.to_string() })
+        Card::from_json(&text).map_err(|error| StoreError::Damaged { path, reason: error.to_string() })
     }
 
     /// A version's network and card. The weights must be those that the card was written for.
     ///
     /// # Errors
     /// As [`Store::card`].
-    pub fn load(&self, version: Version) -> Result<(Trained, Card), StoreError> {
+    pub fn load(&self, version: Version) -> Result<(Network, Card), StoreError> {
         let card = self.card(version)?;
         let path = self.file(version, WEIGHTS);
         let bytes = self.read(version, &path)?;
         let hash = blake3::hash(&bytes).to_hex().to_string();
-        if hash != card.model_hash {
-            let reason = format!("its hash is {hash}, its card says {}", card.model_hash);
+        if hash != card.model_hash() {
+            let reason = format!("its hash is {hash}, its card says {}", card.model_hash());
             return Err(StoreError::Damaged { path, reason });
         }
-        let trained = tensors::from_bytes(&bytes).map_err(|reason| StoreError::Weights { path, reason })?;
-        Ok((trained, card))
+        let network = match card.kind() {
+            Kind::MlpClassifier => tensors::from_bytes(&bytes).map(Network::Classes),
+            Kind::Mlp => mlp_tensors::from_bytes(&bytes).map(Network::Forecasts),
+        };
+        Ok((network.map_err(|reason| StoreError::Weights { path, reason })?, card))
+    }
+
+    /// A version that is of a network of classes.
+    ///
+    /// # Errors
+    /// As [`Store::load`], and where it is of another kind.
+    pub fn load_classes(&self, version: Version) -> Result<(Trained, ClassCard), StoreError> {
+        match self.load(version)? {
+            (Network::Classes(trained), Card::Classes(card)) => Ok((trained, card)),
+            (_, card) => Err(self.other_kind(version, card.kind(), Kind::MlpClassifier)),
+        }
+    }
+
+    /// A version that is of a network of forecasts.
+    ///
+    /// # Errors
+    /// As [`Store::load`], and where it is of another kind.
+    pub fn load_forecasts(&self, version: Version) -> Result<(TrainedMlp, ForecastCard), StoreError> {
+        match self.load(version)? {
+            (Network::Forecasts(trained), Card::Forecasts(card)) => Ok((trained, card)),
+            (_, card) => Err(self.other_kind(version, card.kind(), Kind::Mlp)),
+        }
+    }
+
+    /// Refuses a folder that holds another kind of network.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherKind`], or a newest version that cannot be read.
+    pub fn check_kind(&self, asked: Kind) -> Result<(), StoreError> {
+        let Some(&version) = self.versions()?.last() else { return Ok(()) };
+        let is = self.card(version)?.kind();
+        if is == asked { Ok(()) } else { Err(self.other_kind(version, is, asked)) }
+    }
+
+    fn other_kind(&self, version: Version, is: Kind, asked: Kind) -> StoreError {
+        StoreError::OtherKind { folder: self.folder.clone(), version, is, asked }
     }
 
     fn read(&self, version: Version, path: &Path) -> Result<Vec<u8>, StoreError> {
@@ -271,11 +230,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Io`] where it cannot be written; then nothing was added.
-    pub fn add(&self, trained: &Trained, mut card: Card) -> Result<Version, StoreError> {
+    pub fn add(&self, network: &Network, mut card: Card) -> Result<Version, StoreError> {
         let version = Version(self.versions()?.last().map_or(1, |last| last.0 + 1));
         let path = self.file(version, WEIGHTS);
-        let weights = tensors::to_bytes(trained).map_err(|reason| StoreError::Weights { path, reason })?;
-        card.model_hash = blake3::hash(&weights).to_hex().to_string();
+        let weights = match network {
+            Network::Classes(trained) => tensors::to_bytes(trained),
+            Network::Forecasts(trained) => mlp_tensors::to_bytes(trained),
+        };
+        let weights = weights.map_err(|reason| StoreError::Weights { path, reason })?;
+        card.set_model_hash(blake3::hash(&weights).to_hex().to_string());
         let mut text = serde_json::to_vec_pretty(&card)
             .map_err(|error| StoreError::Damaged { path: self.file(version, CARD), reason: error.to_string() })?;
         text.push(b'\n');
@@ -293,7 +256,8 @@ impl Store {
         Ok(version)
     }
 
-    /// Lets a version serve, if on the rows held out it was no worse than what serves now; the first, than the base rate.
+    /// Lets a version serve, if on the rows held out it was no worse than what serves now; the first, than the base rate or,
+    /// of forecasts, than persistence and the profile.
     ///
     /// # Errors
     /// [`StoreError`] where it was worse, was not measured beside what serves, or cannot be recorded.
@@ -303,22 +267,20 @@ impl Store {
         if before == Some(version) {
             return Err(StoreError::Serves { version });
         }
-        let other = before.map_or_else(|| "base_rate".to_owned(), |champion| champion.to_string());
-        let theirs = match (card.beside(&other), before) {
-            (Some(evaluation), _) => evaluation.log_loss,
-            (None, Some(champion)) => return Err(StoreError::NotCompared { version, champion }),
-            (None, None) => {
-                let path = self.file(version, CARD);
-                return Err(StoreError::Damaged {
-                    path,
-                    reason: "it does not say how good the base rate is".to_owned(),
-                });
+        let Loss { name, value: own } = card.loss();
+        for other in card.to_beat(before) {
+            let theirs = match (card.loss_beside(&other), before) {
+                (Some(theirs), _) => theirs,
+                (None, Some(champion)) => return Err(StoreError::NotCompared { version, champion }),
+                (None, None) => {
+                    let reason = format!("it does not say how good {other} is");
+                    return Err(StoreError::Damaged { path: self.file(version, CARD), reason });
+                }
+            };
+            // Not a number is no better than anything.
+            if own.is_nan() || own > theirs {
+                return Err(StoreError::Worse { version, loss: name, own, other, theirs });
             }
-        };
-        let own = card.hold_out.log_loss;
-        // Not a number is no better than anything.
-        if own.is_nan() || own > theirs {
-            return Err(StoreError::Worse { version, own, other, theirs });
         }
         self.record(Promotion { at: at.to_owned(), version, before, reason: reason.to_owned() })
     }

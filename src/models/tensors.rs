@@ -1,7 +1,7 @@
-//! A network <-> bytes of the safetensors format: `layers.N.weight` (units x inputs) and `layers.N.bias` as PyTorch's
+//! A network of classes <-> bytes of the safetensors format: `layers.N.weight` (units x inputs) and `layers.N.bias` as PyTorch's
 //! `Linear` has them, and `moments` (columns x 3: count, mean, sum of squared deviations), by which inputs are scaled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -20,11 +20,46 @@ pub enum TensorsError {
     #[error(transparent)]
     Format(#[from] safetensors::SafeTensorError),
     /// Another shape or type than a network has.
-    #[error("tensor `{name}` has no place in a dense network of classes")]
+    #[error("tensor `{name}` has no place in such a network")]
     Shape {
         /// The tensor.
         name: String,
     },
+    /// Names of keys that do not fit their vectors.
+    #[error("its metadata `keys` does not list a name for each row of `keys.weight`, ascending")]
+    Keys,
+}
+
+/// Tensors by name, to be written.
+#[derive(Default)]
+pub(super) struct Parts(BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>);
+
+impl Parts {
+    pub(super) fn matrix(&mut self, name: String, matrix: &Matrix) {
+        self.0.insert(name, (Dtype::F32, vec![matrix.rows, matrix.columns], bytes_of(&matrix.values)));
+    }
+
+    pub(super) fn vector(&mut self, name: String, values: &[f32]) {
+        self.0.insert(name, (Dtype::F32, vec![values.len()], bytes_of(values)));
+    }
+
+    pub(super) fn moments(&mut self, name: &str, columns: &[Moments]) {
+        let bytes: Vec<u8> = columns.iter().flat_map(Moments::parts).flat_map(f64::to_le_bytes).collect();
+        self.0.insert(name.to_owned(), (Dtype::F64, vec![columns.len(), MOMENTS], bytes));
+    }
+
+    /// The bytes of all of them.
+    pub(super) fn to_bytes(&self, metadata: Option<HashMap<String, String>>) -> Result<Vec<u8>, TensorsError> {
+        let mut views = Vec::new();
+        for (name, (kind, shape, bytes)) in &self.0 {
+            views.push((name, TensorView::new(*kind, shape.clone(), bytes)?));
+        }
+        Ok(safetensors::serialize(views, metadata)?)
+    }
+}
+
+fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// The bytes of a network.
@@ -32,24 +67,14 @@ pub enum TensorsError {
 /// # Errors
 /// Only for shapes that the format cannot hold, which no network has.
 pub fn to_bytes(trained: &Trained) -> Result<Vec<u8>, TensorsError> {
-    let mut parts: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
+    let mut parts = Parts::default();
     for (layer, pair) in trained.weights.0.chunks(2).enumerate() {
         let [weight, bias] = pair else { continue };
-        let turned = transposed(weight);
-        let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-        let shape = vec![turned.rows, turned.columns];
-        parts.insert(format!("layers.{layer}.weight"), (Dtype::F32, shape, bytes(&turned.values)));
-        parts.insert(format!("layers.{layer}.bias"), (Dtype::F32, vec![bias.columns], bytes(&bias.values)));
+        parts.matrix(format!("layers.{layer}.weight"), &transposed(weight));
+        parts.vector(format!("layers.{layer}.bias"), &bias.values);
     }
-    let numbers = trained.scales.iter().flat_map(Moments::parts);
-    let bytes: Vec<u8> = numbers.flat_map(f64::to_le_bytes).collect();
-    parts.insert("moments".to_owned(), (Dtype::F64, vec![trained.scales.len(), MOMENTS], bytes));
-    let views: Result<Vec<_>, _> = parts
-        .iter()
-        .map(|(name, (kind, shape, bytes))| Ok((name, TensorView::new(*kind, shape.clone(), bytes)?)))
-        .collect();
-    let views: Vec<(&String, TensorView<'_>)> = views.map_err(|error: safetensors::SafeTensorError| error)?;
-    Ok(safetensors::serialize(views, None)?)
+    parts.moments("moments", &trained.scales);
+    parts.to_bytes(None)
 }
 
 /// The network of these bytes.
@@ -70,23 +95,31 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Trained, TensorsError> {
         }
         matrices.extend([transposed(&weight), bias]);
     }
-    let moments = tensors.tensor("moments")?;
-    let wrong = || TensorsError::Shape { name: "moments".to_owned() };
-    let columns = match (moments.dtype(), moments.shape()) {
-        (Dtype::F64, [columns, MOMENTS]) => *columns,
-        _ => return Err(wrong()),
-    };
+    let scales = moments(&tensors, "moments")?;
     // A flag beside each value says whether it is missing.
-    if matrices.first().map(|matrix| matrix.rows) != Some(2 * columns) {
-        return Err(wrong());
+    if matrices.first().map(|matrix| matrix.rows) != Some(2 * scales.len()) {
+        return Err(TensorsError::Shape { name: "moments".to_owned() });
     }
-    let numbers: Vec<f64> =
-        moments.data().chunks_exact(8).filter_map(|bytes| bytes.try_into().ok().map(f64::from_le_bytes)).collect();
-    let scales = numbers.chunks_exact(MOMENTS).map(|parts| Moments::from_parts([parts[0], parts[1], parts[2]]));
-    Ok(Trained { weights: Weights(matrices), scales: scales.collect() })
+    Ok(Trained { weights: Weights(matrices), scales })
 }
 
-fn matrix(tensors: &SafeTensors<'_>, name: String) -> Result<Matrix, TensorsError> {
+/// Reads the moments of columns.
+pub(super) fn moments(tensors: &SafeTensors<'_>, name: &str) -> Result<Vec<Moments>, TensorsError> {
+    let tensor = tensors.tensor(name)?;
+    let (Dtype::F64, [_, MOMENTS]) = (tensor.dtype(), tensor.shape()) else {
+        return Err(TensorsError::Shape { name: name.to_owned() });
+    };
+    let numbers: Vec<f64> =
+        tensor.data().chunks_exact(8).filter_map(|bytes| bytes.try_into().ok().map(f64::from_le_bytes)).collect();
+    if numbers.iter().any(|number| !number.is_finite()) {
+        return Err(TensorsError::Shape { name: name.to_owned() });
+    }
+    let of = |parts: &[f64]| Moments::from_parts([parts[0], parts[1], parts[2]]);
+    Ok(numbers.chunks_exact(MOMENTS).map(of).collect())
+}
+
+/// Reads a matrix; what has one dimension is its only row.
+pub(super) fn matrix(tensors: &SafeTensors<'_>, name: String) -> Result<Matrix, TensorsError> {
     let tensor = tensors.tensor(&name)?;
     let (rows, columns) = match (tensor.dtype(), tensor.shape()) {
         (Dtype::F32, [rows, columns]) => (*rows, *columns),
@@ -101,7 +134,8 @@ fn matrix(tensors: &SafeTensors<'_>, name: String) -> Result<Matrix, TensorsErro
     Ok(Matrix { rows, columns, values })
 }
 
-fn transposed(matrix: &Matrix) -> Matrix {
+/// Rows become columns.
+pub(super) fn transposed(matrix: &Matrix) -> Matrix {
     let Matrix { rows, columns, ref values } = *matrix;
     let turned = (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column]));
     Matrix { rows: columns, columns: rows, values: turned.collect() }

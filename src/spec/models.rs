@@ -84,7 +84,7 @@ fn drift_settings(drift: &DriftSpec, usual: Tz) -> DriftSettings {
 fn model_settings(model: &ModelSpec, usual: Tz, parts: &Parts, trained: &TrainedModels) -> Option<ModelSettings> {
     Some(match model {
         ModelSpec::OnlineLinear(linear) => ModelSettings::One(ExpertSettings::OnlineLinear(linear_settings(linear))),
-        ModelSpec::Mlp(mlp) => ModelSettings::One(ExpertSettings::Mlp(mlp_settings(mlp, usual))),
+        ModelSpec::Mlp(mlp) => ModelSettings::One(ExpertSettings::Mlp(mlp_settings(mlp, usual, parts, trained))),
         ModelSpec::Ftrl(ftrl) => ModelSettings::One(ExpertSettings::Ftrl(ftrl_settings(ftrl))),
         ModelSpec::MlpClassifier(network) => {
             ModelSettings::One(ExpertSettings::MlpClassifier(classifier_settings(network, parts, trained)))
@@ -106,7 +106,7 @@ fn model_settings(model: &ModelSpec, usual: Tz, parts: &Parts, trained: &Trained
 fn expert_settings(expert: &ExpertSpec, usual: Tz, parts: &Parts, trained: &TrainedModels) -> Option<ExpertSettings> {
     Some(match expert {
         ExpertSpec::OnlineLinear(linear) => ExpertSettings::OnlineLinear(linear_settings(linear)),
-        ExpertSpec::Mlp(mlp) => ExpertSettings::Mlp(mlp_settings(mlp, usual)),
+        ExpertSpec::Mlp(mlp) => ExpertSettings::Mlp(mlp_settings(mlp, usual, parts, trained)),
         ExpertSpec::Ftrl(ftrl) => ExpertSettings::Ftrl(ftrl_settings(ftrl)),
         ExpertSpec::MlpClassifier(network) => {
             ExpertSettings::MlpClassifier(classifier_settings(network, parts, trained))
@@ -158,11 +158,12 @@ fn classifier_settings(network: &MlpClassifierSpec, parts: &Parts, trained: &Tra
         // Rows are only gathered for one that is yet to be trained: what it would learn meanwhile is thrown away.
         online: network.online && !parts.untrained,
         #[cfg(feature = "neural")]
-        pretrained: network.artefact.as_ref().and_then(|folder| trained.get(folder).cloned()),
+        pretrained: network.artefact.as_ref().and_then(|folder| trained.classes.get(folder).cloned()),
     }
 }
 
-fn mlp_settings(mlp: &MlpSpec, usual: Tz) -> MlpSettings {
+#[cfg_attr(not(feature = "neural"), expect(unused_variables, reason = "networks alone were trained"))]
+fn mlp_settings(mlp: &MlpSpec, usual: Tz, parts: &Parts, trained: &TrainedModels) -> MlpSettings {
     MlpSettings {
         features: mlp.features.clone(),
         anchors: mlp.anchors.clone(),
@@ -181,5 +182,11 @@ fn mlp_settings(mlp: &MlpSpec, usual: Tz) -> MlpSettings {
         replay_rows: mlp.replay.rows,
         replay_age_micros: mlp.replay.mean_age.micros,
         seed: mlp.seed,
+        #[cfg(feature = "neural")]
+        start: crate::stages::predict::neural::MlpStart {
+            pretrained: mlp.artefact.as_ref().and_then(|folder| trained.forecasts.get(folder).cloned()),
+            // Rows are only gathered for one that is yet to be trained: what it would learn meanwhile is thrown away.
+            frozen: !mlp.online || parts.untrained,
+        },
     }
 }

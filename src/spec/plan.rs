@@ -387,6 +387,14 @@ impl PipelinePlan {
         self
     }
 
+    /// The plan with other predictors in the place of its own, and without alerts, which read its own.
+    #[must_use]
+    pub fn with_predictors(mut self, predict: PredictPlan) -> Self {
+        self.predict = Arc::new(predict);
+        self.alerts = Arc::new(self.alerts.without_rules());
+        self
+    }
+
     /// The plan with files instead of its source; `path` relative to the pipeline file. Their rows are spread over
     /// so many partitions. In the place of a single topic they are told of by its name.
     #[must_use]

@@ -193,9 +193,10 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
 /// A network's settings without those that say how it goes on learning. The rows that it remembers of a window are as
 /// many as they were.
 fn mlp_learned_with(mlp: MlpSpec) -> MlpSpec {
-    let MlpSpec { dropout, loss, steps, batch, learning_rate, weight_decay, average, seed, .. } = MlpSpec::default();
+    let MlpSpec { dropout, loss, steps, batch, learning_rate, weight_decay, average, seed, online, .. } =
+        MlpSpec::default();
     let replay = ReplaySpec { rows: 0, mean_age: Span::default(), ..mlp.replay };
-    MlpSpec { dropout, loss, steps, batch, learning_rate, weight_decay, average, seed, replay, ..mlp }
+    MlpSpec { dropout, loss, steps, batch, learning_rate, weight_decay, average, seed, online, replay, ..mlp }
 }
 
 /// The same of a network of classes.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::encode_support::{EIGHT, MINUTE, avsc, check, conforms, headers, parsed};
 
-const SPEED: Maker<'_> = Maker { predictor: "speed", challenger: None, trained: None };
+const SPEED: Maker<'_> = Maker { predictor: "speed", challenger: None, trained: Vec::new() };
 
 /// An alert that was updated 5 minutes after it opened.
 fn change() -> AlertChange {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arterial::stages::predict::neural::integrated_gradients::{self, GAP};
 use arterial::stages::predict::neural::params::MlpScope;
-use arterial::stages::predict::neural::{MlpParams, MlpPredictor};
+use arterial::stages::predict::neural::{MlpParams, MlpPredictor, MlpStart};
 use arterial::stages::predict::{
     ExpertSettings, MlpSettings, ModelSettings, OnlinePredictor, Predict, Predictor, PredictorSettings,
 };
@@ -36,10 +36,16 @@ pub(crate) fn network(loss: Loss) -> MlpSettings {
         replay_rows: 8,
         replay_age_micros: 500 * SIZE,
         seed: 7,
+        start: MlpStart::default(),
     }
 }
 
 pub(crate) fn mlp(settings: &MlpSettings, columns: usize, anchors: Vec<usize>) -> MlpPredictor {
+    MlpPredictor::new("predict.test", mlp_params(settings, columns, anchors), feature_columns().to_vec())
+}
+
+/// Two horizons of one window each.
+pub(crate) fn mlp_params(settings: &MlpSettings, columns: usize, anchors: Vec<usize>) -> MlpParams {
     let scope = MlpScope {
         columns: (0..columns).collect(),
         anchors: vec![anchors; 2],
@@ -47,7 +53,7 @@ pub(crate) fn mlp(settings: &MlpSettings, columns: usize, anchors: Vec<usize>) -
         every_micros: SIZE,
         history: 24,
     };
-    MlpPredictor::new("predict.test", MlpParams::new(settings, scope).unwrap(), feature_columns().to_vec())
+    MlpParams::new(settings, scope).unwrap()
 }
 
 /// Whether one network serves all keys: it is never exact, and a new key begins with what the others have taught.

@@ -1,4 +1,4 @@
-//! A pipeline and its source -> the labelled rows that one of its networks would learn, oldest first.
+//! A pipeline and its source -> the labelled rows that one of its networks of classes would learn, oldest first.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use crate::cli::run::shutdown_signal;
 use crate::runtime::Pipeline;
 use crate::spec::PipelinePlan;
 use crate::stages::predict::neural::fit::Examples;
-use crate::stages::predict::plan::Trainable;
+use crate::stages::predict::trainable::TrainableClassifier;
 use crate::stages::predict::{Observed, Observer};
 use crate::vocab::{EventTime, KeyId};
 
@@ -32,9 +32,9 @@ struct Row {
 ///
 /// # Errors
 /// A source that cannot be read, or more rows than fit.
-pub(super) fn gather(plan: &PipelinePlan, network: &Trainable<'_>) -> Result<History> {
+pub(super) fn gather(plan: &PipelinePlan, predictor: &str, network: &TrainableClassifier<'_>) -> Result<History> {
     let rows: Arc<Mutex<Vec<Row>>> = Arc::default();
-    let (predictor, kept) = (network.predictor.to_owned(), Arc::clone(&rows));
+    let (predictor, kept) = (predictor.to_owned(), Arc::clone(&rows));
     let columns: Vec<usize> = network.columns.iter().map(|(column, _)| *column).collect();
     let rows_max = NUMBERS_MAX / columns.len().max(1);
     let look = move |observed: &Observed<'_>| {

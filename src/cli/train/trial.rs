@@ -5,11 +5,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::models::{Compared, Version};
 use crate::stages::predict::neural::fit::{Evaluation, Examples, Trained, Training, fit, folds};
 use crate::stages::predict::neural::logistic;
-use crate::stages::predict::plan::Trainable;
+use crate::stages::predict::trainable::TrainableClassifier;
 
 /// What is trained, and how it is measured.
 pub(super) struct Trial<'a> {
-    pub(super) network: &'a Trainable<'a>,
+    pub(super) network: &'a TrainableClassifier<'a>,
     pub(super) training: Training,
     /// Folds of a cross-validation, and how often.
     pub(super) folds: Option<(u32, u32)>,
@@ -19,7 +19,7 @@ pub(super) struct Trial<'a> {
 pub(super) struct Outcome {
     pub(super) trained: Trained,
     pub(super) hold_out: Evaluation,
-    pub(super) beside: Vec<Compared>,
+    pub(super) beside: Vec<Compared<Evaluation>>,
     pub(super) cross_validation: Option<Evaluation>,
     /// The logistic regression's, on the same folds.
     pub(super) cross_validated_beside: Option<Evaluation>,

@@ -376,6 +376,17 @@ pub struct MlpSpec {
     pub replay: ReplaySpec,
     /// Seed of the weights, of the rows drawn and of the units left out.
     pub seed: u64,
+    /// Folder of trained versions, where `arterial train` puts them; the one that serves is what the network of every partition
+    /// starts from. Relative to the pipeline file. While none serves, a network that learns online starts from nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artefact: Option<String>,
+    /// Whether it learns from labels as they come; without that it stays as it was trained.
+    #[serde(skip_serializing_if = "is_true")]
+    pub online: bool,
+}
+
+fn is_true(online: &bool) -> bool {
+    *online
 }
 
 fn absolute() -> Loss {
@@ -400,6 +411,8 @@ impl Default for MlpSpec {
             average: 0.995,
             replay: ReplaySpec::default(),
             seed: 1,
+            artefact: None,
+            online: true,
         }
     }
 }

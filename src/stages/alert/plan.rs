@@ -1,6 +1,7 @@
 //! Plain rule settings and the columns there are -> a checked, immutable [`AlertPlan`], or all problems at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
@@ -168,6 +169,13 @@ impl AlertPlan {
         }
         let columns_read = planned.iter().flat_map(|rule| rule.measure.columns_read().iter().copied()).collect();
         Ok(Self { rules: planned, schema, origins, columns_read })
+    }
+
+    /// The plan without any rule.
+    #[must_use]
+    pub fn without_rules(&self) -> Self {
+        let (schema, origins) = (Arc::clone(&self.schema), self.origins.clone());
+        Self { rules: Vec::new(), schema, origins, columns_read: BTreeSet::new() }
     }
 
     /// The rules, as numbered in [`super::AlertChange::rule`].

@@ -8,6 +8,7 @@ use super::explain::Explanation;
 use super::forecast::{Forecasts, ScoreRow};
 use super::labels::Origin;
 use super::lane::Lane;
+use super::names::KeyNames;
 use super::plan::{PredictPlan, PredictorPlan};
 use super::stage::{Step, score_rows, scored};
 use crate::stages::features::FeatureMatrix;
@@ -35,7 +36,7 @@ impl Contenders {
         &mut self,
         (predictor, plan): (usize, &PredictorPlan),
         every: &PredictPlan,
-        (window, features): (&ClosedWindow, &FeatureMatrix),
+        (window, features, names): (&ClosedWindow, &FeatureMatrix, &dyn KeyNames),
         step: &mut Step,
     ) {
         // A window that closed before is nothing new: its labels have been learned.
@@ -50,14 +51,14 @@ impl Contenders {
             self.compare_earlier(plan, window, &labels);
         }
         for (model, (lane, plan)) in self.lanes.iter_mut().zip(plan.models()).enumerate() {
-            lane.grow(window.key_count());
+            lane.grow(window.key_count(), names);
             let mut drifts = Vec::new();
             let found = (&mut step.scores, &mut drifts);
             let shown = model == serving;
             let origin = if plan.same_window() {
-                lane.step_same_window((plan, shown), (window, features), labels.clone(), found)
+                lane.step_same_window((plan, shown), (window, features, names), labels.clone(), found)
             } else {
-                lane.step((plan, shown), (window, features), &labels, found)
+                lane.step((plan, shown), (window, features, names), &labels, found)
             };
             if shown {
                 step.drifts.extend(drifts.into_iter().map(|drift| DriftDetection { predictor, model, ..drift }));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::drift::params::DriftEffect;
 use super::explain::AdditiveForecast;
+use super::names::KeyNames;
 use super::plan::Horizon;
 use super::predictor::{OnlinePredictor, Predictor};
 use crate::stages::custom::{CustomSettings, Fresh, Refusal, guarded};
@@ -102,6 +103,10 @@ impl Predictor for GuardedModel {
 impl OnlinePredictor for GuardedModel {
     fn grow(&mut self, keys: usize) {
         self.change(|model| model.grow(keys));
+    }
+
+    fn meet_keys(&mut self, names: &dyn KeyNames) {
+        self.change(|model| model.meet_keys(names));
     }
 
     fn learn_many(&mut self, horizon: usize, features: &FeatureMatrix, targets: &[f64]) {

@@ -48,6 +48,8 @@ impl ModelPlan {
         match self {
             #[cfg(feature = "neural")]
             Self::MlpClassifier(params, _) => params.pretrained.as_ref().map(|pretrained| pretrained.version.as_str()),
+            #[cfg(feature = "neural")]
+            Self::Mlp(params, _) => params.start.pretrained.as_ref().map(|pretrained| pretrained.version.as_str()),
             _ => None,
         }
     }
@@ -224,13 +226,19 @@ fn not_built(model: &'static str, place: &YamlPath, problems: &mut Vec<Problem>)
     None
 }
 
-/// Notes a problem with a setting of a classifier, at its own place.
+/// Notes a problem with a setting of a classifier or with a trained network, at its own place.
 fn note(error: PredictError, place: &YamlPath, problems: &mut Vec<Problem>) {
     let path = match &error {
         PredictError::Classifier { name, .. } => name.split('.').fold(place.clone(), |path, key| path.key(key)),
         _ => place.clone(),
     };
-    problems.push(At { path, error, hint: None });
+    let hint = match &error {
+        PredictError::Pretrained { .. } => {
+            Some("train it again with `arterial train`, or give the predictor what it was trained with".to_owned())
+        }
+        _ => None,
+    };
+    problems.push(At { path, error, hint });
 }
 
 /// The columns that a model with a list of `features` reads for each horizon; `None` after problems were noted.
@@ -309,11 +317,17 @@ fn plan_mlp(
     let position = |column: usize| columns.iter().position(|&read| read == column);
     let anchors =
         anchors.iter().map(|anchors| anchors.iter().filter_map(|&column| position(column)).collect()).collect();
-    let read = columns.iter().map(|&column| scope.columns[column].clone()).collect();
+    let read: Vec<FeatureColumn> = columns.iter().map(|&column| scope.columns[column].clone()).collect();
     let horizons_micros = scope.horizons.iter().map(|horizon| horizon.micros).collect();
     let own = MlpScope { columns, anchors, horizons_micros, every_micros: scope.every_micros, history: scope.history };
     match MlpParams::new(mlp, own) {
-        Ok(params) => (problems.len() == before).then_some(ModelPlan::Mlp(params, read)),
+        Ok(params) => {
+            let different = params.start.pretrained.as_ref().filter(|_| problems.len() == before);
+            if let Some((one, difference)) = different.and_then(|one| Some((one, one.difference(&params, &read)?))) {
+                note(PredictError::Pretrained { version: one.version.clone(), difference }, place, problems);
+            }
+            (problems.len() == before).then_some(ModelPlan::Mlp(params, read))
+        }
         Err(error) => {
             let path = error.setting().split('.').fold(place.clone(), |path, key| path.key(key));
             problems.push(At { path, error: error.into(), hint: None });

@@ -29,23 +29,23 @@ pub struct Forecasts {
 }
 
 /// Who makes predictions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Maker<'a> {
     /// The predictor.
     pub predictor: &'a str,
     /// Its challenger that serves; `None` where its own model does.
     pub challenger: Option<&'a str>,
-    /// The trained version that the model went on from.
-    pub trained: Option<&'a str>,
+    /// The trained versions that it went on from: of each network in it that did.
+    pub trained: Vec<&'a str>,
 }
 
 impl Maker<'_> {
     /// What a prediction was made by, for those who read it: `speed@288` after 288 labels, `speed/huber@288` where its challenger
-    /// `huber` serves, `diagnosis@v3+288` where the model went on from trained version 3.
+    /// `huber` serves, `diagnosis@v3+288` where the model went on from trained version 3, `diagnosis@v3/v2+288` where it mixes two.
     #[must_use]
     pub fn version_text(&self, labels: u64) -> String {
         let challenger = self.challenger.map(|name| format!("/{name}")).unwrap_or_default();
-        let trained = self.trained.map(|version| format!("{version}+")).unwrap_or_default();
+        let trained = if self.trained.is_empty() { String::new() } else { self.trained.join("/") + "+" };
         format!("{}{challenger}@{trained}{labels}", self.predictor)
     }
 }

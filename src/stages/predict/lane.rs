@@ -15,6 +15,7 @@ use super::forecast::{Forecasts, ScoreRow};
 use super::intervals::Intervals;
 use super::labels::{Origin, Pending};
 use super::mix::Mix;
+use super::names::KeyNames;
 use super::observer::Observed;
 use super::online::{FtrlPredictor, LinearPredictor};
 use super::plan::PredictorPlan;
@@ -70,8 +71,11 @@ impl Lane {
         }
     }
 
-    pub(super) fn grow(&mut self, keys: usize) {
-        self.experts.iter_mut().for_each(|expert| expert.grow(keys));
+    pub(super) fn grow(&mut self, keys: usize, names: &dyn KeyNames) {
+        for expert in &mut self.experts {
+            expert.grow(keys);
+            expert.meet_keys(names);
+        }
         if let Some(mix) = &mut self.mix {
             mix.grow(keys);
         }
@@ -132,7 +136,7 @@ impl Lane {
     pub(super) fn step(
         &mut self,
         (plan, shown): (&PredictorPlan, bool),
-        (window, features): (&ClosedWindow, &FeatureMatrix),
+        (window, features, names): (&ClosedWindow, &FeatureMatrix, &dyn KeyNames),
         labels: &[f64],
         (rows, drifts): (&mut Vec<ScoreRow>, &mut Vec<DriftDetection>),
     ) -> Origin {
@@ -140,7 +144,7 @@ impl Lane {
             let made_at = window.end.plus(-horizon.micros);
             self.advance(plan, index, made_at, rows);
             let Some(origin) = self.pending.at(made_at) else { continue };
-            score((plan, shown), (&mut self.scores, index), origin, window.end, labels);
+            score((plan, shown), (&mut self.scores, index), origin, window.end, (labels, names));
             if let Some(mix) = &mut self.mix {
                 mix.learn(index, &origin.experts[index], labels);
             }
@@ -165,7 +169,7 @@ impl Lane {
     pub(super) fn step_same_window(
         &mut self,
         (plan, shown): (&PredictorPlan, bool),
-        (window, features): (&ClosedWindow, &FeatureMatrix),
+        (window, features, names): (&ClosedWindow, &FeatureMatrix, &dyn KeyNames),
         labels: Vec<f64>,
         (rows, drifts): (&mut Vec<ScoreRow>, &mut Vec<DriftDetection>),
     ) -> Origin {
@@ -179,7 +183,7 @@ impl Lane {
         }
         let mut origin = self.forecast(plan, window, features);
         self.advance(plan, 0, window.end, rows);
-        score((plan, shown), (&mut self.scores, 0), &origin, window.end, &labels);
+        score((plan, shown), (&mut self.scores, 0), &origin, window.end, (&labels, names));
         if let Some(drift) = &mut self.drift {
             mind_drift(drift, &mut self.experts, (0, window.end), &origin.model[0], &labels, drifts);
         }
@@ -378,7 +382,7 @@ fn score(
     (scores, horizon): (&mut Scores, usize),
     origin: &Origin,
     target: EventTime,
-    labels: &[f64],
+    (labels, names): (&[f64], &dyn KeyNames),
 ) {
     let counted_at = match plan.score_by {
         ScoreBy::Forecast => origin.features.end,
@@ -396,6 +400,7 @@ fn score(
             limits: plan.limits,
             features: &origin.features,
             labels,
+            names,
         });
     }
     if counted {

@@ -13,6 +13,8 @@
 //! | [`drift`] | keys and horizons whose errors have risen |
 //! | [`intervals`] | bounds that a declared share of labels lies between |
 //! | [`Observer`] | is shown forecasts and their labels |
+//! | [`KeyNames`] | what keys are called, for what is known by name |
+//! | `trainable` | networks that can be trained on a history, and plans to measure them (feature `neural`) |
 //! | [`baselines`], [`prevalence`] | persistence and the seasonal profile, always on; of classes, the last and the share of ones |
 //! | [`explain`] | exact shares of the features in one forecast |
 //! | [`Predict`] | the stage: all of the above for one partition |
@@ -35,6 +37,7 @@ pub mod labels;
 mod lane;
 pub mod mix;
 pub mod moments;
+mod names;
 #[cfg(feature = "neural")]
 pub mod neural;
 mod observer;
@@ -45,6 +48,8 @@ pub mod prevalence;
 pub mod settings;
 mod stage;
 mod task;
+#[cfg(feature = "neural")]
+pub mod trainable;
 
 pub use classes::ClassSums;
 pub use contest::params::{ComparedBy, PromotionSettings};
@@ -57,6 +62,7 @@ pub use evaluate::{Baseline, ErrorSums, IntervalSums, MeanWeight, ScoreTotal, me
 pub use explain::{AdditiveForecast, Contribution, Explanation};
 pub use forecast::{Forecasts, Maker, ScoreRow};
 pub use mix::MixParams;
+pub use names::{KeyNames, Nameless};
 pub use observer::{Observed, Observer};
 pub use plan::{Horizon, PredictInput, PredictPlan};
 pub use predictor::{OnlinePredictor, Predictor};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::explain::Limits;
 use super::intervals::Bounds;
+use super::names::KeyNames;
 use crate::stages::features::FeatureMatrix;
 use crate::vocab::EventTime;
 
@@ -29,6 +30,8 @@ pub struct Observed<'a> {
     pub features: &'a FeatureMatrix,
     /// `[key]`, NaN where there is none.
     pub labels: &'a [f64],
+    /// What the keys are called.
+    pub names: &'a dyn KeyNames,
 }
 
 /// Is shown forecasts before their labels are learned. It changes nothing.

@@ -9,8 +9,6 @@ use super::drift::params::DriftParams;
 use super::drift::plan::plan_drift;
 use super::drift::step_of;
 use super::error::PredictError;
-#[cfg(feature = "neural")]
-use super::experts::ModelPlan;
 use super::experts::{ExpertPlan, Scope, plan_experts};
 use super::explain::Limits;
 use super::forecast::Maker;
@@ -132,24 +130,6 @@ pub struct Horizon {
     pub steps: u32,
 }
 
-/// A network of classes that can be trained.
-#[cfg(feature = "neural")]
-#[derive(Debug, Clone, Copy)]
-pub struct Trainable<'a> {
-    /// Its predictor.
-    pub predictor: &'a str,
-    /// Its name among the experts that are mixed.
-    pub expert: Option<&'a str>,
-    /// The window column whose class it tells, as an index.
-    pub target: usize,
-    /// Its shape and how it learns.
-    pub params: &'a super::neural::MlpClassifierParams,
-    /// What it reads of the predictor's columns, as indices and as columns.
-    pub columns: &'a [(usize, FeatureColumn)],
-    /// Least probability that means 1.
-    pub threshold: f64,
-}
-
 pub(super) type Problem = At<PredictError>;
 
 impl PredictPlan {
@@ -206,24 +186,6 @@ impl PredictPlan {
         self.predictors.iter().position(|predictor| predictor.name == name)
     }
 
-    /// The networks of classes that can be trained on a history.
-    #[cfg(feature = "neural")]
-    pub fn trainable(&self) -> impl Iterator<Item = Trainable<'_>> {
-        self.predictors.iter().flat_map(|predictor| {
-            predictor.experts.iter().filter_map(|expert| match &expert.model {
-                ModelPlan::MlpClassifier(params, columns) if columns.len() == 1 => Some(Trainable {
-                    predictor: &predictor.name,
-                    expert: predictor.mix.map(|_| expert.name.as_str()),
-                    target: predictor.target,
-                    params,
-                    columns: &columns[0],
-                    threshold: predictor.threshold.unwrap_or(0.5),
-                }),
-                _ => None,
-            })
-        })
-    }
-
     /// Who makes a predictor's forecasts where this one of its models serves, as in [`super::Forecasts::made_by`].
     #[must_use]
     pub fn maker(&self, predictor: usize, made_by: usize) -> Maker<'_> {
@@ -232,7 +194,7 @@ impl PredictPlan {
         Maker {
             predictor: &own.name,
             challenger: model.challenger.as_deref(),
-            trained: model.experts.iter().find_map(|expert| expert.model.trained_version()),
+            trained: model.experts.iter().filter_map(|expert| expert.model.trained_version()).collect(),
         }
     }
 

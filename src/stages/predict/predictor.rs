@@ -3,6 +3,7 @@
 
 use super::drift::params::DriftEffect;
 use super::explain::AdditiveForecast;
+use super::names::KeyNames;
 use crate::stages::features::FeatureMatrix;
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter};
 
@@ -36,6 +37,10 @@ pub trait Predictor: Send {
 pub trait OnlinePredictor: Predictor {
     /// Adds fresh models up to `keys`.
     fn grow(&mut self, keys: usize);
+
+    /// Is told the names of its keys before every window, for a model that knows something of keys by name. An id that was
+    /// forgotten may have another name from then on, or none while it is free.
+    fn meet_keys(&mut self, _names: &dyn KeyNames) {}
 
     /// Learns, for every row with a label, the pair of row and label: `targets[key]`, in the target's unit, NaN where
     /// there is none. Rows with a missing feature are passed over.

@@ -278,6 +278,9 @@ pub struct MlpSettings {
     pub replay_age_micros: i64,
     /// Seed.
     pub seed: u64,
+    /// What it starts from, and whether it learns.
+    #[cfg(feature = "neural")]
+    pub start: super::neural::MlpStart,
 }
 
 /// The seasonal profile baseline.

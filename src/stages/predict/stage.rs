@@ -14,6 +14,7 @@ use super::drift::DriftDetection;
 use super::evaluate::{ErrorSums, ScoreTotal, score_row};
 use super::explain::Explanation;
 use super::forecast::{Forecasts, ScoreRow};
+use super::names::{KeyNames, Nameless};
 use super::plan::{PERSISTENCE, PROFILE, PredictPlan, PredictorPlan};
 use crate::stages::features::FeatureMatrix;
 use crate::stages::window::ClosedWindow;
@@ -59,11 +60,17 @@ impl Predict {
     }
 
     /// Takes the next closed window: scores the forecasts made for it, learns from it, makes new forecasts, and
-    /// forgets the keys that expired with it. `features` are those known at the window's end.
+    /// forgets the keys that expired with it. `features` are those known at the window's end. Nothing is known of keys by
+    /// name.
     pub fn step(&mut self, window: &ClosedWindow, features: &FeatureMatrix) -> Step {
+        self.step_named(window, features, &Nameless)
+    }
+
+    /// Likewise where keys have names.
+    pub fn step_named(&mut self, window: &ClosedWindow, features: &FeatureMatrix, names: &dyn KeyNames) -> Step {
         let mut step = Step::default();
         for (index, (contenders, plan)) in self.contenders.iter_mut().zip(&self.plan.predictors).enumerate() {
-            contenders.step((index, plan), &self.plan, (window, features), &mut step);
+            contenders.step((index, plan), &self.plan, (window, features, names), &mut step);
         }
         step
     }

@@ -92,9 +92,14 @@ impl Keys {
 
     /// Values of a key's columns in the window's order; none for an id that is free.
     pub fn values(&self, key: KeyId) -> impl Iterator<Item = &str> {
-        let name = self.names.get(key as usize).and_then(Option::as_deref);
         // A lone column is not joined: whatever it holds is its value.
-        name.into_iter().flat_map(|name| name.splitn(self.columns, SEPARATOR))
+        self.name(key).into_iter().flat_map(|name| name.splitn(self.columns, SEPARATOR))
+    }
+
+    /// A key's name: its values, joined by U+001F, which no value of several columns holds; none for an id that is free.
+    #[must_use]
+    pub fn name(&self, key: KeyId) -> Option<&str> {
+        self.names.get(key as usize).and_then(Option::as_deref)
     }
 
     pub(super) fn names(&self) -> &[Option<Name>] {

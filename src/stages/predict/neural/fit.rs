@@ -148,7 +148,7 @@ pub fn folds(labels: &[f32], count: usize, seed: u64) -> Vec<Vec<usize>> {
 }
 
 /// Fisher and Yates.
-fn shuffle(rows: &mut [usize], dice: &mut Dice) {
+pub(super) fn shuffle(rows: &mut [usize], dice: &mut Dice) {
     for place in (1..rows.len()).rev() {
         rows.swap(place, (dice.next_u64() % (place as u64 + 1)) as usize);
     }

@@ -1,7 +1,7 @@
 //! Feature rows -> what a network reads: values in spreads around their means, a flag for each that is missing, the key,
 //! the time of day and the day of the week.
 //!
-//! Means and spreads are those of the first history and stay as they are then: a network's weights mean something only
+//! Means and spreads are those of the first history, or of the one that it was trained on, and stay as they are then: a network's weights mean something only
 //! together with them.
 
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,8 @@ impl Scales {
     /// Whether they are fixed.
     #[must_use]
     pub fn fixed(&self, params: &MlpParams) -> bool {
-        self.windows >= params.history as u64 && self.target.count() > 1.0
+        let seen = params.start.pretrained.is_some() || self.windows >= params.history as u64;
+        seen && self.target.count() > 1.0
     }
 
     /// Takes a window's rows and labels in.
@@ -56,6 +57,12 @@ impl Scales {
     #[must_use]
     pub fn label(&self, label: f32) -> f32 {
         self.target.scaled(f64::from(label)) as f32
+    }
+
+    /// The same, NaN of one that is missing.
+    #[must_use]
+    pub fn label_or_missing(&self, label: f32) -> f32 {
+        if label.is_finite() { self.label(label) } else { f32::NAN }
     }
 
     /// A network's output in the target's unit.

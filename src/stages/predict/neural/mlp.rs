@@ -4,6 +4,12 @@
 //! *Invariant.* What a window is due to be learned is done before the labels of the next one are taken in, by the same
 //! steps whenever that is: at once, ahead when nothing waits to be sent, or after a restart. The state holds the network
 //! before those steps, and that they are due.
+//!
+//! One that was trained before speaks at once. It knows keys by name: each gets its vector when it is first met, and one that it
+//! does not know begins as all are. Where another version serves than the state went on from, the network begins from that one,
+//! with the rows that are remembered.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +21,7 @@ use super::replay::Replay;
 use super::training::Learned;
 use crate::stages::features::{FeatureColumn, FeatureMatrix};
 use crate::stages::predict::explain::AdditiveForecast;
+use crate::stages::predict::names::KeyNames;
 use crate::stages::predict::predictor::{OnlinePredictor, Predictor};
 use crate::vocab::{EventTime, KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
@@ -35,10 +42,17 @@ pub struct MlpPredictor {
     replay: Replay,
     versions: Vec<u64>,
     refused: Vec<u64>,
+    /// Keys whose names were not looked up yet, of a network that was trained before.
+    unmet: BTreeSet<KeyId>,
+    /// Whether it came out of a state.
+    restored: bool,
+    /// Whether that state says which trained network it went on from.
+    beginning_saved: bool,
     network_changed: bool,
     progress_changed: bool,
     network_step: String,
     progress_step: String,
+    beginning_step: String,
 }
 
 /// What the state holds beside the weights and the memory.
@@ -52,24 +66,41 @@ struct Progress {
     scales: Scales,
 }
 
+/// What a network went on from; none in the state of one that began with nothing.
+#[derive(Serialize, Deserialize)]
+struct Beginning {
+    /// Hash of the trained network.
+    hash: String,
+    /// Keys that it has not met.
+    unmet: BTreeSet<KeyId>,
+}
+
 impl MlpPredictor {
     /// No keys yet. `columns` are those that the network reads, in order. State goes to the steps `<step>.network`,
-    /// `<step>.progress` and `<step>.replay`.
+    /// `<step>.progress`, `<step>.replay` and, of one that was trained before, `<step>.beginning`.
     #[must_use]
     pub fn new(step: &str, params: MlpParams, columns: Vec<FeatureColumn>) -> Self {
         let horizons = params.horizons_micros.len();
+        let (scales, weights) = match &params.start.pretrained {
+            Some(pretrained) => (pretrained.trained.scales.clone(), pretrained.trained.shared()),
+            None => (Scales::new(params.columns.len()), Weights::fresh(&params)),
+        };
         Self {
-            scales: Scales::new(params.columns.len()),
-            learned: Learned::fresh(Weights::fresh(&params)),
+            scales,
+            learned: Learned::fresh(weights),
             ahead: None,
             due: None,
             replay: Replay::new(format!("{step}.replay")),
             versions: vec![0; horizons],
             refused: vec![0; horizons],
+            unmet: BTreeSet::new(),
+            restored: false,
+            beginning_saved: false,
             network_changed: false,
             progress_changed: false,
             network_step: format!("{step}.network"),
             progress_step: format!("{step}.progress"),
+            beginning_step: format!("{step}.beginning"),
             params,
             columns,
         }
@@ -87,6 +118,27 @@ impl MlpPredictor {
         }
     }
 
+    /// Has the names of these keys looked up when they are known.
+    fn note_unmet(&mut self, keys: impl Iterator<Item = KeyId>) {
+        if self.params.start.pretrained.is_some() {
+            self.unmet.extend(keys);
+        }
+    }
+
+    fn write_beginning(&mut self, writer: &mut dyn StateWriter) {
+        if let Some(pretrained) = &self.params.start.pretrained {
+            let beginning = Beginning { hash: pretrained.hash.clone(), unmet: self.unmet.clone() };
+            writer.put(&self.beginning_step, 0, to_block(&beginning));
+        } else if self.beginning_saved {
+            writer.delete(&self.beginning_step, 0);
+        }
+    }
+
+    fn read_beginning(&self, reader: &dyn StateReader) -> Result<Option<Beginning>, StateError> {
+        let mut blocks = reader.blocks(&self.beginning_step);
+        blocks.next().map(|(block, bytes)| from_block(&self.beginning_step, block, bytes)).transpose()
+    }
+
     fn trained(&self, window: EventTime) -> Learned {
         self.learned.trained(&self.params, &self.scales, &self.replay, window)
     }
@@ -94,15 +146,6 @@ impl MlpPredictor {
     fn row(&self, features: &FeatureMatrix, key: KeyId) -> Vec<f32> {
         let row = features.row(key);
         self.params.columns.iter().map(|&column| row[column] as f32).collect()
-    }
-
-    /// Whether the network may forecast from a row: of all that it reads, the first anchor or, without anchors, something
-    /// must be known.
-    fn speaks(&self, horizon: usize, values: &[f32]) -> bool {
-        match self.params.anchors[horizon].first() {
-            Some(&anchor) => values[anchor].is_finite(),
-            None => values.iter().any(|value| value.is_finite()),
-        }
     }
 
     /// How fast the shares grow on the way from the means of all columns to the row, after each of `parts` of it; the key, the
@@ -144,7 +187,7 @@ impl Predictor for MlpPredictor {
         let mut speaks = Vec::with_capacity(rows * forecasts.len());
         for key in 0..rows as KeyId {
             let values = self.row(features, key);
-            speaks.extend((0..forecasts.len()).map(|horizon| self.speaks(horizon, &values)));
+            speaks.extend((0..forecasts.len()).map(|horizon| self.params.speaks(horizon, &values)));
             batch.push(&self.params, &self.scales, (features.end, key), &values);
         }
         let made = forecast(&self.params, &self.scales, &self.learned.mean, &batch);
@@ -165,7 +208,7 @@ impl Predictor for MlpPredictor {
             return None;
         }
         let (values, at) = (self.row(features, key), (features.end, key));
-        if !self.speaks(horizon, &values) {
+        if !self.params.speaks(horizon, &values) {
             return None;
         }
         // As it was made, among the rows of all keys: sums of products may differ in the last bit by how many rows there are.
@@ -187,10 +230,16 @@ impl Predictor for MlpPredictor {
     }
 
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
+        // What never changes is no state.
+        if self.params.start.frozen && !self.restored {
+            return;
+        }
         self.replay.snapshot(&self.params, which, writer);
         let keys = self.learned.weights.keys();
         if keys > 0 && (which == Snapshot::Full || self.network_changed) {
             self.learned.write(&self.network_step, writer);
+            self.write_beginning(writer);
+            self.beginning_saved &= which == Snapshot::Full;
         }
         if keys > 0 && (which == Snapshot::Full || self.network_changed || self.progress_changed) {
             let progress = Progress {
@@ -219,11 +268,22 @@ impl Predictor for MlpPredictor {
                 let reason = "its horizons or columns are not this plan's".to_owned();
                 return Err(StateError { step: self.progress_step.clone(), block, reason });
             }
+            let beginning = self.read_beginning(reader)?;
+            (self.restored, self.beginning_saved) = (true, beginning.is_some());
             self.learned.grow(progress.keys as usize);
-            self.learned.read(&self.network_step, reader)?;
-            self.learned.steps = progress.steps;
             (self.due, self.versions, self.refused) = (progress.due, progress.versions, progress.refused);
-            self.scales = progress.scales;
+            let pretrained = self.params.start.pretrained.as_ref();
+            if beginning.as_ref().map(|beginning| &beginning.hash) == pretrained.map(|pretrained| &pretrained.hash) {
+                self.learned.read(&self.network_step, reader)?;
+                self.learned.steps = progress.steps;
+                self.scales = progress.scales;
+                self.unmet = beginning.map(|beginning| beginning.unmet).unwrap_or_default();
+            } else {
+                // Another version serves now: it goes on from that one, with the rows that were remembered.
+                self.note_unmet(0..progress.keys as KeyId);
+                self.due = self.due.filter(|_| self.scales.fixed(&self.params));
+                (self.network_changed, self.progress_changed) = (true, true);
+            }
         }
         Ok(())
     }
@@ -231,8 +291,11 @@ impl Predictor for MlpPredictor {
 
 impl OnlinePredictor for MlpPredictor {
     fn grow(&mut self, keys: usize) {
-        if keys > self.learned.weights.keys() {
+        let known = self.learned.weights.keys();
+        if keys > known {
             self.learned.grow(keys);
+            // Ids are u32 everywhere.
+            self.note_unmet(known as KeyId..keys as KeyId);
             if let Some(ahead) = &mut self.ahead {
                 ahead.grow(keys);
             }
@@ -240,7 +303,25 @@ impl OnlinePredictor for MlpPredictor {
         }
     }
 
+    fn meet_keys(&mut self, names: &dyn KeyNames) {
+        let Some(pretrained) = self.params.start.pretrained.clone() else { return };
+        let named = |&key: &KeyId| Some((key, names.name(key)?));
+        let met: Vec<(KeyId, &str)> = self.unmet.iter().filter_map(named).collect();
+        for (key, name) in met {
+            self.unmet.remove(&key);
+            self.network_changed = true;
+            if let Some(vector) = pretrained.trained.key(name) {
+                self.learned.set_key(key as usize, vector);
+                // What was learned ahead was learned without it, and every step takes a part of every weight away.
+                self.ahead = None;
+            }
+        }
+    }
+
     fn learn_many(&mut self, horizon: usize, features: &FeatureMatrix, targets: &[f64]) {
+        if self.params.start.frozen {
+            return;
+        }
         let window = features.end.plus(self.params.horizons_micros[horizon]);
         if self.due.is_some_and(|due| due != window) {
             self.settle();
@@ -267,6 +348,7 @@ impl OnlinePredictor for MlpPredictor {
         self.ahead = None;
         keys.iter().for_each(|&key| self.learned.forget(key as usize));
         self.replay.forget(&self.params, keys);
+        self.note_unmet(keys.iter().copied());
         self.network_changed = true;
     }
 

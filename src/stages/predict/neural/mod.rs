@@ -10,6 +10,7 @@
 //! | [`mlp`] | all of these as a model of one predictor |
 //! | [`dense`], [`rows`], [`classifier`] | a plain network of classes, rows with their labels, and both as a model |
 //! | [`fit`], [`logistic`] | a network of classes trained on a history, and a regression to measure it beside |
+//! | [`mlp_fit`], [`pretrained`] | a network that keys share trained on a history, and one that a predictor starts from |
 //! | [`integrated_gradients`] | why a network says what it says |
 
 pub mod classifier;
@@ -19,8 +20,10 @@ pub mod inputs;
 pub mod integrated_gradients;
 pub mod logistic;
 pub mod mlp;
+pub mod mlp_fit;
 pub mod network;
 pub mod params;
+pub mod pretrained;
 pub mod replay;
 pub mod rows;
 pub mod training;
@@ -28,3 +31,4 @@ pub mod training;
 pub use classifier::{MlpClassifier, MlpClassifierParams};
 pub use mlp::MlpPredictor;
 pub use params::{MlpError, MlpParams};
+pub use pretrained::{MlpShape, MlpStart, PretrainedMlp, TrainedMlp};

@@ -90,6 +90,14 @@ impl Weights {
         }
     }
 
+    /// Sets the vector of a key.
+    pub fn set_key(&mut self, key: usize, vector: &[f32]) {
+        if let Some(last) = self.0.last_mut().filter(|last| key < last.rows && vector.len() == last.columns) {
+            let width = last.columns;
+            last.values[key * width..(key + 1) * width].copy_from_slice(vector);
+        }
+    }
+
     /// Makes the vector of a key 0.
     pub fn forget(&mut self, key: usize) {
         if let Some(last) = self.0.last_mut().filter(|last| key < last.rows) {

@@ -2,6 +2,7 @@
 
 use chrono_tz::Tz;
 
+use super::pretrained::MlpStart;
 use crate::stages::features::DAY_MICROS;
 use crate::stages::predict::settings::{Loss, MlpSettings};
 
@@ -95,6 +96,8 @@ pub struct MlpParams {
     pub replay_age: f64,
     /// Seed of the weights, the rows drawn and the units left out.
     pub seed: u64,
+    /// What it starts from, and whether it learns.
+    pub start: MlpStart,
 }
 
 /// What a network is planned for.
@@ -150,7 +153,18 @@ impl MlpParams {
             replay_rows: rows as usize,
             replay_age: (settings.replay_age_micros as f64 / every_micros as f64).max(1.0),
             seed: settings.seed,
+            start: settings.start.clone(),
         })
+    }
+
+    /// Whether the network may forecast from a row: of all that it reads, the first anchor or, without anchors, something
+    /// must be known.
+    #[must_use]
+    pub fn speaks(&self, horizon: usize, values: &[f32]) -> bool {
+        match self.anchors[horizon].first() {
+            Some(&anchor) => values[anchor].is_finite(),
+            None => values.iter().any(|value| value.is_finite()),
+        }
     }
 
     /// Slots of a day.

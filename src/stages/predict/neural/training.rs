@@ -65,6 +65,12 @@ impl Learned {
         self.all().into_iter().for_each(|weights| weights.grow(keys));
     }
 
+    /// Gives a key that has learned nothing its vector.
+    pub fn set_key(&mut self, key: usize, vector: &[f32]) {
+        self.weights.set_key(key, vector);
+        self.mean.set_key(key, vector);
+    }
+
     /// Makes a key a new one.
     pub fn forget(&mut self, key: usize) {
         self.all().into_iter().for_each(|weights| weights.forget(key));
@@ -80,8 +86,7 @@ impl Learned {
             for _ in 0..params.batch {
                 let Some((end, key, values, known)) = replay.draw(params, &mut dice) else { continue };
                 batch.push(params, scales, (end, key), values);
-                labels
-                    .extend(known.iter().map(|&label| if label.is_finite() { scales.label(label) } else { f32::NAN }));
+                labels.extend(known.iter().map(|&label| scales.label_or_missing(label)));
             }
             if batch.rows == 0 {
                 return next;
@@ -90,13 +95,21 @@ impl Learned {
             let gradients = weight_gradients(params, scales, &next.weights, (&batch, &labels), &kept);
             next.step((params.learning_rate, params.weight_decay), &gradients);
         }
-        next.average(params.average);
+        // The mean of a network that was trained before is not young: its first steps after that say little.
+        match params.start.pretrained {
+            Some(_) => next.keep(params.average),
+            None => next.average(params.average),
+        }
         next
     }
 
     /// Takes the weights into their mean, of which `most` is kept where it is not young.
     pub fn average(&mut self, most: f32) {
-        let keep = most.min(self.steps as f32 / (YOUTH + self.steps as f32));
+        self.keep(most.min(self.steps as f32 / (YOUTH + self.steps as f32)));
+    }
+
+    /// Takes the weights into their mean, of which so much is kept.
+    fn keep(&mut self, keep: f32) {
         for (mean, weights) in self.mean.0.iter_mut().zip(&self.weights.0) {
             for (mean, weight) in mean.values.iter_mut().zip(&weights.values) {
                 *mean = keep * *mean + (1.0 - keep) * weight;
@@ -177,7 +190,8 @@ impl Learned {
     }
 }
 
-fn kept(params: &MlpParams, rows: usize, dice: &mut Dice) -> Kept {
+/// Units of the blocks that a step leaves out.
+pub(super) fn kept(params: &MlpParams, rows: usize, dice: &mut Dice) -> Kept {
     let scale = 1.0 / (1.0 - params.dropout);
     let unit_kept = |dice: &mut Dice| if unit(dice) < f64::from(params.dropout) { 0.0 } else { scale };
     let block = |dice: &mut Dice| (0..rows * params.width).map(|_| unit_kept(dice)).collect();

@@ -1,0 +1,114 @@
+//! Why a folder of models cannot be read or changed, with what the operator should do.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::card::Kind;
+use super::store::Version;
+use super::tensors::TensorsError;
+
+/// Why a folder of models cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refuses.
+    #[error("`{}`: {reason}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        reason: io::Error,
+    },
+    /// No such version.
+    #[error("`{}` has no {version}", .folder.display())]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+        /// The version.
+        version: Version,
+    },
+    /// No version serves.
+    #[error("no version of `{}` serves", .folder.display())]
+    NoChampion {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A card or a promotion that is not one.
+    #[error("`{}` is damaged: {reason}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Weights that are none.
+    #[error("`{}`: {reason}", .path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: TensorsError,
+    },
+    /// Worse than what it was measured beside.
+    #[error("{version} is not promoted: on the rows held out its {loss} is {own:.4}, that of {other} {theirs:.4}")]
+    Worse {
+        /// The challenger.
+        version: Version,
+        /// What was measured.
+        loss: &'static str,
+        /// Its own.
+        own: f64,
+        /// What is better.
+        other: String,
+        /// That one's.
+        theirs: f64,
+    },
+    /// A network of another kind.
+    #[error("{version} of `{}` is a network of `{}`, not of `{}`", .folder.display(), .is.name(), .asked.name())]
+    OtherKind {
+        /// The folder.
+        folder: PathBuf,
+        /// The version.
+        version: Version,
+        /// What it is.
+        is: Kind,
+        /// What it should be.
+        asked: Kind,
+    },
+    /// It was never measured beside what serves.
+    #[error("{version} is not promoted: it was not measured beside {champion}, which serves")]
+    NotCompared {
+        /// The challenger.
+        version: Version,
+        /// What serves.
+        champion: Version,
+    },
+    /// It serves already.
+    #[error("{version} serves already")]
+    Serves {
+        /// The version.
+        version: Version,
+    },
+    /// Nothing to go back to.
+    #[error("nothing served before {version}")]
+    NothingBefore {
+        /// The version.
+        version: Version,
+    },
+}
+
+impl StoreError {
+    /// What the operator should do.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "see that the path is right and may be read and written",
+            Self::Missing { .. } => "`arterial models ls` lists the versions",
+            Self::NoChampion { .. } => "`arterial train`, then `arterial models promote`",
+            Self::Damaged { .. } | Self::Weights { .. } => "restore the file, or train again",
+            Self::OtherKind { .. } => "name another folder: each holds the versions of one network",
+            Self::Worse { .. } => "train on more or newer rows; the version that serves stays",
+            Self::NotCompared { .. } => "train again: every version is measured beside the one that serves then",
+            Self::Serves { .. } | Self::NothingBefore { .. } => "`arterial models ls` says which version serves",
+        }
+    }
+}

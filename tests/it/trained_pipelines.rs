@@ -1,0 +1,224 @@
+//! `arterial train` of networks of forecasts, and pipelines that start from what it made.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use arterial::spec::{PipelineFile, PipelinePlan, Registry};
+use serde_json::Value;
+
+use crate::run_support::{Ends, run};
+
+/// The simulated corridor, whose detectors share a network that is trained before.
+const PIPELINE: &str = r#"
+version: 1
+pipeline: corridor
+sources:
+  loops:
+    simulate: { detectors: 8, length: 3d, partitions: 2 }
+    decode: { schema: traffic-observation.v1 }
+    partitioned_by: sensor_id
+    event_time: { column: observed_at, stamps: end, interval: 60s, max_delay: 60s }
+window: { size: 5m, key: [sensor_id], columns: { speed_kmh: avg(speed_kmh), flow_veh_h: avg(flow_veh_h) } }
+features:
+  - lags: { column: speed_kmh, count: 3, fill: last }
+  - profile: { column: speed_kmh, at: target }
+predict:
+  speed:
+    target: speed_kmh
+    horizons: [15m, 30m]
+    min_history: 1h
+    model: { mlp: { slot: 30m, width: 12, blocks: 1, batch: 64, learning_rate: 0.01, dropout: 0, artefact: model } }
+alerts:
+  slow: { measure: speed.15m, when: "< 60", clear: "> 70", summary: "slow at {sensor_id}" }
+sinks:
+  forecasts: { from: forecasts, memory: {} }
+delivery: at_least_once
+"#;
+
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("trained-pipelines-{name}"));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("corridor.yaml"), PIPELINE).unwrap();
+    folder
+}
+
+/// The pipeline with each first part, which stands once, replaced by the second.
+fn write(folder: &Path, edits: &[(&str, &str)]) {
+    let mut text = PIPELINE.to_owned();
+    for (from, to) in edits {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        text = text.replace(from, to);
+    }
+    std::fs::write(folder.join("corridor.yaml"), text).unwrap();
+}
+
+fn arterial(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_arterial"));
+    command.current_dir(folder).env("ARTERIAL_LOG", "warn").args(arguments).output().expect("it runs")
+}
+
+fn done(folder: &Path, arguments: &[&str]) -> String {
+    let output = arterial(folder, arguments);
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {err}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refused(folder: &Path, arguments: &[&str], code: i32) -> String {
+    let output = arterial(folder, arguments);
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {err}");
+    err
+}
+
+fn trained(folder: &Path, more: &[&str]) -> Value {
+    let arguments = [&["train", "--format", "json", "corridor.yaml"], more].concat();
+    serde_json::from_str(&done(folder, &arguments)).unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value}"))
+}
+
+fn mean_mae(errors: &Value) -> f64 {
+    let errors = errors.as_array().unwrap();
+    errors.iter().map(|one| number(&one["mae"])).sum::<f64>() / errors.len() as f64
+}
+
+#[test]
+fn network_is_measured_on_later_forecasts_and_a_pipeline_forecasts_the_same_from_the_start() {
+    let folder = folder("serves");
+    let card = trained(&folder, &[]);
+    assert_eq!((&card["version"], &card["model"], &card["keys"]), (&"v1".into(), &"mlp".into(), &8.into()), "{card}");
+    assert_eq!(card["network"]["horizons"], serde_json::json!(["15m", "30m"]));
+    assert!(card["data_to"].as_str() < card["hold_out_from"].as_str(), "{card}");
+    let besides: Vec<&str> =
+        card["beside"].as_array().unwrap().iter().map(|one| one["model"].as_str().unwrap()).collect();
+    assert_eq!(besides, ["persistence", "profile"]);
+    for beside in card["beside"].as_array().unwrap() {
+        assert_eq!(beside["hold_out"][0]["count"], card["hold_out"][0]["count"], "the same labels");
+        assert!(mean_mae(&card["hold_out"]) < mean_mae(&beside["hold_out"]), "{card}");
+    }
+    assert_eq!(card["network"]["anchors"][1], serde_json::json!(["speed_kmh.lag0", "speed_kmh.profile"]));
+    // Nothing serves yet: it would learn from nothing, and that is no mistake.
+    done(&folder, &["validate", "corridor.yaml"]);
+    assert!(done(&folder, &["models", "promote", "model", "v1"]).contains("v1 serves"));
+    let from = card["hold_out_from"].as_str().unwrap();
+    for partitions in ["partitions: 2", "partitions: 5"] {
+        write(&folder, &[("artefact: model", "artefact: model, online: false"), ("partitions: 2", partitions)]);
+        let eval = ["eval", "--format", "json", "--from", from, "corridor.yaml"];
+        let eval: Value = serde_json::from_str(&done(&folder, &eval)).unwrap();
+        let own: Vec<&Value> = eval["scores"].as_array().unwrap().iter().filter(|one| one["model"] == "mlp").collect();
+        for (score, held_out) in own.iter().zip(card["hold_out"].as_array().unwrap()) {
+            assert_eq!(score["count"], held_out["count"]);
+            for measure in ["mae", "rmse"] {
+                let gap = number(&score[measure]) - number(&held_out[measure]);
+                assert!(gap.abs() < 1e-5, "{partitions}: {score} where training said {held_out}");
+            }
+        }
+        assert_eq!(own.len(), 2);
+    }
+    write(&folder, &[]);
+    let again = trained(&folder, &[]);
+    assert_eq!(again["beside"][2]["model"], "v1", "measured beside the version that serves");
+    assert_eq!(again["beside"][2]["hold_out"], card["hold_out"]);
+    assert_eq!((&again["model_hash"], &again["data_hash"]), (&card["model_hash"], &card["data_hash"]));
+    let text = done(&folder, &["train", "corridor.yaml"]);
+    assert!(
+        text.contains("of 8 keys") && text.contains("MAE 15m") && text.contains("models promote model v3"),
+        "{text}"
+    );
+    assert!(done(&folder, &["models", "ls", "model"]).contains("MAE"));
+    assert!(done(&folder, &["models", "diff", "model", "v1", "v2"]).contains("beside"));
+}
+
+#[test]
+fn worse_network_is_not_promoted_and_one_of_something_else_is_refused() {
+    let folder = folder("gate");
+    trained(&folder, &["--promote"]);
+    write(&folder, &[("learning_rate: 0.01", "learning_rate: 0.000001")]);
+    let card = trained(&folder, &["--epochs", "1"]);
+    assert!(mean_mae(&card["hold_out"]) > mean_mae(&card["beside"][2]["hold_out"]), "{card}");
+    let err = refused(&folder, &["models", "promote", "model", "v2"], 1);
+    assert!(err.contains("v2 is not promoted: on the rows held out its MAE is") && err.contains("that of v1"), "{err}");
+    assert!(
+        refused(&folder, &["train", "--models", "other", "--promote", "--epochs", "1", "corridor.yaml"], 1)
+            .contains("v1 is not promoted: on the rows held out its MAE is")
+    );
+    write(&folder, &[("horizons: [15m, 30m]", "horizons: [15m, 45m]")]);
+    let err = refused(&folder, &["validate", "corridor.yaml"], 78);
+    assert!(err.contains("trained network v1 does not fit: it has horizons 15m, 30m; the predictor 15m, 45m"), "{err}");
+    assert!(err.contains("arterial train"), "{err}");
+    // It can be trained all the same, but not be measured beside what serves.
+    let card = trained(&folder, &[]);
+    assert_eq!(card["beside"].as_array().unwrap().len(), 2);
+    assert!(refused(&folder, &["models", "promote", "model", "v3"], 1).contains("not measured beside v1"));
+    write(&folder, &[]);
+    let card = folder.join("model/v1/card.json");
+    let text = std::fs::read_to_string(&card).unwrap();
+    let other = text.replace("\"key\": [\n    \"sensor_id\"", "\"key\": [\n    \"segment_id\"");
+    assert_ne!(other, text);
+    std::fs::write(&card, other).unwrap();
+    let err = refused(&folder, &["validate", "corridor.yaml"], 78);
+    assert!(err.contains("it knows keys of `segment_id`; the windows are of `sensor_id`"), "{err}");
+    std::fs::write(&card, text).unwrap();
+    write(&folder, &[(", artefact: model", ", online: false")]);
+    assert!(refused(&folder, &["validate", "corridor.yaml"], 78).contains("`online: false` without `artefact`"));
+    assert!(refused(&folder, &["train", "corridor.yaml"], 2).contains("nowhere to put the version"));
+    write(&folder, &[]);
+    assert!(refused(&folder, &["train", "--folds", "4", "corridor.yaml"], 2).contains("held out by time"));
+    let classes = folder.join("model/v4");
+    std::fs::create_dir(&classes).unwrap();
+    let card = std::fs::read_to_string(folder.join("model/v1/card.json")).unwrap();
+    std::fs::write(classes.join("card.json"), card.replace("\"model\": \"mlp\"", "\"model\": \"gru\"")).unwrap();
+    assert!(refused(&folder, &["train", "corridor.yaml"], 1).contains("card.json` is damaged: unknown variant `gru`"));
+    std::fs::remove_dir_all(&classes).unwrap();
+    let weights = folder.join("model/v1/model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    let err = refused(&folder, &["validate", "corridor.yaml"], 78);
+    assert!(
+        err.contains("model.safetensors` is damaged: its hash is") && err.contains("corridor.yaml:19:108"),
+        "{err}"
+    );
+}
+
+fn plan(folder: &Path) -> PipelinePlan {
+    let text = std::fs::read_to_string(folder.join("corridor.yaml")).unwrap();
+    let file = PipelineFile::parse("corridor.yaml", &text, &|_| None, &Registry::standard());
+    let plan = file.plan(folder, &[].into()).unwrap_or_else(|problems| panic!("{problems}"));
+    // The readings go on where a run ends.
+    plan.with_open_end()
+}
+
+/// Forecasts in the order of their partitions: times, keys, values and what made them.
+fn forecasts(ends: &Ends) -> Vec<String> {
+    let records = ends.broker.committed_records("forecasts").unwrap();
+    records.iter().map(|record| String::from_utf8_lossy(record.value.as_deref().unwrap()).into_owned()).collect()
+}
+
+#[test]
+fn run_that_was_stopped_goes_on_alike_and_a_newer_version_takes_over_at_a_start() {
+    let folder = folder("goes-on");
+    // Eight detectors are learned; the runs have sixteen.
+    trained(&folder, &["--epochs", "5", "--promote"]);
+    let sinks = ["forecasts", "control"];
+    let (whole, parts) = (Ends::with_sinks(6, &sinks), Ends::with_sinks(3, &sinks));
+    let expected = run(plan(&folder), &whole).result.unwrap();
+    run(plan(&folder), &parts).result.unwrap();
+    let longer = Ends { hours: 6, ..parts.clone() };
+    let came = run(plan(&folder), &longer).result.unwrap();
+    assert_eq!(came.digest(), expected.digest());
+    let mut both = [forecasts(&whole), forecasts(&longer)];
+    both.iter_mut().for_each(|all| all.sort());
+    assert_eq!(both[0], both[1]);
+    assert!(both[0].iter().all(|forecast| forecast.contains("\"model_version\":\"speed@v1+")), "{}", both[0][0]);
+    trained(&folder, &["--promote"]);
+    let before = forecasts(&longer).len();
+    run(plan(&folder), &Ends { hours: 7, ..longer.clone() }).result.unwrap();
+    let later = forecasts(&longer).split_off(before);
+    assert!(!later.is_empty() && later.iter().all(|forecast| forecast.contains("\"model_version\":\"speed@v2+")));
+}
