@@ -25,6 +25,8 @@ const PHISHING_REFERENCE: f64 = 0.8872;
 const PHISHING_EVENTS: u64 = 1250;
 /// Accuracy that small networks reach on the Wisconsin data.
 const BREAST_CANCER_REFERENCE: f64 = 0.97;
+/// How far the area under the curve may be below that of the regression on the same folds, where both are nearly all of it.
+const AUC_SLACK: f64 = 0.002;
 
 /// A table of records, and the pipeline that classifies them.
 struct Records {
@@ -59,13 +61,15 @@ fn phishing(table: &mut Table, figures: &mut Vec<Figure>, complaints: &mut Vec<S
     let plan = crate::pipeline::plan_of(&pipelines().join("phishing.yaml"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let summary = runtime.block_on(Pipeline::evaluation(&plan)?.run(std::future::pending()))?;
+    // The predictor's own is scored first, whatever its kind; then come baselines and experts.
+    let own = summary.scores.first().context("the pipeline scores no predictor")?.model.clone();
     for score in &summary.scores {
         let classes = score.sums.classes.as_deref().context("the predictor is no classification")?;
         let [accuracy, loss, auc] = [classes.accuracy(), classes.mean_log_loss(), classes.auc()];
         let [accuracy, loss, auc] = [accuracy, loss, auc].map(|measure| measure.unwrap_or(f64::NAN));
         let model = score.model.as_str();
         table.add_row(row("phishing", model, score.sums.count, [accuracy, loss, auc]));
-        if model == "mix" {
+        if model == own {
             figures.push(Figure::new("phishing.accuracy".to_owned(), accuracy, "ratio"));
             figures.push(Figure::new("phishing.auc".to_owned(), auc, "ratio"));
             if score.sums.count != PHISHING_EVENTS {
@@ -120,8 +124,9 @@ fn cross_validate(
     if records.name == "breast_cancer" && (accuracy.is_nan() || accuracy < BREAST_CANCER_REFERENCE) {
         complaints.push(format!("breast_cancer: accuracy {accuracy:.4} is below {BREAST_CANCER_REFERENCE}"));
     }
-    if records.name == "cleveland" && (auc.is_nan() || auc < reference) {
-        complaints.push(format!("cleveland: AUC {auc:.4} is below the regression's {reference:.4}"));
+    let least = if records.name == "cleveland" { reference } else { reference - AUC_SLACK };
+    if auc.is_nan() || least.is_nan() || auc < least {
+        complaints.push(format!("{}: AUC {auc:.4} is below the regression's {reference:.4}", records.name));
     }
     Ok(())
 }

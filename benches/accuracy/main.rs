@@ -1,6 +1,6 @@
 //! How good the shipped pipelines' forecasts are on real data, by a written protocol, beside persistence, the seasonal
-//! profile and reference figures. `make accuracy` runs it and fails where a forecast is worse than its reference or the
-//! number of labels is another: another count is another protocol. Arguments name data sets; all unless given.
+//! profile, the experts of a mixture and reference figures. `make accuracy` runs all of it and then fails where a forecast is
+//! worse than its reference or its must, bounds do not hold, or the number of labels is another: another count is another protocol. Arguments name data sets; all unless given.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
 
 mod classes;
@@ -13,6 +13,7 @@ mod intervals;
 mod pipeline;
 mod protocol;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -22,11 +23,13 @@ use comfy_table::{CellAlignment, Table};
 
 use crate::data::data_file;
 use crate::figures::{Figure, write_figures};
-use crate::intervals::{Beside, Gathered};
+use crate::intervals::{Beside, COVERAGE, Gathered};
 use crate::pipeline::plan_of;
 use crate::protocol::{DATA_SETS, DataSet, Reference};
 
 const MICROS_PER_MINUTE: i64 = 60_000_000;
+/// How far the share of labels inside bounds may be from what is promised.
+const COVERAGE_SLACK: f64 = 0.02;
 
 fn main() -> Result<()> {
     // Cargo hands options of its own on.
@@ -63,6 +66,9 @@ fn forecasts(names: &[String]) -> Result<Vec<String>> {
         for reference in set.references {
             let judged = Judged::of(&scores, reference)?;
             table.add_row(judged.row(set));
+            judged.experts.iter().for_each(|(name, sums)| {
+                table.add_row(judged.expert_row(set, name, sums));
+            });
             figures.extend(judged.figures(set));
             failed.extend(judged.complaints().into_iter().map(|complaint| {
                 let (name, horizon) = (judged.name(set), judged.horizon());
@@ -76,6 +82,7 @@ fn forecasts(names: &[String]) -> Result<Vec<String>> {
                 let judged = Bounded { name, beside };
                 bounds.add_row(judged.row());
                 figures.extend(judged.figures());
+                failed.extend(judged.complaints());
             }
         }
         write_figures("accuracy.json", &figures)?;
@@ -122,6 +129,21 @@ impl Bounded {
         [self.name.clone(), own, split, lower, percent(inside), percent(at_peak), percent(split_inside)]
     }
 
+    /// What is worse than it should be: bounds that do not hold what they promise, or are no better than the plain ones.
+    fn complaints(&self) -> Vec<String> {
+        let [own, split, inside, ..] = self.numbers();
+        let mut complaints = Vec::new();
+        if own.is_nan() || own >= split {
+            complaints
+                .push(format!("{}: interval score {own:.3} is not below {split:.3} of split conformal", self.name));
+        }
+        if inside.is_nan() || (inside - COVERAGE).abs() > COVERAGE_SLACK {
+            let (inside, promised) = (100.0 * inside, 100.0 * COVERAGE);
+            complaints.push(format!("{}: {inside:.1} % of labels lie inside, promised are {promised:.0} %", self.name));
+        }
+        complaints
+    }
+
     fn figures(&self) -> [Figure; 4] {
         let [own, split, inside, _, at_peak] = self.numbers();
         let figure = |what: &str, value, unit| Figure::new(format!("intervals.{}.{what}", self.name), value, unit);
@@ -160,6 +182,8 @@ struct Judged<'a> {
     model: ErrorSums,
     persistence: ErrorSums,
     profile: ErrorSums,
+    /// Of a mixture, by name.
+    experts: Vec<(String, ErrorSums)>,
 }
 
 impl<'a> Judged<'a> {
@@ -177,9 +201,11 @@ impl<'a> Judged<'a> {
             pooled
         };
         let (model, persistence, profile) = (sums(own), sums("persistence"), sums("profile"));
-        let judged = Self { reference, model, persistence, profile };
-        ensure!(judged.model.count > 0, "`{}` was not scored at {}", reference.predictor, judged.horizon());
-        Ok(judged)
+        let of_predictor = scores.iter().filter(|score| score.predictor == reference.predictor);
+        let names: BTreeSet<&str> = of_predictor.map(|score| score.model.as_str()).collect();
+        let others = names.into_iter().filter(|name| ![own, "persistence", "profile"].contains(name));
+        let experts = others.map(|name| (name.to_owned(), sums(name))).collect();
+        Ok(Self { reference, model, persistence, profile, experts })
     }
 
     /// The longest horizon: the name of those that are pooled, too.
@@ -195,7 +221,7 @@ impl<'a> Judged<'a> {
 
     /// What is worse than it should be; nothing where all is well.
     fn complaints(&self) -> Vec<String> {
-        let Reference { labels, mae, rmse, .. } = *self.reference;
+        let Reference { labels, mae, rmse, must, .. } = *self.reference;
         let mut complaints = Vec::new();
         if self.model.count != labels {
             complaints.push(format!("{} labels were scored, the protocol has {labels}", self.model.count));
@@ -206,6 +232,11 @@ impl<'a> Judged<'a> {
         if own_mae.is_nan() || own_mae > mae_max {
             complaints.push(format!("MAE {own_mae:.4} exceeds {mae_max:.4}"));
         }
+        if let Some(must) = must
+            && (own_mae.is_nan() || own_mae > must)
+        {
+            complaints.push(format!("MAE {own_mae:.4} misses the must, {must}"));
+        }
         if let Some(rmse) = rmse
             && (own_rmse.is_nan() || own_rmse > protocol::RMSE_SLACK * rmse)
         {
@@ -214,7 +245,7 @@ impl<'a> Judged<'a> {
         complaints
     }
 
-    fn row(&self, set: &DataSet) -> [String; 10] {
+    fn row(&self, set: &DataSet) -> [String; 11] {
         let (mae, rmse) = errors(&self.model);
         let beside = |sums: &ErrorSums| {
             let (mae, rmse) = errors(sums);
@@ -236,8 +267,19 @@ impl<'a> Judged<'a> {
             beside(&self.persistence),
             beside(&self.profile),
             reference,
+            self.reference.must.map(|must| format!("{must:.2}")).unwrap_or_default(),
             if self.complaints().is_empty() { "pass" } else { "FAIL" }.to_owned(),
         ]
+    }
+
+    fn expert_row(&self, set: &DataSet, name: &str, sums: &ErrorSums) -> [String; 11] {
+        let (mae, rmse) = errors(sums);
+        let mut row = self.row(set);
+        row[1] = format!("{}: {name}", self.reference.predictor);
+        row[3] = sums.count.to_string();
+        (row[4], row[5]) = (format!("{mae:.3}"), format!("{rmse:.3}"));
+        row[6..].iter_mut().for_each(String::clear);
+        row
     }
 
     fn figures(&self, set: &DataSet) -> Vec<Figure> {
@@ -271,9 +313,10 @@ fn heading() -> Table {
         "persistence",
         "profile",
         "reference",
+        "must",
         "",
     ]);
-    for column in 3..9 {
+    for column in 3..10 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -2,7 +2,10 @@
 //!
 //! Reference: one recursive least squares model per sensor and horizon over six lags and the seasonal profile, written
 //! apart from the engine in Python and run over the same files, forecasts scored before their label is learned. Its
-//! figures are rounded to two digits after the point.
+//! figures are rounded to two digits after the point. It is weak: what has to be reached, where that is known, is the must.
+//!
+//! METR-LA's musts lie between that of one shared network that learns online and that of two, mixed with least squares over
+//! neighbours, as prototypes in Python reached them on these labels.
 //!
 //! T-GCN (Zhao et al. 2019, "T-GCN: A Temporal Graph Convolutional Network for Traffic Prediction") is the reference of
 //! Los-loop at 15 minutes, as published.
@@ -52,7 +55,15 @@ pub(crate) struct Reference {
     /// `None` where nothing was published or measured: persistence has to be beaten in any case.
     pub(crate) mae: Option<f64>,
     pub(crate) rmse: Option<f64>,
+    /// The MAE that has to be reached.
+    pub(crate) must: Option<f64>,
     pub(crate) unit: &'static str,
+}
+
+impl Reference {
+    const fn must(self, mae: f64) -> Self {
+        Self { must: Some(mae), ..self }
+    }
 }
 
 const fn reference(
@@ -62,7 +73,7 @@ const fn reference(
     mae: Option<f64>,
     rmse: Option<f64>,
 ) -> Reference {
-    Reference { predictor, horizons_minutes, labels, mae, rmse, unit }
+    Reference { predictor, horizons_minutes, labels, mae, rmse, must: None, unit }
 }
 
 const LOOP_SPEED: (&str, &str) = ("speed", "mph");
@@ -78,9 +89,9 @@ pub(crate) const DATA_SETS: [DataSet; 3] = [
         partitions: 1,
         zone: chrono_tz::America::Los_Angeles,
         references: &[
-            reference(LOOP_SPEED, &[15], 369_116, Some(3.14), Some(5.68)),
-            reference(LOOP_SPEED, &[30], 368_936, Some(3.66), Some(6.72)),
-            reference(LOOP_SPEED, &[60], 368_576, Some(4.21), Some(7.63)),
+            reference(LOOP_SPEED, &[15], 369_116, Some(3.14), Some(5.68)).must(2.88),
+            reference(LOOP_SPEED, &[30], 368_936, Some(3.66), Some(6.72)).must(3.28),
+            reference(LOOP_SPEED, &[60], 368_576, Some(4.21), Some(7.63)).must(3.68),
         ],
     },
     DataSet {

@@ -112,7 +112,9 @@ fn errors(path: &Path, days: &[(i32, &[ScoreTotal])]) -> Drawn {
         .y_label_area_size(48)
         .build_cartesian_2d(0.0..f64::from(until), 0.0..9.0)?;
     chart.configure_mesh().disable_x_mesh().x_desc("day since the first that is scored").draw()?;
-    for (index, model) in ["mix", "persistence", "profile"].into_iter().enumerate() {
+    // The predictor's own is scored first, whatever its kind.
+    let own = days.iter().find_map(|(_, scores)| scores.first()).ok_or("nothing was scored")?.model.as_str();
+    for (index, model) in [own, "persistence", "profile"].into_iter().enumerate() {
         for minutes in [15, 60] {
             let of = |scores: &[ScoreTotal]| {
                 let wanted = |score: &&ScoreTotal| score.model == model && score.horizon_micros == minutes * MINUTE;

@@ -36,6 +36,10 @@ const POLL_MAX: Duration = Duration::from_millis(100);
 /// Longest wait for rows while a commit is in flight, whose end lets outputs go that were held back.
 const IN_FLIGHT_POLL_MAX: Duration = Duration::from_millis(5);
 
+/// What one turn may spend on looking for shards that have something to learn. One that has takes longer: a step of a network
+/// takes milliseconds.
+const PREPARE_MAX: Duration = Duration::from_millis(1);
+
 /// What the runtime gives a worker.
 pub(crate) struct WorkerParts {
     pub(crate) source: Box<dyn Source>,
@@ -64,6 +68,8 @@ pub(crate) struct Worker {
     /// What partitions without a position begin with.
     pub(super) history: Option<Arc<History>>,
     pub(super) shards: BTreeMap<Partition, Shard>,
+    /// The one that learned ahead last.
+    prepared: Option<Partition>,
     /// Owned partitions that are not read yet: their start could not be made durable.
     pub(super) unstarted: BTreeSet<Partition>,
     pub(super) ended: BTreeSet<Partition>,
@@ -105,6 +111,7 @@ impl Worker {
             decisions,
             history,
             shards: BTreeMap::new(),
+            prepared: None,
             unstarted: BTreeSet::new(),
             ended: BTreeSet::new(),
             silence,
@@ -180,7 +187,7 @@ impl Worker {
         }
         if self.in_flight.is_none() && !self.pace.outputs_wait() {
             // What was forecast is with its readers; networks learn now, not when the next window waits for them.
-            self.shards.values_mut().for_each(Shard::prepare);
+            self.prepare();
         }
         self.mind_drift()?;
         self.close_quiet_partitions()?;
@@ -189,6 +196,27 @@ impl Worker {
             self.commit_soon()?;
         }
         Ok(())
+    }
+
+    /// Lets shards learn ahead, each in its turn, until one had something to learn: rows wait no longer than for one.
+    fn prepare(&mut self) {
+        let after: Vec<Partition> = match self.prepared {
+            Some(last) => {
+                let (before, after) = self.shards.keys().partition::<Vec<Partition>, _>(|one| **one <= last);
+                [after, before].concat()
+            }
+            None => self.shards.keys().copied().collect(),
+        };
+        let start = Instant::now();
+        for partition in after {
+            if let Some(shard) = self.shards.get_mut(&partition) {
+                shard.prepare();
+            }
+            self.prepared = Some(partition);
+            if start.elapsed() > PREPARE_MAX {
+                return;
+            }
+        }
     }
 
     /// Whether the last commit succeeded.

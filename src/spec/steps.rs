@@ -26,7 +26,7 @@ pub(super) fn stateful_steps(
     alerts: &AlertPlan,
 ) -> Vec<StatefulStep> {
     let names = |steps: &[MadeWith]| steps.iter().map(|step| step.step.clone()).collect::<Vec<_>>();
-    let (watermark, windows) = ([Watermark::made_with(window)], [window.made_with()]);
+    let (watermark, windows) = ([Watermark::made_with(window)], [windows_made_with(clean, window)]);
     let (looked_up, as_of) = (tables_read_by_rows(spec), tables_read_by_features(spec));
     let read = |of: &[&str]| of.iter().map(|name| table_step(name)).collect::<Vec<_>>();
     let mut all: Vec<StatefulStep> = tables
@@ -36,9 +36,7 @@ pub(super) fn stateful_steps(
         .collect();
     all.extend(clean.stateful_steps().map(|made_with| StatefulStep::new(made_with, Vec::new())));
     all.push(StatefulStep::new(&watermark[0], Vec::new()));
-    // Values on another scale would stand beside those of the windows before.
-    let scaled = clean.stateful_steps().map(|made_with| made_with.step.clone());
-    let scaled: Vec<String> = scaled.filter(|step| step.starts_with("clean.normalise.")).collect();
+    let scaled: Vec<String> = clean.scaling_steps().map(|made_with| made_with.step.clone()).collect();
     all.push(StatefulStep::new(&windows[0], [names(&watermark), read(&looked_up), scaled].concat()));
     let looked_back = features.made_with();
     all.extend(looked_back.iter().map(|made_with| StatefulStep::new(made_with, names(&windows))));
@@ -60,6 +58,16 @@ pub(super) fn stateful_steps(
         all.push(StatefulStep::new(made_with, made_from));
     }
     all
+}
+
+/// With what values are scaled by: those on another scale would stand beside those of the windows before.
+fn windows_made_with(clean: &CleanPlan, window: &WindowPlan) -> MadeWith {
+    let mut made_with = window.made_with();
+    for scale in clean.scales() {
+        made_with.meaning.push_str(" scaled ");
+        made_with.meaning.push_str(scale);
+    }
+    made_with
 }
 
 fn predictor_step(name: &str) -> String {
@@ -174,13 +182,10 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
         score_by: crate::stages::predict::ScoreBy::default(),
         ..predict.clone()
     };
-    // Inputs that are divided by `scale` since, which weights learned before were not.
-    let own_unit = |feature: &FeatureSpec| matches!(feature, FeatureSpec::Ratio(_) | FeatureSpec::Lookup(_));
-    let scaled = if spec.features.iter().any(own_unit) { " own units scaled" } else { "" };
     let text = |json: Vec<u8>| String::from_utf8_lossy(&json).into_owned();
     MadeWith {
         step: predictor_step(name),
-        meaning: text(to_json(&(&meant, &spec.features, spec.window.every()))) + scaled,
+        meaning: text(to_json(&(&meant, &spec.features, spec.window.every()))),
         settings: text(to_json(&PredictSpec {
             challengers: BTreeMap::new(),
             champion: None,

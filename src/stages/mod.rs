@@ -22,6 +22,7 @@ pub mod decode;
 pub mod encode;
 pub mod expression;
 pub mod features;
+pub mod moments;
 pub mod predict;
 mod quantiles;
 pub mod rows;

@@ -17,7 +17,7 @@ use crate::predict_support::{MemoryState, Numbers, SIZE, bits, city_model, full,
 
 const FEATURES: usize = 3;
 
-fn ftrl() -> FtrlSettings {
+pub(crate) fn ftrl() -> FtrlSettings {
     FtrlSettings { features: None, alpha: 0.3, beta: 1.0, l1: 0.0, l2: 0.0 }
 }
 
@@ -46,7 +46,7 @@ fn feature_columns() -> Arc<[FeatureColumn]> {
 }
 
 /// Every model of classes, with one horizon.
-fn models() -> Vec<(&'static str, Box<dyn OnlinePredictor>)> {
+pub(crate) fn models() -> Vec<(&'static str, Box<dyn OnlinePredictor>)> {
     let named = || vec![feature_columns().iter().cloned().enumerate().collect::<Vec<_>>()];
     let classifier = |settings: &MlpClassifierSettings| {
         MlpClassifier::new("predict.test", MlpClassifierParams::new(settings).unwrap(), named())
@@ -59,7 +59,7 @@ fn models() -> Vec<(&'static str, Box<dyn OnlinePredictor>)> {
 }
 
 /// Seeded rows of some keys and their classes: more often 1 the greater a - b, whatever c.
-fn sample(keys: usize, step: i64) -> (FeatureMatrix, Vec<f64>) {
+pub(crate) fn sample(keys: usize, step: i64) -> (FeatureMatrix, Vec<f64>) {
     let mut numbers = Numbers(step as u64 * 104_729 + 17);
     let values: Vec<f64> = (0..keys * FEATURES).map(|_| 100.0 + 10.0 * numbers.normal()).collect();
     let label = |row: &[f64]| f64::from(u8::from(row[0] - row[1] + 5.0 * numbers.normal() > 0.0));
@@ -68,12 +68,12 @@ fn sample(keys: usize, step: i64) -> (FeatureMatrix, Vec<f64>) {
     (features, labels)
 }
 
-fn learn(model: &mut dyn OnlinePredictor, features: &FeatureMatrix, labels: &[f64]) {
+pub(crate) fn learn(model: &mut dyn OnlinePredictor, features: &FeatureMatrix, labels: &[f64]) {
     model.grow(features.rows);
     model.learn_many(0, features, labels);
 }
 
-fn probabilities(model: &dyn OnlinePredictor, features: &FeatureMatrix) -> Vec<f64> {
+pub(crate) fn probabilities(model: &dyn OnlinePredictor, features: &FeatureMatrix) -> Vec<f64> {
     let mut all = vec![vec![f64::NAN; features.rows]];
     model.predict_many(features, &mut all);
     all.swap_remove(0)
@@ -85,7 +85,7 @@ fn state(model: &mut dyn OnlinePredictor) -> MemoryState {
     state
 }
 
-fn score(model: &dyn OnlinePredictor) -> ClassSums {
+pub(crate) fn score(model: &dyn OnlinePredictor) -> ClassSums {
     let mut sums = ClassSums::default();
     for step in 100_000..100_200 {
         let (features, labels) = sample(5, step);

@@ -169,6 +169,17 @@ fn keys_have_parameters_of_their_own_and_lose_them_when_they_have_long_been_sile
 }
 
 #[test]
+fn key_whose_rows_come_without_a_value_keeps_its_parameters() {
+    let step = normalise(&["speed_kmh"], NormaliseMethod::MinMax, learning(2, None, &["sensor_id"]));
+    let empty = |seconds| Row { speed: None, ..row("A", seconds, 0.0) };
+    let mut rows = vec![row("A", 0, 10.0), row("A", 2, 20.0)];
+    rows.extend((1..8).map(|half_hour| empty(1_800 * half_hour)));
+    rows.push(row("A", 14_000, 15.0));
+    let scaled = floats(&clean(&[step], &rows), "speed_kmh");
+    assert_eq!(scaled.last(), Some(&Some(0.5)), "{scaled:?}");
+}
+
+#[test]
 fn keys_beyond_the_limit_are_dead_letters() {
     let rows: Vec<Row> = (0..1001).map(|sensor| row(&format!("S{sensor}"), 1, 1.0)).collect();
     let step = normalise(&["speed_kmh"], NormaliseMethod::ZScore, learning(2, None, &["sensor_id"]));

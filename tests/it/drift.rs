@@ -3,7 +3,11 @@
 
 use arterial::stages::predict::drift::adwin::{Adwin, BUCKETS_MAX, PART_MIN, ROWS};
 use arterial::stages::predict::drift::page_hinkley::PageHinkley;
+use arterial::stages::predict::drift::params::DriftParams;
 use arterial::stages::predict::drift::usual::{ERROR_MAX, UsualError};
+use arterial::stages::predict::drift::{Drift, Turn};
+use arterial::stages::predict::{DetectorSettings, DriftEffect, DriftSettings};
+use arterial::vocab::EventTime;
 use proptest::prelude::*;
 
 use crate::predict_support::Numbers;
@@ -255,4 +259,52 @@ fn forecasts_that_were_never_wrong_have_no_usual_error() {
     // The first errors are what is learned from, not a rise.
     assert!((0..30).all(|_| usual.take(3.0, 0, 30).is_none()));
     assert!(usual.take(3.0, 0, 30).is_some_and(|relative| (0.9..1.1).contains(&relative)));
+}
+
+/// Labels at which a whole watch tells a rise, of errors of these levels: from which label on, how many times as large.
+fn told_by_watch(detector: DetectorSettings, seed: u64, levels: &[(usize, f64)], labels: usize) -> Vec<usize> {
+    const FIVE_MINUTES: i64 = 300_000_000;
+    let (effect, zone) = (DriftEffect::None, chrono_tz::UTC);
+    let settings =
+        DriftSettings { detector, effect, forgetting: None, forgetting_labels: None, min_labels: 1_000, zone };
+    let mut drift = Drift::new("drift.speed".to_owned(), DriftParams::new(&settings).unwrap(), 1);
+    drift.grow(1);
+    let (mut numbers, mut told) = (Numbers(seed), Vec::new());
+    for label in 0..labels {
+        let level = levels.iter().rev().find(|(from, _)| label >= *from).map_or(1.0, |(_, level)| *level);
+        let error = level * numbers.normal().abs();
+        drift.watch(0, EventTime(label as i64 * FIVE_MINUTES), &[0.0], &[error], |_, turn| {
+            told.extend(matches!(turn, Turn::Drifted(_)).then_some(label));
+        });
+    }
+    told
+}
+
+const WATCHES: [DetectorSettings; 2] = [
+    DetectorSettings::Adwin { delta: DELTA },
+    DetectorSettings::PageHinkley { delta: PH_DELTA, threshold: PH_THRESHOLD },
+];
+
+#[test]
+fn errors_that_are_as_before_after_an_incident_are_no_rise() {
+    for detector in WATCHES {
+        let mut late = 0;
+        for seed in 1..=40 {
+            let told = told_by_watch(detector, seed * 7_919, &[(2_000, 5.0), (2_100, 1.0)], 6_000);
+            assert!(told.iter().any(|label| (2_000..2_100).contains(label)), "{detector:?}, seed {seed}: {told:?}");
+            late += told.iter().filter(|label| **label >= 2_100).count();
+        }
+        assert!(late <= 1, "{detector:?}: {late} rises of errors that were what they had been");
+    }
+}
+
+#[test]
+fn rise_in_the_days_after_an_incident_is_told() {
+    for detector in WATCHES {
+        for seed in 1..=20 {
+            let levels = [(2_000, 5.0), (2_100, 1.0), (3_000, 4.0)];
+            let told = told_by_watch(detector, seed * 104_729, &levels, 3_300);
+            assert!(told.iter().any(|label| *label >= 3_000), "{detector:?}, seed {seed}: {told:?}");
+        }
+    }
 }

@@ -244,6 +244,28 @@ fn profile_passes_over_values_that_are_not_finite() {
 }
 
 #[test]
+fn spoofed_value_is_held_wherever_it_comes_and_others_count_bit_for_bit() {
+    // Two weeks of hours that differ by the time of the day; the value of one window may be spoofed.
+    let read = |spoofed: Option<i64>, at: i64| {
+        let mut features = Features::new(plan(&[profile(Period::Day, At::Now, 1)]));
+        for step in 0..24 * 14 {
+            let usual = 50.0 + (step % 24) as f64 + (step % 7) as f64;
+            let value = if spoofed == Some(step) { 1e12 } else { usual };
+            features.update(&window(MONDAY + step * HOUR, &[value, usual]));
+        }
+        let row = features.update(&window(MONDAY + (24 * 14 + at) * HOUR, &[NAN, NAN]));
+        [row.row(0)[0], row.row(1)[0]]
+    };
+    for (spoofed, reach) in [(0, 5.0), (7, 5.0), (9, 5.0), (12, 60.0), (100, 60.0), (300, 60.0)] {
+        for at in [spoofed % 24, (spoofed + 5) % 24] {
+            let [held, usual] = read(Some(spoofed), at);
+            assert!((held - usual).abs() < reach, "hour {spoofed}, read at {at}: {held} beside {usual}");
+        }
+    }
+    assert_eq!(read(None, 3)[0].to_bits(), read(Some(100), 3)[1].to_bits());
+}
+
+#[test]
 fn one_closed_window_changes_few_blocks_of_a_long_profile() {
     let settings = [profile(Period::Week, At::Target, 3), lags(Fill::Last, false)];
     let mut features = Features::new(plan(&settings));
@@ -256,9 +278,9 @@ fn one_closed_window_changes_few_blocks_of_a_long_profile() {
     state.writes = 0;
     features.update(&window(MONDAY + 24 * 14 * HOUR, &vec![1.0; 5000]));
     features.snapshot(Snapshot::Changed, &mut state);
-    // 5000 keys are two blocks of a slot (its own, that of the day, that of everything) and two of lags.
-    assert_eq!(state.writes, 3 * 2 + 2);
-    assert_eq!(all, (7 * 24 + 24 + 1) * 2 + 2);
+    // 5000 keys are two blocks of a slot (its own, that of the day), five of what is usual and two of lags.
+    assert_eq!(state.writes, 2 * 2 + 5 + 2);
+    assert_eq!(all, (7 * 24 + 24) * 2 + 5 + 2);
     let largest = state.blocks.values().map(Vec::len).max().unwrap();
     assert!(largest < 100_000, "{largest} bytes");
     state.writes = 0;

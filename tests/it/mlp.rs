@@ -149,6 +149,44 @@ fn missing_feature_is_learned_with_and_a_missing_anchor_silences_the_key_alone()
 }
 
 #[test]
+fn label_far_ahead_is_learned_where_there_is_none_near() {
+    let mut model = mlp(&network(Loss::Absolute), FEATURES, Vec::new());
+    let mut far = 0;
+    for step in 0..1_500 {
+        let (features, labels) = sample(4, step, 0.1);
+        model.grow(4);
+        // The first key never has a near label, and every third window has none at all.
+        let mut near = labels.clone();
+        near[0] = f64::NAN;
+        if step % 3 == 2 {
+            near.fill(f64::NAN);
+        }
+        model.learn_many(0, &features, &near);
+        let mut later = labels;
+        later[0] += 6.0;
+        far += later.len() as u64;
+        model.learn_many(1, &features, &later);
+    }
+    let (features, labels) = sample(4, 9_999, 0.0);
+    let made = forecasts(&model, &features);
+    for (key, label) in labels.iter().enumerate() {
+        let label = label + if key == 0 { 6.0 } else { 0.0 };
+        assert!((made[1][key] - label).abs() < 1.5, "key {key}: {} for {label}", made[1][key]);
+    }
+    assert_eq!([model.version(0), model.version(1)], [1_000 * 3, far]);
+}
+
+#[test]
+fn only_labels_that_are_remembered_count_as_learned() {
+    let mut model = mlp(&MlpSettings { replay_rows: 3, ..network(Loss::Absolute) }, FEATURES, Vec::new());
+    for step in 0..50 {
+        let (features, labels) = sample(10, step, 0.1);
+        learn(&mut model, &features, &labels);
+    }
+    assert_eq!([model.version(0), model.version(1)], [150, 150]);
+}
+
+#[test]
 fn shares_complete_the_forecast_to_a_ten_thousandth_of_the_targets_spread() {
     for anchors in [vec![0], Vec::new()] {
         let mut model = mlp(&network(Loss::Absolute), FEATURES, anchors);

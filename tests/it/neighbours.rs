@@ -194,6 +194,17 @@ fn table_that_is_no_graph_is_refused_with_its_row() {
     assert_eq!(listed("from,to\n", None, None), "table `roads` holds no links");
     let matrix = graph("from,a,b\na,0,1\nb,-1,0\n", &columns(None, None, None)).unwrap_err();
     assert_eq!(matrix, "table `roads`: `a` of row 2 is no number of at least 0");
+    for wrong in ["NaN", "inf"] {
+        let csv = format!("from,a,b\na,{wrong},1\nb,{wrong},0\n");
+        let matrix = graph(&csv, &columns(None, None, None)).unwrap_err();
+        assert_eq!(
+            matrix, "table `roads`: `a` of row 2 is no number of at least 0",
+            "{wrong}; its diagonal says nothing"
+        );
+        let csv = format!("from,to,w\na,b,1\nb,c,{wrong}\n");
+        assert_eq!(listed(&csv, Some("w"), None), "table `roads`: `w` of row 2 is no number above 0");
+        assert_eq!(listed(&csv, None, Some("w")), "table `roads`: `w` of row 2 is no number of at least 0");
+    }
 }
 
 #[test]

@@ -96,7 +96,7 @@ predict:
     horizons: [5m, 15m]
     min_history: 1h
     intervals: { coverage: 0.9 }
-    drift: { detector: { page_hinkley: { delta: 0, threshold: 3 } }, effect: forget, forgetting_labels: 5, min_labels: 20 }
+    drift: { detector: { page_hinkley: { delta: 0, threshold: 3 } }, effect: forget, forgetting_labels: 5, min_labels: 30 }
     model:
       mix:
         experts:

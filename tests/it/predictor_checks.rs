@@ -74,7 +74,7 @@ pub(crate) fn feature_columns() -> Arc<[FeatureColumn]> {
 }
 
 /// A matrix of these rows.
-fn matrix(step: i64, rows: &[[f64; FEATURES]]) -> FeatureMatrix {
+pub(crate) fn matrix(step: i64, rows: &[[f64; FEATURES]]) -> FeatureMatrix {
     FeatureMatrix { end: EventTime(step * SIZE), columns: feature_columns(), rows: rows.len(), values: rows.concat() }
 }
 

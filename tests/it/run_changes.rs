@@ -116,6 +116,34 @@ fn settings_that_leave_the_state_its_meaning_are_taken_over() {
     assert_ne!(summary.scores[0].sums, unchanged.scores[0].sums, "under the new settings");
 }
 
+/// The pipeline with speeds that are scaled in place by these settings.
+fn scaled(settings: &str) -> String {
+    let step = format!("within: 20m }}\n  - normalise: {{ columns: [speed_kmh], {settings} }}\n");
+    edited(&[("within: 20m }\n", &step)])
+}
+
+#[test]
+fn other_scale_of_values_resets_windows_and_what_is_made_of_them() {
+    let given =
+        |mean: u32| scaled(&format!("method: z_score, parameters: {{ speed_kmh: {{ mean: {mean}, deviation: 20 }} }}"));
+    let ends = Ends::new(5);
+    run(plan(&given(60)), &ends).result.unwrap();
+    let ends = Ends { hours: 10, ..ends };
+    assert_eq!(told(&run(plan(&given(60)), &ends)), []);
+    for other in [given(70), scaled("method: z_score"), PIPELINE.to_owned()] {
+        let ran = run(plan(&other), &ends);
+        assert_eq!(refused(&ran), ["window"]);
+        let reset = told(&ran).iter().filter(|(_, decision, _)| *decision == "reset").count();
+        assert_eq!(reset, 7, "{:?}", told(&ran));
+    }
+    // In place or beside the column: what is learned is the same, what windows hold is not.
+    let ends = Ends::new(5);
+    run(plan(&scaled("method: z_score")), &ends).result.unwrap();
+    let ran = run(plan(&scaled("method: z_score, suffix: _z")), &Ends { hours: 10, ..ends });
+    assert_eq!(refused(&ran), ["window"]);
+    assert!(told(&ran).contains(&("clean.normalise.0", "keep", "unchanged".to_owned())), "{:?}", told(&ran));
+}
+
 /// A table of sites that rows are looked up in, and one of days that features read.
 fn with_tables(limit: u32, day: &str, on_change: &str) -> String {
     let tables = format!(

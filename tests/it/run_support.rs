@@ -116,6 +116,11 @@ pub fn run(plan: PipelinePlan, ends: &Ends) -> Ran {
 
 /// Likewise; `look` sees every event as it is told.
 pub fn run_observed(plan: PipelinePlan, ends: &Ends, look: impl Fn(&RunEvent) + Send + Sync + 'static) -> Ran {
+    run_with(plan, Arc::new(ends.clone()), look)
+}
+
+/// Likewise, with ends of another kind.
+pub fn run_with(plan: PipelinePlan, ends: Arc<dyn Connect>, look: impl Fn(&RunEvent) + Send + Sync + 'static) -> Ran {
     let events: Arc<Mutex<Vec<RunEvent>>> = Arc::default();
     let metrics = Arc::new(Metrics::default());
     let told = Arc::clone(&events);
@@ -128,7 +133,7 @@ pub fn run_observed(plan: PipelinePlan, ends: &Ends, look: impl Fn(&RunEvent) + 
         }),
         ..RunOptions::default()
     };
-    let pipeline = Pipeline::new(Arc::new(plan), Arc::new(ends.clone()), options);
+    let pipeline = Pipeline::new(Arc::new(plan), ends, options);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let result = runtime.block_on(pipeline.run(std::future::pending()));
     let events = std::mem::take(&mut *events.lock().unwrap());

@@ -59,6 +59,7 @@ fn shares_of_a_linear_model_are_those_of_shaps_linear_explainer() {
         learned: vec![50; keys],
         refused: vec![0; keys],
         means: means.repeat(keys),
+        spreads: vec![0.0; keys * width],
         memory: vec![50.0; keys],
         passed: vec![0; keys],
     };
@@ -128,13 +129,13 @@ mod network {
             history: 1,
         };
         let params = MlpParams::new(&settings, scope).unwrap();
-        // Count, mean and sum of squares, with which the spread is the file's.
-        let moments = |mean: f64, spread: f64| (100.0_f64, mean, 100.0 * spread * spread);
+        // Count, mean and sum of squares, with which the spread is the file's; no first values are judged any more.
+        let moments = |mean: f64, spread: f64| (100.0_f64, mean, 100.0 * spread * spread, Vec::<f64>::new());
         let columns: Vec<_> =
             golden.means.iter().zip(&golden.spreads).map(|(mean, spread)| moments(*mean, *spread)).collect();
         let scales = (1_u64, columns, moments(golden.target_mean, golden.target_spread));
         let counts = vec![1_u64; HORIZONS];
-        let progress = (golden.rows.len() as u64, 1_u64, None::<EventTime>, &counts, &counts, scales);
+        let progress = (golden.rows.len() as u64, 1_u64, None::<EventTime>, &counts, &counts, &counts, scales);
         let zeros = vec![0.0_f32; golden.weights.len()];
         let mut state = MemoryState::default();
         let mut put = |step: &str, bytes| state.blocks.insert((format!("predict.test.{step}"), 0), bytes);

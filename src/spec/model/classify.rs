@@ -61,7 +61,8 @@ pub struct MlpClassifierSpec {
     /// Part of a weight that a step takes away, in step sizes.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub weight_decay: f64,
-    /// Weight that the mean of the weights, which predicts, keeps when a window is taken in.
+    /// Weight that the mean of the weights, which predicts, keeps when it follows them: after the steps of a window, and after
+    /// every step of `arterial train`.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub average: f64,
     /// The memory that it learns from.

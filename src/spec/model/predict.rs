@@ -132,6 +132,7 @@ pub struct DriftSpec {
     pub forgetting_labels: Option<u32>,
     /// Labels of a key and horizon from which it is learned what is usual, before its detector begins: some days' worth where
     /// errors differ by the time of the day.
+    #[schemars(range(min = 30))]
     pub min_labels: u32,
     /// IANA zone of the time of day; that of `baselines` unless given.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ use super::custom::{CustomPlan, CustomRequest, plan_custom};
 use super::dedupe::{DedupePlan, plan_dedupe};
 use super::impute::{ImputeRequest, plan_impute};
 use super::lookup::{Lookup, LookupRequest, plan_lookup};
-use super::normalise::{Frozen, plan_normalise};
+use super::normalise::{Frozen, NORMALISE, plan_normalise};
 use super::null_if::{NullIf, plan_null_if};
 use super::range::{Range, plan_range};
 use super::sql::{Sql, plan_sql};
@@ -47,6 +47,7 @@ pub struct CleanPlan {
     input: SchemaRef,
     schema: SchemaRef,
     settles_from: usize,
+    scales: Vec<String>,
 }
 
 /// Steps that cannot be carried out.
@@ -78,7 +79,7 @@ impl Step {
             Self::Range(_) => "range",
             Self::Dedupe(_) => "dedupe",
             Self::Lookup(_) => "lookup",
-            Self::Normalise(_) => "normalise",
+            Self::Normalise(_) => NORMALISE,
             Self::Sql(sql) => sql.step,
             Self::Custom(custom) => custom.kind,
         }
@@ -185,7 +186,8 @@ impl CleanPlan {
             return Err(CleanRefused { errors, schema: Some(schema) });
         }
         let settles_from = planned.iter().rposition(|step| matches!(step, Step::Dedupe(_))).unwrap_or(0);
-        Ok(Self { steps: planned, input: Arc::clone(&input.schema), schema, settles_from })
+        let scales = steps.iter().filter_map(CleanStep::scale).collect();
+        Ok(Self { steps: planned, input: Arc::clone(&input.schema), schema, settles_from, scales })
     }
 
     /// Schema of the cleaned rows.
@@ -203,6 +205,17 @@ impl CleanPlan {
     /// Steps that keep state.
     pub fn stateful_steps(&self) -> impl Iterator<Item = &MadeWith> {
         self.dedupes().map(|step| &step.made_with).chain(self.customs().map(|step| &step.made_with))
+    }
+
+    /// Those of them that learn what values are scaled by.
+    pub fn scaling_steps(&self) -> impl Iterator<Item = &MadeWith> {
+        self.customs().filter(|step| step.kind == NORMALISE).map(|step| &step.made_with)
+    }
+
+    /// What values are scaled by, step by step: what is made of them means something only together with it.
+    #[must_use]
+    pub fn scales(&self) -> &[String] {
+        &self.scales
     }
 
     pub(super) fn customs(&self) -> impl Iterator<Item = &CustomPlan> {

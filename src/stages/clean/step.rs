@@ -131,6 +131,11 @@ pub enum RowFate {
 }
 
 impl CleanStep {
+    /// What it scales values by, where it does.
+    pub(super) fn scale(&self) -> Option<String> {
+        if let Self::Normalise(normalise) = self { Some(normalise.scale()) } else { None }
+    }
+
     /// The step's key in the pipeline file.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -190,11 +190,11 @@ fn weighted<'a>(table: &'a Table, from: &str) -> Result<Vec<(&'a str, &'a str, f
     for name in table.column_names().filter(|name| *name != from) {
         let weights = nullable(table, name)?;
         for (row, (key, weight)) in table.keys().iter().zip(weights).enumerate() {
-            let weight = weight.unwrap_or(0.0);
-            if weight < 0.0 {
+            let Some(weight) = weight.filter(|_| key != name) else { continue };
+            if !(weight >= 0.0 && weight.is_finite()) {
                 return Err(no_number(table, name, row + 1, "of at least 0"));
             }
-            if weight > 0.0 && key != name {
+            if weight > 0.0 {
                 by_row[row].push((key.as_str(), name, weight));
             }
         }
@@ -211,7 +211,8 @@ fn numbers(
 ) -> Result<Vec<f64>, GraphError> {
     let numbers = nullable(table, name)?.into_iter().enumerate();
     let of_row = |(row, number): (usize, Option<f64>)| {
-        number.and_then(&nearness).ok_or_else(|| no_number(table, name, row + 1, wanted))
+        let finite = number.filter(|number| number.is_finite());
+        finite.and_then(&nearness).ok_or_else(|| no_number(table, name, row + 1, wanted))
     };
     numbers.map(of_row).collect()
 }

@@ -296,22 +296,10 @@ impl Builder<'_> {
                 self.push(part, [format!("{of}.by_{to}")], &ColumnKind::OwnUnit);
                 Ok(())
             }
-            FeatureSettings::Calendar { table, at, zone } => {
-                let days = Arc::new(Days::of(table).map_err(|error| (error.into(), None))?);
-                let names = ["", "_eve", "_after"].map(|day| format!("calendar.{}{day}", table.name()));
-                let part = |ahead| Part::Calendar { days: Arc::clone(&days), ahead, zone: *zone };
-                self.each(*at, part, &names, &ColumnKind::Unitless);
-                Ok(())
-            }
+            FeatureSettings::Calendar { table, at, zone } => self.calendar(table, *at, *zone),
             FeatureSettings::Lookup { table, columns, max_age, age, zone } => {
                 let timeline = Timeline::of(table, columns, *zone, *max_age);
-                let timeline = timeline.map_err(|error| lookup_hint(error, table))?;
-                let of_table = |name: &str| format!("{}.{name}", table.name());
-                let part = Part::Lookup { timeline: Arc::new(timeline), count: columns.len(), age: *age };
-                self.push(part, columns.iter().map(|name| of_table(name)), &ColumnKind::OwnUnit);
-                if *age {
-                    self.name([of_table("age")], &ColumnKind::Unitless, None);
-                }
+                self.lookup(table, columns, timeline.map_err(|error| lookup_hint(error, table))?, *age);
                 Ok(())
             }
             FeatureSettings::Neighbours { column, graph, direction, count, of, mean, max_age } => {
@@ -326,6 +314,23 @@ impl Builder<'_> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    fn calendar(&mut self, table: &Table, at: When, zone: Tz) -> Result<(), Refused> {
+        let days = Arc::new(Days::of(table).map_err(|error| (error.into(), None))?);
+        let names = ["", "_eve", "_after"].map(|day| format!("calendar.{}{day}", table.name()));
+        let part = |ahead| Part::Calendar { days: Arc::clone(&days), ahead, zone };
+        self.each(at, part, &names, &ColumnKind::Unitless);
+        Ok(())
+    }
+
+    fn lookup(&mut self, table: &Table, columns: &[String], timeline: Timeline, age: bool) {
+        let of_table = |name: &str| format!("{}.{name}", table.name());
+        let part = Part::Lookup { timeline: Arc::new(timeline), count: columns.len(), age };
+        self.push(part, columns.iter().map(|name| of_table(name)), &ColumnKind::OwnUnit);
+        if age {
+            self.name([of_table("age")], &ColumnKind::Unitless, None);
         }
     }
 

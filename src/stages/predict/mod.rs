@@ -36,7 +36,6 @@ pub mod intervals;
 pub mod labels;
 mod lane;
 pub mod mix;
-pub mod moments;
 mod names;
 #[cfg(feature = "neural")]
 pub mod neural;
@@ -51,6 +50,7 @@ mod task;
 #[cfg(feature = "neural")]
 pub mod trainable;
 
+pub use super::moments;
 pub use classes::ClassSums;
 pub use contest::params::{ComparedBy, PromotionSettings};
 pub use contest::{Comparison, Promotion};

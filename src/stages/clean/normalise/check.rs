@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::scale::Scale;
 use super::streaming::{Plan, Streaming, block_keys};
-use super::{Frozen, Learning, Normalise, NormaliseError, Shape};
+use super::{Frozen, Learning, NORMALISE, Normalise, NormaliseError, Shape};
 use crate::stages::clean::custom::{CustomPlan, StepNumber, state_step};
 use crate::stages::clean::key::{KeyKind, key_kind};
 use crate::stages::clean::keyed::Bounds;
@@ -203,7 +203,7 @@ fn streaming(
         Learning::Streaming { min_count, freeze_after, by } => (*min_count, *freeze_after, by.as_slice()),
         Learning::Frozen(_) => (0, None, &[][..]),
     };
-    let step = state_step("normalise", before);
+    let step = state_step(NORMALISE, before);
     let made_with = MadeWith {
         step: step.clone(),
         meaning: format!("{method:?} {:?} by {by:?}", settings.columns),
@@ -217,5 +217,5 @@ fn streaming(
     let schema = Arc::clone(&shape.schema);
     let plan = Arc::new(Plan { shape, method, key, flag, min_count, freeze_after, bounds, step });
     let fresh = Fresh::new(move |_: &str| -> Box<dyn CustomStep> { Box::new(Streaming::new(Arc::clone(&plan))) });
-    Step::Custom(CustomPlan::built_in("normalise", made_with, schema, fresh, StepNumber::after(before)))
+    Step::Custom(CustomPlan::built_in(NORMALISE, made_with, schema, fresh, StepNumber::after(before)))
 }

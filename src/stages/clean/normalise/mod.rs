@@ -22,6 +22,9 @@ use super::cleaner::{CleanError, Working};
 use super::columns::UNIT_CHANGED;
 use super::{NormaliseMethod, Parameters};
 
+/// The step's key in the pipeline file.
+pub(super) const NORMALISE: &str = "normalise";
+
 /// What one step is asked to do, unchecked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Normalise {
@@ -35,6 +38,20 @@ pub struct Normalise {
     pub clip: Option<f64>,
     /// What names of new columns end in; unless given, the columns themselves are replaced.
     pub suffix: Option<String>,
+}
+
+impl Normalise {
+    /// What results mean: the same from equal values where this is the same and what was learned is.
+    pub(super) fn scale(&self) -> String {
+        let Self { columns, method, learning, suffix, .. } = self;
+        let by = match learning {
+            Learning::Frozen(parameters) => {
+                format!("given {}", blake3::hash(format!("{parameters:?}").as_bytes()).to_hex())
+            }
+            Learning::Streaming { by, .. } => format!("by {by:?}"),
+        };
+        format!("{columns:?} {method:?} {suffix:?} {by}")
+    }
 }
 
 /// Where parameters come from.

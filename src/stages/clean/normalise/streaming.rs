@@ -44,7 +44,7 @@ pub(super) struct Plan {
 /// What is known of a key.
 #[derive(Debug, Serialize, Deserialize)]
 struct Learned {
-    /// Event time of the newest row that it was learned from.
+    /// Event time of the newest row of the key.
     newest: i64,
     /// By column.
     columns: Vec<Estimate>,
@@ -90,13 +90,21 @@ impl Streaming {
         }
     }
 
+    /// Notes that a row of a key came.
+    fn note(&mut self, number: u32, time: i64) {
+        if self.memory.get(number).is_some_and(|learned| learned.newest < time)
+            && let Some(learned) = self.memory.change(number)
+        {
+            learned.newest = time;
+        }
+    }
+
     /// Whether a row has something to say that is not known for good.
     fn teaches(&self, number: Option<u32>, row: &[Option<f64>]) -> bool {
         let Some(known) = number.and_then(|number| self.memory.get(number)) else {
             return row.iter().any(Option::is_some);
         };
-        // A key that has its own parameters is to be known as alive.
-        let open = |estimate: &Estimate| !self.plan.key.is_empty() || !matches!(estimate, Estimate::Frozen(_));
+        let open = |estimate: &Estimate| !matches!(estimate, Estimate::Frozen(_));
         known.columns.iter().zip(row).any(|(estimate, value)| value.is_some() && open(estimate))
     }
 }
@@ -118,6 +126,10 @@ impl CustomStep for Streaming {
             let keyed = read_key(&key, row, &mut bytes);
             let mut number = self.memory.find(&bytes).filter(|_| keyed);
             self.scale(number, &values, &mut results);
+            // A key whose rows come is alive, whether they teach anything or not.
+            if let Some(number) = number.filter(|_| !plan.key.is_empty()) {
+                self.note(number, *time);
+            }
             // What is made up teaches nothing.
             let measured = imputed.is_none_or(|flags| flags.is_null(row) || !flags.value(row));
             if !(keyed && measured && self.teaches(number, &values)) {

@@ -8,8 +8,8 @@
 //! | [`Drift`] | all of it for every key and horizon of one predictor, with its state |
 //!
 //! Each key and horizon is watched for itself, as each has a model of its own: that a quarter of an hour ahead is forecast badly
-//! says little of an hour. After a rise was told, its detector begins anew: one change is told once. What becomes of models is the
-//! lane's.
+//! says little of an hour. After a rise was told, its detector begins anew: one change is told once. What is usual does not: errors
+//! of an incident would be the measure of all that come after it. What becomes of models is the lane's.
 //!
 //! *Invariant.* An error is measured by those before it, and is of a forecast that was made before its label was known.
 
@@ -106,9 +106,10 @@ impl Detector {
         }
     }
 
-    /// Takes an error in, in usual errors.
+    /// Takes an error in, in usual errors. A rise to no more than what is usual is none: errors were large for a while, what is
+    /// usual comes down again, and errors that are as before seem to rise. The detector then forgets what was before.
     fn update(&mut self, settings: DetectorSettings, error: f64) -> Option<Shift> {
-        match (self, settings) {
+        let risen = match (&mut *self, settings) {
             (Self::Adwin(adwin), DetectorSettings::Adwin { delta }) => {
                 adwin.update(delta, error / ERROR_MAX).map(|shift| shift.times(ERROR_MAX))
             }
@@ -117,7 +118,13 @@ impl Detector {
             }
             // A state of the other detector is refused when it is restored.
             _ => None,
+        };
+        let above_usual = risen.filter(|shift| shift.after.mean > 1.0);
+        // ADWIN has cut its window; the sum of the other test would tell the same again with the next error.
+        if let (Some(_), None, Self::PageHinkley(_)) = (risen, above_usual, &*self) {
+            *self = Self::fresh(settings);
         }
+        above_usual
     }
 
     fn sound(&self, settings: DetectorSettings) -> bool {
@@ -141,7 +148,6 @@ impl Watch {
         let usual = self.usual.mean();
         let risen = self.usual.take(error, slot, params.min_labels);
         if let Some(shift) = risen.and_then(|error| self.detector.update(params.detector, error)) {
-            self.usual.restart();
             self.detector = Detector::fresh(params.detector);
             if params.effect == DriftEffect::Forget {
                 self.hastened = params.forgetting_labels;

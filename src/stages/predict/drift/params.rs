@@ -4,6 +4,8 @@ use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::usual::LABELS_MIN;
+
 /// What a detection does to the model of its key and horizon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -170,6 +172,7 @@ impl DriftParams {
         let forgetting_labels = settings.forgetting_labels.unwrap_or(FORGETTING_LABELS);
         range("forgetting_labels", f64::from(forgetting_labels), forgetting_labels > 0, "1 or more")?;
         let DriftSettings { detector, min_labels, zone, .. } = *settings;
+        range("min_labels", f64::from(min_labels), min_labels >= LABELS_MIN, "30 or more")?;
         Ok(Self { detector, min_labels, zone, effect, forgetting, forgetting_labels })
     }
 

@@ -11,7 +11,7 @@ use crate::stages::predict::intervals::SLOTS;
 /// Weight that remains of an error after one more: slower than what a detector is to find.
 const MEMORY: f64 = 0.9999;
 /// Errors before the mean is used.
-const LABELS_MIN: u32 = 30;
+pub const LABELS_MIN: u32 = 30;
 /// Errors after which one counts as at most [`ERROR_MAX`] means.
 const TRUSTED: u32 = 10;
 /// Most that an error counts, in usual errors.
@@ -32,17 +32,15 @@ pub struct UsualError {
     sum: f64,
     /// How many they are.
     weight: f64,
-    /// Errors since the last start.
-    labels: u32,
     /// Errors since the key was new.
-    labels_all: u32,
+    labels: u32,
     /// Factors of the slots of the day.
     slots: Vec<f32>,
 }
 
 impl Default for UsualError {
     fn default() -> Self {
-        Self { sum: 0.0, weight: 0.0, labels: 0, labels_all: 0, slots: vec![1.0; 2 * SLOTS] }
+        Self { sum: 0.0, weight: 0.0, labels: 0, slots: vec![1.0; 2 * SLOTS] }
     }
 }
 
@@ -60,7 +58,7 @@ impl UsualError {
             return None;
         }
         let expected = self.mean() * f64::from(self.slots[slot].max(SLOT_MIN));
-        let known = self.labels >= LABELS_MIN && self.labels_all >= labels_min && expected > 0.0;
+        let known = self.labels >= labels_min.max(LABELS_MIN) && expected > 0.0;
         let relative = known.then(|| (error / expected).min(ERROR_MAX));
         self.learn(error, slot);
         relative
@@ -76,17 +74,11 @@ impl UsualError {
         self.sum = MEMORY * self.sum + error;
         self.weight = MEMORY * self.weight + 1.0;
         self.labels = self.labels.saturating_add(1);
-        self.labels_all = self.labels_all.saturating_add(1);
-        let seen_by_slot = f64::from(self.labels_all) / (2 * SLOTS) as f64;
+        let seen_by_slot = f64::from(self.labels) / (2 * SLOTS) as f64;
         let rate = (1.0 / (1.0 + SLOT_PRIOR + seen_by_slot)).max(SLOT_RATE_MIN);
         let relative = (error / self.mean()).min(ERROR_MAX);
         let factor = &mut self.slots[slot];
         *factor += (rate * (relative - f64::from(*factor))) as f32;
-    }
-
-    /// Forgets how large errors are, not by how much they differ within a day.
-    pub fn restart(&mut self) {
-        (self.sum, self.weight, self.labels) = (0.0, 0.0, 0);
     }
 
     /// Whether its numbers are such as it makes.

@@ -108,7 +108,7 @@ pub fn fit(params: &MlpClassifierParams, examples: &Examples, training: Training
     let mut scales = vec![Moments::default(); examples.columns];
     for row in 0..examples.len() {
         for (moments, value) in scales.iter_mut().zip(examples.row(row)).filter(|(_, value)| value.is_finite()) {
-            moments.add(f64::from(*value));
+            moments.add_held(f64::from(*value));
         }
     }
     let rows: Vec<Vec<f32>> = (0..examples.len()).map(|row| scaled(&scales, examples.row(row)).collect()).collect();

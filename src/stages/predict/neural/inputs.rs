@@ -43,10 +43,10 @@ impl Scales {
             if !target.is_finite() {
                 continue;
             }
-            self.target.add(*target);
+            self.target.add_held(*target);
             for (moments, &column) in self.columns.iter_mut().zip(&params.columns) {
                 if row[column].is_finite() {
-                    moments.add(row[column]);
+                    moments.add_held(row[column]);
                 }
             }
         }

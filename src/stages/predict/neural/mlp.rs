@@ -39,6 +39,8 @@ pub struct MlpPredictor {
     ahead: Option<Learned>,
     /// End of the window whose labels are in the memory and not learned yet.
     due: Option<EventTime>,
+    /// Labels of that window, by horizon.
+    due_labels: Vec<u64>,
     replay: Replay,
     versions: Vec<u64>,
     refused: Vec<u64>,
@@ -61,6 +63,7 @@ struct Progress {
     keys: u64,
     steps: u64,
     due: Option<EventTime>,
+    due_labels: Vec<u64>,
     versions: Vec<u64>,
     refused: Vec<u64>,
     scales: Scales,
@@ -90,6 +93,7 @@ impl MlpPredictor {
             learned: Learned::fresh(weights),
             ahead: None,
             due: None,
+            due_labels: vec![0; horizons],
             replay: Replay::new(format!("{step}.replay")),
             versions: vec![0; horizons],
             refused: vec![0; horizons],
@@ -114,8 +118,9 @@ impl MlpPredictor {
             self.learned = learned;
             self.network_changed = true;
         } else {
-            self.refused.iter_mut().for_each(|refused| *refused += 1);
+            self.refused.iter_mut().zip(&self.due_labels).for_each(|(refused, labels)| *refused += labels);
         }
+        self.due_labels.fill(0);
     }
 
     /// Has the names of these keys looked up when they are known.
@@ -246,6 +251,7 @@ impl Predictor for MlpPredictor {
                 keys: keys as u64,
                 steps: self.learned.steps,
                 due: self.due,
+                due_labels: self.due_labels.clone(),
                 versions: self.versions.clone(),
                 refused: self.refused.clone(),
                 scales: self.scales.clone(),
@@ -262,7 +268,7 @@ impl Predictor for MlpPredictor {
             let progress: Progress = from_block(&self.progress_step, block, bytes)?;
             let horizons = self.versions.len();
             if progress.versions.len() != horizons
-                || progress.refused.len() != horizons
+                || [progress.refused.len(), progress.due_labels.len()] != [horizons; 2]
                 || progress.scales.columns.len() != self.params.columns.len()
             {
                 let reason = "its horizons or columns are not this plan's".to_owned();
@@ -271,7 +277,8 @@ impl Predictor for MlpPredictor {
             let beginning = self.read_beginning(reader)?;
             (self.restored, self.beginning_saved) = (true, beginning.is_some());
             self.learned.grow(progress.keys as usize);
-            (self.due, self.versions, self.refused) = (progress.due, progress.versions, progress.refused);
+            (self.due, self.due_labels) = (progress.due, progress.due_labels);
+            (self.versions, self.refused) = (progress.versions, progress.refused);
             let pretrained = self.params.start.pretrained.as_ref();
             if beginning.as_ref().map(|beginning| &beginning.hash) == pretrained.map(|pretrained| &pretrained.hash) {
                 self.learned.read(&self.network_step, reader)?;
@@ -327,17 +334,17 @@ impl OnlinePredictor for MlpPredictor {
             self.settle();
             self.progress_changed = true;
         }
-        let labels = targets.iter().take(features.rows).filter(|label| label.is_finite()).count();
-        if labels == 0 {
+        if !targets.iter().take(features.rows).any(|label| label.is_finite()) {
             return;
         }
         if !self.scales.fixed(&self.params) && horizon == 0 {
             self.scales.observe(&self.params, features, targets);
         }
-        self.replay.take(&self.params, horizon, features, targets);
-        self.versions[horizon] += labels as u64;
+        let noted = self.replay.take(&self.params, horizon, features, targets);
+        self.versions[horizon] += noted;
         if self.scales.fixed(&self.params) {
             self.due = Some(window);
+            self.due_labels[horizon] += noted;
         }
         self.progress_changed = true;
     }

@@ -179,9 +179,9 @@ fn scales(rows: &MlpExamples) -> Scales {
     let mut scales = Scales::new(rows.columns);
     for row in 0..rows.len() {
         let Some(label) = rows.labels(row).first().filter(|label| label.is_finite()) else { continue };
-        scales.target.add(f64::from(*label));
+        scales.target.add_held(f64::from(*label));
         let known = scales.columns.iter_mut().zip(rows.values(row)).filter(|(_, value)| value.is_finite());
-        known.for_each(|(moments, value)| moments.add(f64::from(*value)));
+        known.for_each(|(moments, value)| moments.add_held(f64::from(*value)));
     }
     scales
 }

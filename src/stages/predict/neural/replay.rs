@@ -15,7 +15,7 @@ use crate::vocab::{EventTime, KeyId, Snapshot, StateError, StateReader, StateWri
 pub struct Remembered {
     /// Its end.
     pub end: EventTime,
-    /// The key of each row.
+    /// The key of each row, ascending.
     pub keys: Vec<u32>,
     /// `rows x columns`, in the columns' own units, NaN where missing.
     pub values: Vec<f32>,
@@ -38,35 +38,46 @@ impl Replay {
         Self { step, windows: VecDeque::new(), changed: BTreeSet::new() }
     }
 
-    /// Notes the labels of a horizon for the rows of a window; the first that come choose the rows.
-    pub fn take(&mut self, params: &MlpParams, horizon: usize, features: &FeatureMatrix, targets: &[f64]) {
-        let end = features.end;
-        let index = match self.windows.binary_search_by_key(&end, |window| window.end) {
-            Ok(index) => index,
-            // One that was too old to be kept does not come back.
-            Err(index) if index < self.windows.len() => return,
-            Err(index) => {
-                let Some(chosen) = choose(params, features, targets) else { return };
-                self.windows.push_back(chosen);
-                self.drop_old(params);
-                index.min(self.windows.len() - 1)
+    /// Notes the labels of a horizon for the rows of a window, and returns how many. The first that come choose the rows;
+    /// while there is room, later ones add those whose shorter horizons have no label.
+    pub fn take(&mut self, params: &MlpParams, horizon: usize, features: &FeatureMatrix, targets: &[f64]) -> u64 {
+        let (end, horizons) = (features.end, params.horizons_micros.len());
+        // One that was too old to be kept does not come back.
+        if self.oldest(params).is_some_and(|oldest| end < oldest) {
+            return 0;
+        }
+        let found = self.windows.binary_search_by_key(&end, |window| window.end);
+        let known = found.ok().map(|index| &self.windows[index]);
+        if let Some(chosen) = choose(params, horizon, features, targets, known) {
+            match found {
+                Ok(index) => self.windows[index].merge(&chosen, params.columns.len(), horizons),
+                Err(index) => self.windows.insert(index, chosen),
             }
-        };
-        let slot = slot(params, end);
+        }
+        self.drop_old(params);
+        let Ok(index) = self.windows.binary_search_by_key(&end, |window| window.end) else { return 0 };
         let window = &mut self.windows[index];
-        let horizons = params.horizons_micros.len();
+        let mut noted = 0;
         for (&key, labels) in window.keys.iter().zip(window.labels.chunks_exact_mut(horizons)) {
             if let Some(label) = targets.get(key as usize).filter(|label| label.is_finite()) {
                 labels[horizon] = *label as f32;
+                noted += 1;
             }
         }
-        self.changed.insert(slot);
+        if noted > 0 {
+            self.changed.insert(slot(params, end));
+        }
+        noted
     }
 
-    /// Older than the ring is long, so that every window has a slot of its own.
+    /// End of the oldest window that is kept: every one that is has a slot of its own in the ring.
+    fn oldest(&self, params: &MlpParams) -> Option<EventTime> {
+        let newest = self.windows.back()?.end;
+        Some(newest.plus(-params.every_micros * (params.replay_windows as i64 - 1)))
+    }
+
     fn drop_old(&mut self, params: &MlpParams) {
-        let Some(newest) = self.windows.back().map(|window| window.end) else { return };
-        let oldest = newest.plus(-params.every_micros * (params.replay_windows as i64 - 1));
+        let Some(oldest) = self.oldest(params) else { return };
         while let Some(gone) = self.windows.pop_front_if(|window| window.end < oldest) {
             self.changed.insert(slot(params, gone.end));
         }
@@ -76,10 +87,10 @@ impl Replay {
     pub fn forget(&mut self, params: &MlpParams, keys: &[KeyId]) {
         let horizons = params.horizons_micros.len();
         for window in &mut self.windows {
-            for (_, labels) in
-                window.keys.iter().zip(window.labels.chunks_exact_mut(horizons)).filter(|(key, _)| keys.contains(key))
-            {
-                labels.fill(f32::NAN);
+            for key in keys {
+                // Keys of a window are sorted.
+                let Ok(row) = window.keys.binary_search(key) else { continue };
+                window.labels[row * horizons..(row + 1) * horizons].fill(f32::NAN);
                 self.changed.insert(slot(params, window.end));
             }
         }
@@ -147,15 +158,48 @@ impl Replay {
     }
 }
 
-/// Rows of a window that has labels, drawn without looking at anything but the seed and the time; `None` without labels.
-fn choose(params: &MlpParams, features: &FeatureMatrix, targets: &[f64]) -> Option<Remembered> {
-    let labelled = |key: &usize| targets.get(*key).is_some_and(|label| label.is_finite());
-    let mut keys: Vec<u32> = (0..features.rows).filter(labelled).map(|key| key as u32).collect();
+impl Remembered {
+    /// Adds rows of other keys.
+    fn merge(&mut self, other: &Self, columns: usize, horizons: usize) {
+        let both = [&*self, other];
+        let numbered = both
+            .iter()
+            .enumerate()
+            .flat_map(|(part, window)| window.keys.iter().enumerate().map(move |(row, &key)| (key, part, row)));
+        let mut order: Vec<(u32, usize, usize)> = numbered.collect();
+        order.sort_unstable();
+        let keys = order.iter().map(|(key, ..)| *key).collect();
+        let row = |part: usize, row: usize| both[part].values[row * columns..(row + 1) * columns].iter().copied();
+        let values = order.iter().flat_map(|(_, part, number)| row(*part, *number)).collect();
+        let row = |part: usize, row: usize| both[part].labels[row * horizons..(row + 1) * horizons].iter().copied();
+        let labels = order.iter().flat_map(|(_, part, number)| row(*part, *number)).collect();
+        *self = Self { end: self.end, keys, values, labels };
+    }
+}
+
+/// Rows of a window that have a label of this horizon and are not `known`, as many as there is room for, drawn without
+/// looking at anything but the seed, the time and the horizon; `None` without any.
+fn choose(
+    params: &MlpParams,
+    horizon: usize,
+    features: &FeatureMatrix,
+    targets: &[f64],
+    known: Option<&Remembered>,
+) -> Option<Remembered> {
+    let known = known.map_or(&[][..], |known| &known.keys);
+    let labelled = |key: &u32| targets.get(*key as usize).is_some_and(|label| label.is_finite());
+    let room = params.replay_rows.saturating_sub(known.len());
+    if room == 0 {
+        return None;
+    }
+    let new = |key: &u32| labelled(key) && known.binary_search(key).is_err();
+    let mut keys: Vec<u32> = (0..features.rows as u32).filter(new).collect();
     if keys.is_empty() {
         return None;
     }
-    let mut dice = Dice::new(params.seed, features.end, 0);
-    let kept = params.replay_rows.min(keys.len());
+    // Optimiser steps of a window have the numbers from 1 up.
+    let mut dice = Dice::new(params.seed, features.end, if horizon == 0 { 0 } else { u64::MAX - horizon as u64 });
+    let kept = room.min(keys.len());
     for place in 0..kept {
         let other = place + (dice.next_u64() % (keys.len() - place) as u64) as usize;
         keys.swap(place, other);

@@ -7,8 +7,27 @@ use ndarray::{ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use super::params::OnlineLinearParams;
-use super::recursive_least_squares::{ModelMut, Outcome, UpdateRule, forecast, start_covariance, triangle, update};
+use super::recursive_least_squares::{
+    ModelMut, Outcome, UpdateRule, WIDTH_MAX, forecast, start_covariance, triangle, update,
+};
 use super::warm_start::{WarmStart, solve};
+
+/// Mean absolute deviations from its mean beyond which a feature is no reading of its sensor, a spoofed neighbour's as a rule,
+/// and counts as its mean. Fewer would be reached by a road that is calm for weeks and then blocked.
+const DEVIATIONS_READING: f64 = 50.0;
+
+/// The least that this is, for features of order one: a feature that was constant may begin to move.
+const READING_MIN: f64 = 10.0;
+
+/// Labels from which on features are held: three days and a half of windows of five minutes.
+const HELD_AFTER: u64 = 1_000;
+
+/// Mean absolute deviations as which a feature that is no reading counts in its own mean and deviation: where it stays as
+/// it is, it is a reading in the end.
+const DEVIATIONS_COUNTED: f64 = 4.0;
+
+/// Rows before deviations are trusted to hold others.
+const ROWS_TRUSTED: f64 = 10.0;
 
 /// Models of all keys at one horizon. Vectors are indexed by key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -27,6 +46,8 @@ pub struct Bank {
     pub refused: Vec<u32>,
     /// Running means of the scaled features of learned rows, forgotten as the model forgets: keys x width.
     pub means: Vec<f64>,
+    /// Running mean absolute deviations of the same from their means: keys x width.
+    pub spreads: Vec<f64>,
     /// Sum of the weights of the rows in `means`.
     pub memory: Vec<f64>,
     /// Complete rows that passed before learning began.
@@ -57,6 +78,7 @@ impl Bank {
         self.learned.resize(keys, 0);
         self.refused.resize(keys, 0);
         self.means.resize(keys * width, 0.0);
+        self.spreads.resize(keys * width, 0.0);
         self.memory.resize(keys, 0.0);
         self.passed.resize(keys, 0);
         for key in old..keys {
@@ -74,6 +96,7 @@ impl Bank {
         self.learned[key] = 0;
         self.refused[key] = 0;
         self.means[key * width..(key + 1) * width].fill(0.0);
+        self.spreads[key * width..(key + 1) * width].fill(0.0);
         self.memory[key] = 0.0;
         self.passed[key] = 0;
     }
@@ -89,7 +112,8 @@ impl Bank {
             deviation: self.deviation[keys.clone()].to_vec(),
             learned: self.learned[keys.clone()].to_vec(),
             refused: self.refused[keys.clone()].to_vec(),
-            means: self.means[wide].to_vec(),
+            means: self.means[wide.clone()].to_vec(),
+            spreads: self.spreads[wide].to_vec(),
             memory: self.memory[keys.clone()].to_vec(),
             passed: self.passed[keys].to_vec(),
         }
@@ -100,7 +124,7 @@ impl Bank {
         let keys = part.len();
         let shaped = part.weights.len() == keys * width
             && part.covariance.len() == keys * triangle(width)
-            && part.means.len() == keys * width
+            && [part.means.len(), part.spreads.len()] == [keys * width; 2]
             && [part.deviation.len(), part.learned.len(), part.refused.len()] == [keys; 3]
             && [part.memory.len(), part.passed.len()] == [keys; 2];
         if shaped {
@@ -111,6 +135,7 @@ impl Bank {
             self.learned.extend_from_slice(&part.learned);
             self.refused.extend_from_slice(&part.refused);
             self.means.extend_from_slice(&part.means);
+            self.spreads.extend_from_slice(&part.spreads);
             self.memory.extend_from_slice(&part.memory);
             self.passed.extend_from_slice(&part.passed);
         }
@@ -129,7 +154,20 @@ impl Bank {
         &self.means[key * width..(key + 1) * width]
     }
 
-    /// Scaled forecast; NaN where the model has not started or the value is not finite.
+    /// Puts its mean in the place of every scaled feature that is no reading.
+    pub fn hold(&self, key: usize, features: &mut [f64]) {
+        if self.learned[key] < HELD_AFTER {
+            return;
+        }
+        let wide = key * features.len()..(key + 1) * features.len();
+        for ((feature, mean), spread) in features.iter_mut().zip(&self.means[wide.clone()]).zip(&self.spreads[wide]) {
+            if (*feature - mean).abs() > reach(*spread) {
+                *feature = *mean;
+            }
+        }
+    }
+
+    /// Scaled forecast of features that are held; NaN where the model has not started or the value is not finite.
     #[must_use]
     pub fn forecast(&self, key: usize, features: &[f64]) -> f64 {
         if !self.started[key] {
@@ -151,13 +189,17 @@ impl Bank {
     pub fn learn(&mut self, rule: &UpdateRule, key: usize, features: &[f64], target: f64) -> Outcome {
         let width = features.len();
         let element = triangle(width);
+        let mut buffer = [0.0; WIDTH_MAX];
+        let held = &mut buffer[..width];
+        held.copy_from_slice(features);
+        self.hold(key, held);
         let mut model = ModelMut {
             weights: &mut self.weights[key * width..(key + 1) * width],
             covariance: &mut self.covariance[key * element..(key + 1) * element],
             deviation: &mut self.deviation[key],
             learned: self.learned[key],
         };
-        let outcome = update(rule, &mut model, features, target);
+        let outcome = update(rule, &mut model, held, target);
         if outcome == Outcome::Learned {
             self.learned[key] += 1;
             self.remember(rule, key, features);
@@ -190,19 +232,31 @@ impl Bank {
         self.deviation[key] = absolute / self.learned[key] as f64;
     }
 
-    /// Takes a learned row into the running means.
+    /// Takes a learned row, as it came, into the running means and deviations.
     fn remember(&mut self, rule: &UpdateRule, key: usize, features: &[f64]) {
+        let trusted = self.memory[key] >= ROWS_TRUSTED;
         let memory = self.memory[key] * rule.forgetting + 1.0;
         self.memory[key] = memory;
-        let width = features.len();
-        for (mean, feature) in self.means[key * width..(key + 1) * width].iter_mut().zip(features) {
-            *mean += (feature - *mean) / memory;
+        let wide = key * features.len()..(key + 1) * features.len();
+        let known = self.means[wide.clone()].iter_mut().zip(&mut self.spreads[wide]);
+        for ((mean, spread), feature) in known.zip(features) {
+            let (mut away, reach) = (feature - *mean, reach(*spread));
+            if trusted && away.abs() > reach {
+                away = away.signum() * (DEVIATIONS_COUNTED * *spread).max(READING_MIN);
+            }
+            *mean += away / memory;
+            *spread += (away.abs() - *spread) / memory;
         }
     }
 
     fn covariance_mut(&mut self, key: usize, width: usize) -> &mut [f64] {
         &mut self.covariance[key * triangle(width)..(key + 1) * triangle(width)]
     }
+}
+
+/// How far a feature of this mean absolute deviation may lie from its mean.
+fn reach(spread: f64) -> f64 {
+    (DEVIATIONS_READING * spread).max(READING_MIN)
 }
 
 /// The solved start of a history, if it has one.

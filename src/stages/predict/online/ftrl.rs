@@ -110,31 +110,39 @@ impl FtrlPredictor {
 }
 
 impl Regression {
-    /// A row in spreads, with the constant; `None` where a feature is missing.
-    fn scaled(&self, row: &[f64]) -> Option<Vec<f64>> {
+    /// Whether no feature of a row is missing; infinity is.
+    fn complete(&self, row: &[f64]) -> bool {
+        self.columns.iter().all(|&column| row[column].is_finite())
+    }
+
+    /// The features of a complete row in spreads, then the constant.
+    fn scaled<'a>(&'a self, row: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
         let values = self.columns.iter().map(|&column| row[column]);
-        let scaled = values.zip(&self.learned.moments).map(|(value, moments)| {
-            // A huge one is held; a missing one is NaN, and so is infinity here.
-            value.is_finite().then(|| moments.scaled(value))
-        });
-        scaled.chain([Some(1.0)]).collect()
+        values.zip(&self.learned.moments).map(|(value, moments)| moments.scaled(value)).chain([1.0])
+    }
+
+    /// What each weight adds to the log-odds of a complete row.
+    fn terms<'a>(&'a self, row: &'a [f64], weights: &'a Array1<f64>) -> impl Iterator<Item = f64> + 'a {
+        self.scaled(row).zip(weights).map(|(value, weight)| value * weight)
     }
 
     fn learn(&mut self, features: &FeatureMatrix, targets: &[f64]) {
-        let (mut rows, mut labels, mut seen) = (Vec::new(), Vec::new(), Vec::new());
-        for (key, &target) in targets.iter().enumerate().take(features.rows).filter(|(_, label)| label.is_finite()) {
-            // Key ids are u32 everywhere.
-            let row = features.row(key as KeyId);
-            if let Some(scaled) = self.scaled(row) {
-                rows.extend(scaled);
-                labels.push(target > 0.5);
-                seen.push(row);
-            }
-        }
-        let Ok(records) = Array2::from_shape_vec((labels.len(), self.columns.len() + 1), rows) else { return };
+        let labelled = targets.iter().enumerate().take(features.rows).filter(|(_, label)| label.is_finite());
+        // Key ids are u32 everywhere.
+        let known = labelled.map(|(key, &target)| (features.row(key as KeyId), target > 0.5));
+        let (rows, labels): (Vec<&[f64]>, Vec<bool>) = known.filter(|(row, _)| self.complete(row)).unzip();
         if labels.is_empty() {
             return;
         }
+        // First of all: without means and spreads the first rows would be far out at whatever unit, and what they add to the
+        // sums of squared gradients is never forgotten.
+        for row in &rows {
+            for (moments, &column) in self.learned.moments.iter_mut().zip(&self.columns) {
+                moments.add_held(row[column]);
+            }
+        }
+        let scaled: Vec<f64> = rows.iter().flat_map(|row| self.scaled(row)).collect();
+        let Ok(records) = Array2::from_shape_vec((labels.len(), self.columns.len() + 1), scaled) else { return };
         let count = labels.len() as u64;
         let before = &self.learned.model;
         let params = Ftrl::<f64>::params()
@@ -149,11 +157,6 @@ impl Regression {
             Ok(model) if model.z().iter().chain(model.n()).all(|sum| sum.is_finite()) => {
                 self.learned.model = model;
                 self.learned.labels += count;
-                for row in seen {
-                    for (moments, &column) in self.learned.moments.iter_mut().zip(&self.columns) {
-                        moments.add_held(row[column]);
-                    }
-                }
             }
             Ok(_) | Err(_) => self.learned.refused += count,
         }
@@ -170,10 +173,9 @@ impl Predictor for FtrlPredictor {
         for (regression, forecasts) in self.horizons.iter().zip(forecasts) {
             let weights = regression.learned.model.get_weights();
             for (key, forecast) in forecasts.iter_mut().enumerate().take(features.rows) {
-                let scaled = regression.scaled(features.row(key as KeyId));
-                *forecast = scaled.map_or(f64::NAN, |scaled| {
-                    logistic(scaled.iter().zip(&weights).map(|(value, weight)| value * weight).sum())
-                });
+                let row = features.row(key as KeyId);
+                let known = regression.complete(row);
+                *forecast = if known { logistic(regression.terms(row, &weights).sum()) } else { f64::NAN };
             }
         }
     }
@@ -186,9 +188,11 @@ impl Predictor for FtrlPredictor {
             return None;
         }
         let row = features.row(key);
-        let scaled = regression.scaled(row)?;
+        if !regression.complete(row) {
+            return None;
+        }
         let weights = regression.learned.model.get_weights();
-        let terms: Vec<f64> = scaled.iter().zip(&weights).map(|(value, weight)| value * weight).collect();
+        let terms: Vec<f64> = regression.terms(row, &weights).collect();
         let constant = terms[regression.columns.len()];
         let odds: f64 = terms.iter().sum();
         let (baseline, forecast) = (logistic(constant), logistic(odds));

@@ -106,7 +106,11 @@ impl<D: Data<Elem = f64>> PredictInplace<ArrayBase<D, Ix2>, Array1<f64>> for Onl
         let mut scaled = vec![0.0; self.params.width()];
         for (row, forecast) in records.rows().into_iter().zip(forecasts.iter_mut()) {
             let complete = self.params.scale_features(row.iter().copied(), &mut scaled);
-            *forecast = if complete { self.bank.forecast(0, &scaled) * self.params.target_scale() } else { f64::NAN };
+            *forecast = f64::NAN;
+            if complete {
+                self.bank.hold(0, &mut scaled);
+                *forecast = self.bank.forecast(0, &scaled) * self.params.target_scale();
+            }
         }
     }
 

@@ -44,7 +44,7 @@ impl LinearPredictor {
     #[must_use]
     pub fn new(step: &str, horizons: Vec<HorizonModel>) -> Self {
         let numbers: usize =
-            horizons.iter().map(|model| 2 * model.params.width() + triangle(model.params.width()) + 5).sum();
+            horizons.iter().map(|model| 3 * model.params.width() + triangle(model.params.width()) + 5).sum();
         let complete = horizons.iter().map(|model| model.params.history()).max().unwrap_or(0);
         let widths = horizons.iter().map(|model| model.params.width() + 1).collect();
         Self {
@@ -99,7 +99,11 @@ impl Predictor for LinearPredictor {
             for (key, forecast) in forecasts.iter_mut().enumerate().take(features.rows) {
                 let row = features.row(key as KeyId);
                 let complete = params.scale_features(columns.iter().map(|&column| row[column]), scaled);
-                *forecast = if complete { bank.forecast(key, scaled) * params.target_scale() } else { f64::NAN };
+                *forecast = f64::NAN;
+                if complete {
+                    bank.hold(key, scaled);
+                    *forecast = bank.forecast(key, scaled) * params.target_scale();
+                }
             }
         }
     }
@@ -113,6 +117,7 @@ impl Predictor for LinearPredictor {
         let row = features.row(key);
         let mut scaled = vec![0.0; params.width()];
         let complete = params.scale_features(columns.iter().map(|&column| row[column]), &mut scaled);
+        self.banks[horizon].hold(index, &mut scaled);
         let forecast = self.banks[horizon].forecast(index, &scaled) * params.target_scale();
         if !complete || forecast.is_nan() {
             return None;

@@ -45,6 +45,11 @@ const LIMIT_MIN: f64 = 0.05;
 /// at zero, and the weight would be infinite.
 const ABSOLUTE_FLOOR: f64 = 0.2;
 
+/// Mean absolute residuals beyond which a residual counts as one of that size, under every loss: no reading is that wrong, and
+/// one that was spoofed moves the weights as an accident would. For a target of order one, [`RESIDUAL_MIN`] is the least.
+const RESIDUALS_MAX: f64 = 100.0;
+const RESIDUAL_MIN: f64 = 10.0;
+
 /// Labels after which the running scale is trusted; until then every loss is squared.
 const ROBUST_AFTER: u64 = 100;
 
@@ -147,6 +152,10 @@ fn step<const N: usize>(
     let mut residual = target;
     for i in 0..width {
         residual -= weights[i] * x[i];
+    }
+    if model.learned >= ROBUST_AFTER {
+        let most = (RESIDUALS_MAX * *model.deviation).max(RESIDUAL_MIN);
+        residual = residual.clamp(-most, most);
     }
     let least = forgetting / observation_weight(rule, *model.deviation, model.learned, residual);
     let mut den = least;
