@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use arterial::cli::{Cli, UsageError, execute};
+use arterial::cli::{Cli, LogWriter, UsageError, execute};
 use arterial::runtime::PipelineError;
 use arterial::spec::SpecErrors;
 use arterial_connectors::ledger::LedgerError;
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("ARTERIAL_LOG").unwrap_or_else(|_| EnvFilter::new("info,librdkafka=warn"));
     let colours = std::io::stderr().is_terminal();
     // Whoever read the log may be gone: that must end no pipeline.
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).log_internal_errors(false);
+    let log = tracing_subscriber::fmt().with_writer(|| LogWriter).log_internal_errors(false);
     log.with_ansi(colours).with_env_filter(filter).init();
     match execute(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,

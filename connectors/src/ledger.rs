@@ -310,6 +310,14 @@ pub enum LedgerError {
     /// The folder of a folder ledger cannot be used, or the disk refuses.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// What was committed could not be handed over: its reader takes nothing.
+    #[error("output `{output}` is full and was not read for {} s: what it still was to get of the last commit is lost to it", .waited.as_secs())]
+    Unread {
+        /// Name of the sink.
+        output: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The client library reported an error.
     #[error("{operation} failed: {reason}")]
     Client {
@@ -355,6 +363,9 @@ impl LedgerError {
             }
             Self::Access(error) => error.hint(),
             Self::Folder(error) => error.hint(),
+            Self::Unread { .. } => {
+                "read each output that was taken until it ends, on a task or thread of its own, before the end of the run is waited for; or drop it"
+            }
             Self::Client { .. } => {
                 "check that `brokers` names the right address and that a broker answers there; its log says more"
             }

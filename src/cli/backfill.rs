@@ -1,25 +1,27 @@
 //! `arterial backfill`: a pipeline over files instead of its topic, into a folder instead of its sinks.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-use arterial_connectors::file::rows_total;
 use arterial_connectors::folder::Manifest;
 use arterial_connectors::source::Until;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::bar::Extent;
 use super::load::{load_plan, load_plan_with_tables};
 use super::progress;
 use super::report::{Format, print_outputs, print_summary};
 use super::run::shutdown_signal;
 use super::usage::UsageError;
-use crate::observe::{Listener, RunEvent};
 use crate::runtime::{Connect, Pipeline, PipelineError, RunOptions, Wiring};
 use crate::spec::PipelinePlan;
+
+/// How long brokers may take to say how many partitions the topic has. Somebody waits, and can say it instead; one that
+/// answers takes milliseconds, over a slow link or with a login less than two seconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Run a pipeline over files of history, into a folder.
 #[derive(Debug, Args)]
@@ -80,16 +82,14 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
     if args.open_end {
         plan = plan.with_open_end();
     }
-    let rows_total = rows_total(&from)?;
-    let rows_done = Manifest::newest(&to)?.map_or(0, |manifest| manifest.rows_read());
-    let bar = progress_bar(rows_total, rows_done)?;
+    let extent = Extent::of_files(&from, Some(&to))?;
     let plan = Arc::new(plan);
     let connection = Arc::new(Wiring::new(&plan).map_err(PipelineError::from)?);
-    let listener = listener(&bar, args.format);
+    let (listener, bar) = progress::listener_over(extent, args.format);
     let options = RunOptions { until: Until::Latest, listener, ..RunOptions::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let ended = runtime.block_on(Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()));
-    bar.finish_and_clear();
+    bar.clear();
     let summary = ended?;
     print_summary(&plan, &summary, args.format)?;
     print_outputs(&plan, args.format);
@@ -97,8 +97,7 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
         return Ok(Manifest::mark_finished(&to)?);
     }
     let rows_read: u64 = summary.partitions.values().filter_map(|one| one.next_offset).map(i64::unsigned_abs).sum();
-    let of = rows_total.map(|total| format!(" of {total}")).unwrap_or_default();
-    bail!("stopped after {rows_read}{of} rows; the same command goes on from there")
+    bail!("stopped after {rows_read}{} rows; the same command goes on from there", extent.of_total())
 }
 
 fn cores() -> u32 {
@@ -116,36 +115,17 @@ fn partitions_of(plan: &Arc<PipelinePlan>) -> Result<u32> {
     if let Some(partitions) = declared {
         return Ok(partitions);
     }
-    tracing::info!("asking for the partitions of the topic; --partitions spares it");
-    let counts =
-        Wiring::detached(plan).source("backfill", Until::Latest).and_then(|mut source| source.partition_counts());
+    let wiring = Wiring::detached(plan);
+    let counts = match &source.kafka {
+        Some(kafka) => {
+            let (topics, brokers, limit) = (kafka.topics.join("`, `"), &kafka.brokers, ANSWER_WITHIN.as_secs());
+            tracing::info!(
+                "asking {brokers} how many partitions `{topics}` has, for {limit} s at most; --partitions N spares it"
+            );
+            wiring.partition_counts(ANSWER_WITHIN)
+        }
+        None => wiring.source("backfill", Until::Latest).and_then(|mut source| source.partition_counts()),
+    };
     let counts = counts.map_err(UsageError::PartitionsUnknown)?;
     Ok(counts.into_iter().max().unwrap_or(1))
-}
-
-/// Shown on a terminal only. How many rows files of text have is not known before they are read.
-fn progress_bar(rows_total: Option<u64>, rows_done: u64) -> Result<ProgressBar> {
-    let bar = match rows_total {
-        Some(total) => ProgressBar::new(total)
-            .with_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?),
-        None => ProgressBar::no_length()
-            .with_style(ProgressStyle::with_template("{spinner} {human_pos} rows, {per_sec}, {elapsed}")?),
-    };
-    let bar = bar.with_position(rows_done);
-    bar.reset_eta();
-    Ok(bar)
-}
-
-/// Moves the bar; without a terminal, lines in the log tell how the run gets on.
-fn listener(bar: &ProgressBar, format: Format) -> Listener {
-    let lines = progress::listener(Until::Latest, format);
-    if !std::io::stderr().is_terminal() {
-        return lines;
-    }
-    let bar = bar.clone();
-    Arc::new(move |event| match event {
-        RunEvent::Read { rows } => bar.inc(*rows),
-        RunEvent::Committed { .. } => {}
-        told => bar.suspend(|| lines(told)),
-    })
 }

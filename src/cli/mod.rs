@@ -18,6 +18,7 @@ macro_rules! complain {
 }
 
 mod backfill;
+mod bar;
 mod completions;
 #[cfg(feature = "kafka")]
 mod connection;
@@ -47,6 +48,7 @@ mod validate;
 
 use clap::{Parser, Subcommand};
 
+pub use bar::LogWriter;
 pub use report::summary_json;
 pub use usage::UsageError;
 

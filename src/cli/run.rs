@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use arterial_connectors::source::Until;
 use clap::{Args, ValueEnum};
 
+use super::bar::Extent;
 use super::load::load_plan;
 use super::progress;
 use super::report::{Format, print_outputs, print_summary};
@@ -18,6 +20,10 @@ use crate::serve::Server;
 use crate::spec::PipelinePlan;
 use crate::spec::model::KafkaSourceSpec;
 
+/// How long after the word to stop the process may still be there. Waits for brokers end before: 15 s for the last commit,
+/// 10 s for leaving the group. The rest is for the batch at hand; what hangs in a library is not waited for.
+const STOP_WITHIN: Duration = Duration::from_secs(45);
+
 /// Run a pipeline.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -25,7 +31,7 @@ use crate::spec::model::KafkaSourceSpec;
     arterial run --until latest pipelines/congestion-simulated.yaml\n  \
     arterial run --reset all pipelines/city-job.yaml\n  \
     arterial run --state-from out pipelines/congestion-aarhus.yaml\n\n\
-    SIGTERM and Ctrl-C finish the batch at hand, commit and leave; a second one leaves at once.")]
+    SIGTERM and Ctrl-C finish the batch at hand, commit and leave, after 45 s in any case; a second one leaves at once.")]
 pub struct RunArgs {
     /// The pipeline file.
     pub pipeline: PathBuf,
@@ -89,9 +95,19 @@ pub fn run(args: &RunArgs) -> Result<()> {
         };
         let plan = Arc::new(plan);
         let connection = connect(&plan)?;
-        let listener = progress::listener(until, args.format);
+        let (listener, bar) = match Extent::of(&plan)?.filter(|_| until == Until::Latest) {
+            Some(extent) => {
+                let (listener, bar) = progress::listener_over(extent, args.format);
+                (listener, Some(bar))
+            }
+            None => (progress::listener(until, args.format), None),
+        };
         let options = RunOptions { until, metrics, listener, history, ..RunOptions::default() };
-        let summary = Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()).await?;
+        let ended = Pipeline::new(Arc::clone(&plan), connection, options).run(bounded_shutdown()).await;
+        if let Some(bar) = bar {
+            bar.clear();
+        }
+        let summary = ended?;
         if let Some(server) = server {
             server.abort();
         }
@@ -128,13 +144,25 @@ pub(super) async fn shutdown_signal() {
     tracing::info!("stopping: committing what was read; once more to stop at once");
     tokio::spawn(async {
         signal().await;
-        tracing::warn!("stopped at once: what was not committed is read again at the next start");
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "asked for twice: a worker may hang in a call that never returns"
-        )]
-        std::process::exit(1);
+        leave("stopped at once: what was not committed is read again at the next start");
     });
+}
+
+/// Likewise, and the process ends some time after that, whatever hangs.
+async fn bounded_shutdown() {
+    shutdown_signal().await;
+    tokio::spawn(async {
+        tokio::time::sleep(STOP_WITHIN).await;
+        let limit = STOP_WITHIN.as_secs();
+        leave(&format!("still busy after {limit} s: left as it is; the next start goes on from the last commit"));
+    });
+}
+
+/// Ends the process as a kill would: the next start ends what is open, and finds out what is durable.
+fn leave(why: &str) -> ! {
+    tracing::warn!("{why}");
+    #[allow(clippy::disallowed_methods, reason = "a worker may hang in a call that never returns")]
+    std::process::exit(1)
 }
 
 async fn signal() {

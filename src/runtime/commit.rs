@@ -101,6 +101,13 @@ impl Worker {
                 self.tell(&in_flight.report);
                 Ok(())
             }
+            CommitOutcome::Aborted | CommitOutcome::Unknown if self.stopped() => {
+                tracing::warn!(
+                    ?outcome,
+                    "the last commit did not succeed; the next start goes on from what is durable"
+                );
+                self.leave()
+            }
             CommitOutcome::Aborted | CommitOutcome::Unknown => {
                 tracing::warn!(?outcome, "commit did not succeed; going back to the last one");
                 self.back_off();
@@ -132,10 +139,22 @@ impl Worker {
         if !error.transient() {
             return Err(error.into());
         }
+        if self.stopped() {
+            tracing::warn!(%error, "ledger failed at the end; the next start goes on from the last commit");
+            return self.leave();
+        }
         tracing::warn!(%error, hint = error.hint(), "ledger failed for a moment; going back to the last commit");
         self.metrics.connected(Err(error.to_string()));
         self.back_off();
         self.recover()
+    }
+
+    /// Ends without what is not durable: going back to it could take long, and nobody would go on from there. What is left
+    /// open the next owner of the slot ends, which is the first that it does.
+    fn leave(&mut self) -> Result<(), PipelineError> {
+        let owned: Vec<Partition> = self.shards.keys().copied().collect();
+        self.drop_shards(&owned);
+        Err(PipelineError::Stopped)
     }
 
     /// Aborts the open transaction and rebuilds every owned partition from what is durable.

@@ -59,7 +59,7 @@ pub fn dry_run(plan: &Arc<PipelinePlan>, rows: RawRows, payloads: RawRows) -> Re
     let mut shard = Shard::restore(&plan, partition, None, Blocks::default(), &Changes::default())?;
     shard.trace = Some(Trace::default());
     // Nothing is handed over: the records are what the test looks at.
-    let mut transaction = Transaction::new(Box::new(DiscardLedger), usize::MAX);
+    let mut transaction = Transaction::new(Box::new(DiscardLedger), usize::MAX, Arc::default());
     let (given, all) = (rows.len(), rows.len() + payloads.len());
     shard.process(&batch(partition, rows, given), &mut transaction)?;
     // The names of a file's cells stand in its header, which a test has none of.

@@ -21,6 +21,7 @@ mod rows;
 mod shard;
 mod silence;
 mod starts;
+mod stop;
 mod summary;
 mod teller;
 mod trace;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use super::control::ControlLog;
 use super::embed::PipelineBuilder;
 use super::error::PipelineError;
 use super::handover::History;
+use super::stop::Stop;
 use super::summary::{RunSummary, WorkerSummary};
 use super::teller::Teller;
 use super::worker::{Worker, WorkerParts};
@@ -81,6 +82,7 @@ pub struct Pipeline {
     plan: Arc<PipelinePlan>,
     connect: Arc<dyn Connect>,
     options: RunOptions,
+    shared: Arc<Shared>,
 }
 
 /// How long a bounded run waits for a first answer unless told: a broker that starts beside it is there in less.
@@ -93,7 +95,7 @@ const OPEN_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     /// Set once: finish the batch at hand, commit, leave.
-    pub(crate) stop: AtomicBool,
+    pub(crate) stop: Stop,
     /// Whether a worker has told of the run's first alert.
     pub(crate) alert_told: AtomicBool,
     /// Stages and reasons of the dead letters that a worker has told of.
@@ -118,7 +120,7 @@ struct StopOnDrop(Arc<Shared>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.stop.store(true, Ordering::Relaxed);
+        self.0.stop.give();
     }
 }
 
@@ -128,7 +130,7 @@ impl Pipeline {
     /// A pipeline from its plan, its connections and its options. Nothing is opened yet.
     #[must_use]
     pub fn new(plan: Arc<PipelinePlan>, connect: Arc<dyn Connect>, options: RunOptions) -> Self {
-        Self { plan, connect, options }
+        Self { plan, connect, options, shared: Arc::default() }
     }
 
     /// A pipeline inside another program: the text of its file -> a builder that takes what the program brings along.
@@ -147,13 +149,18 @@ impl Pipeline {
         self.start()?.until(shutdown).await
     }
 
+    /// What its workers will share; known before they start, for ends of the pipeline that wait themselves.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// Starts the workers, each a thread.
     ///
     /// # Errors
     /// [`PipelineError::System`] where a thread cannot be started.
     pub fn start(self) -> Result<Running, PipelineError> {
         let started = Instant::now();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::clone(&self.shared);
         let stop = StopOnDrop(Arc::clone(&shared));
         let slots: Vec<String> =
             (0..self.plan.runtime.workers).map(|index| format!("{}-{index}", self.plan.runtime.instance)).collect();
@@ -218,7 +225,7 @@ impl Running {
             tokio::select! {
                 () = &mut shutdown, if !stopping => {
                     stopping = true;
-                    shared.stop.store(true, Ordering::Relaxed);
+                    shared.stop.give();
                 }
                 end = self.ends.recv() => match end {
                     Some((_, Ok(summary))) => summaries.push(summary),
@@ -226,7 +233,7 @@ impl Running {
                     Some((_, Err(PipelineError::Stopped))) => never_open = true,
                     Some((slot, Err(error))) => {
                         tracing::error!(slot, %error, "worker failed");
-                        shared.stop.store(true, Ordering::Relaxed);
+                        shared.stop.give();
                         failure.get_or_insert(error);
                     }
                     None => break,
@@ -286,7 +293,7 @@ fn patiently<T>(
     let started = Instant::now();
     loop {
         match ask() {
-            Err(error) if error.transient() && shared.stop.load(Ordering::Relaxed) => {
+            Err(error) if error.transient() && shared.stop.given() => {
                 return Err(PipelineError::Stopped);
             }
             Err(error) if error.transient() && within.is_some_and(|within| started.elapsed() >= within) => {

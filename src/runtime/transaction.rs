@@ -3,10 +3,14 @@
 //! One row after a gap can close weeks of windows, each with forecasts of every key: what they give is handed over
 //! while they close, not when the last of them has.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
 use arterial_connectors::position::Partition;
+
+use super::pipeline::Shared;
+use super::stop::COMMIT_WITHIN;
 
 /// Most bytes of records that are gathered before the ledger gets them; the records of one more window come on top.
 /// Large enough for thousands of records a call, and less than a ledger's own queue holds.
@@ -18,6 +22,10 @@ const HELD_BACK: usize = 4;
 /// How long one look at a commit that is waited for lasts. Ledgers bound how long a commit takes.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Looks at a commit that is waited for until that is told, and again: ten times as long as one takes that somebody waits
+/// for at a broker that restarts.
+const LOOKS_TOLD: u32 = 10;
+
 /// A worker's ledger, with what is to be handed to it.
 pub(super) struct Transaction {
     ledger: Box<dyn Ledger>,
@@ -28,12 +36,13 @@ pub(super) struct Transaction {
     in_flight: bool,
     /// How it ended, where that was noticed before the worker asked.
     ended: Option<CommitOutcome>,
+    shared: Arc<Shared>,
 }
 
 impl Transaction {
     /// No transaction is open yet. `bytes_max`: size of the records at which [`Self::relieve`] hands them over.
-    pub(super) fn new(ledger: Box<dyn Ledger>, bytes_max: usize) -> Self {
-        Self { ledger, records: Records::default(), bytes_max, open: false, in_flight: false, ended: None }
+    pub(super) fn new(ledger: Box<dyn Ledger>, bytes_max: usize, shared: Arc<Shared>) -> Self {
+        Self { ledger, records: Records::default(), bytes_max, open: false, in_flight: false, ended: None, shared }
     }
 
     /// What was gathered and not handed over yet.
@@ -88,8 +97,10 @@ impl Transaction {
         Ok(outcome)
     }
 
-    /// How the last commit has ended, once; `None` while it is in flight, or after it was told. `waits`: for the end.
+    /// How the last commit has ended, once; `None` while it is in flight, or after it was told. `waits`: for the end. After
+    /// the word to stop that has its limit ([`COMMIT_WITHIN`]): then the outcome is unknown, and the next start finds it out.
     pub(super) fn outcome(&mut self, waits: bool) -> Result<Option<CommitOutcome>, LedgerError> {
+        let (since, mut looks) = (Instant::now(), 0_u32);
         while self.in_flight {
             let patience = if waits { LOOK } else { Duration::ZERO };
             let looked = self.ledger.outcome(patience);
@@ -104,7 +115,21 @@ impl Transaction {
                     self.ended = Some(outcome);
                 }
                 None if !waits => return Ok(None),
-                None => {}
+                None if since.elapsed() >= COMMIT_WITHIN && self.shared.stop.older_than(COMMIT_WITHIN) => {
+                    tracing::warn!(
+                        "the outcome of the last commit is not known {} s after the word to stop: the next start finds it out",
+                        COMMIT_WITHIN.as_secs()
+                    );
+                    (self.in_flight, self.open) = (false, false);
+                    self.records.clear();
+                    self.ended = Some(CommitOutcome::Unknown);
+                }
+                None => {
+                    looks += 1;
+                    if looks.is_multiple_of(LOOKS_TOLD) {
+                        tracing::warn!(seconds = looks, "a commit is not through yet; waiting for the brokers");
+                    }
+                }
             }
         }
         Ok(self.ended.take())

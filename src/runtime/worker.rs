@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arterial_connectors::ledger::Ledger;
@@ -98,11 +97,12 @@ impl Worker {
         let drift = Drift::new(plan.event_time.max_drift_micros);
         let WorkerParts { source, ledger, clock, shared, metrics, teller, until, decisions, history } = parts;
         // A run that follows an earlier one's decisions takes none of its own.
+        let transaction = Transaction::new(ledger, RECORDS_BYTES_MAX, Arc::clone(&shared));
         let silence = Silence::new(plan.event_time.idle_after_micros.filter(|_| decisions.is_none()));
         Self {
             plan,
             source,
-            transaction: Transaction::new(ledger, RECORDS_BYTES_MAX),
+            transaction,
             clock,
             shared,
             metrics,
@@ -228,7 +228,7 @@ impl Worker {
     }
 
     pub(super) fn stopped(&self) -> bool {
-        self.shared.stop.load(Ordering::Relaxed)
+        self.shared.stop.given()
     }
 
     /// `topic/number` of each partition.

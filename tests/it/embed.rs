@@ -256,3 +256,39 @@ fn embedding_program_compiles_neither_librdkafka_nor_burn_nor_the_command_line()
     assert!(among(&command_line, &own(&["--no-default-features"])).is_empty());
     assert_eq!(among(&command_line, &own(&[])), command_line);
 }
+
+#[test]
+fn output_that_is_never_read_is_named_when_the_run_is_told_to_stop() {
+    let mut pipeline = builder().build().unwrap();
+    let (input, unread) = (pipeline.input().unwrap(), pipeline.output("forecasts").unwrap());
+    let running = pipeline.start().unwrap();
+    // More windows than an output holds batches: the pipeline waits for its reader, and the sender for room.
+    let sent = (0..600).take_while(|minute| input.send_timeout(&readings(*minute), Duration::from_millis(500)).is_ok());
+    assert!(sent.count() < 600, "it did not wait for its reader");
+    let refused = block_on(running.until(async {})).unwrap_err();
+    assert!(refused.to_string().contains("output `forecasts` is full and was not read for 1"), "{refused}");
+    assert!(refused.hint().contains("before the end of the run is waited for"), "{}", refused.hint());
+    drop(unread);
+}
+
+#[test]
+fn output_that_is_read_late_or_left_lets_the_run_end_well() {
+    for left in [false, true] {
+        let mut pipeline = builder().build().unwrap();
+        let (input, mut output) = (pipeline.input().unwrap(), pipeline.output("forecasts").unwrap());
+        let running = pipeline.start().unwrap();
+        let sent =
+            (0..600).take_while(|minute| input.send_timeout(&readings(*minute), Duration::from_millis(500)).is_ok());
+        assert!(sent.count() < 600, "it did not wait for its reader");
+        input.finish();
+        let reader = std::thread::spawn(move || {
+            let mut batches = 0;
+            while !left && output.next_blocking().is_some() {
+                batches += 1;
+            }
+            batches
+        });
+        assert!(block_on(running.end()).unwrap().accounting().rows_in > 0);
+        assert!(reader.join().unwrap() > 16 || left);
+    }
+}

@@ -205,9 +205,12 @@ fn tables_that_lack_what_readings_need_are_refused_by_name_and_remedy() {
         .flat_map(u16::to_le_bytes)
         .collect();
     let excel = folder.path().join("excel.csv");
+    std::fs::write(&excel, &utf_16).unwrap();
+    let unmarked = refused(&excel, "");
+    assert!(unmarked.contains("as text in UTF-16 does; convert it"), "{unmarked}");
     std::fs::write(&excel, [vec![0xff, 0xfe], utf_16].concat()).unwrap();
-    let excel = refused(&excel, "");
-    assert!(excel.contains("as text in UTF-16 does; convert it"), "{excel}");
+    let marked = refused(&excel, "");
+    assert!(marked.contains("excel.csv`: is written in UTF-16") && marked.contains("iconv -f UTF-16"), "{marked}");
     let old = refused(&at("old.csv", "sensor_id,observed_at,speed_kmh\rL1,2026-03-02T08:00:00Z,5\r"), "");
     assert!(old.contains("ends its lines with carriage returns alone"), "{old}");
     let twice = refused(&at("twice.csv", "sensor_id,sensor_id\n"), "");
@@ -219,6 +222,34 @@ fn tables_that_lack_what_readings_need_are_refused_by_name_and_remedy() {
     let whole = super::file_support::packed(&cut, wide(0..4000).as_bytes());
     std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
     assert!(refusal(&cut).contains("is cut short"), "{}", refusal(&cut));
+}
+
+#[test]
+fn time_in_two_columns_is_put_together_and_half_of_one_is_a_dead_letter() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("halves.csv");
+    let join = |parts: &[&str]| TableLayout {
+        join: [("observed_at".to_owned(), parts.iter().map(|part| (*part).to_owned()).collect())].into(),
+        nulls: vec!["-".to_owned()],
+        required: vec!["sensor_id".to_owned(), "observed_at".to_owned()],
+        ..TableLayout::default()
+    };
+    write(
+        &path,
+        "date,sensor_id,\"time\",speed_kmh\n2026-03-02,L1,08:00,5\n2026-03-02,L1,-,6\n2026-03-02,L2, 08:05 ,7\n",
+    );
+    let rows = rows_of(&path, join(&["date", "time"]));
+    let last = |row: &FileRow| row.2.rsplit(',').next().unwrap().to_owned();
+    assert_eq!(rows.iter().map(last).collect::<Vec<_>>(), ["2026-03-02 08:00", "", "2026-03-02 08:05"]);
+    let config = FileSourceConfig { table: join(&["date", "hour"]), ..FileSourceConfig::new(&path, 1, "sensor_id") };
+    let refused = FileSource::open(&config).err().unwrap().to_string();
+    assert!(refused.contains("has no column `hour`, only: date, sensor_id, time, speed_kmh"), "{refused}");
+    // In a wide table they are no sensors.
+    let unpivot = Unpivot { column: "sensor_id".to_owned(), value: "speed_kmh".to_owned(), keep: None };
+    write(&path, "date,time,L1,L2\n2026-03-02,08:00,5,6\n");
+    let rows = rows_of(&path, TableLayout { unpivot: Some(unpivot), ..join(&["date", "time"]) });
+    let values: Vec<&str> = rows.iter().map(|row| row.2.as_str()).collect();
+    assert_eq!(values, ["2026-03-02 08:00,L1,5", "2026-03-02 08:00,L2,6"]);
 }
 
 #[test]

@@ -310,3 +310,70 @@ fn slow_is_what_is_warned_of_however_the_speed_is_called() {
     let (pipeline, _) = walk("punte.csv", format!("counting_point;measured;avg_kph;lorries_pct\n{table}"));
     assert!(pipeline.contains("target: avg_kph\n") && pipeline.contains("when: \"<"), "{pipeline}");
 }
+
+#[test]
+fn date_and_time_of_day_in_two_columns_become_one_time() {
+    let table = readings(|time, station, speed| format!("{},S{station},{speed}", time.replace(' ', ",")));
+    let (pipeline, rows) = walk("halves.csv", format!("date,time,station,speed\n{table}"));
+    assert_eq!((&rows["in"], &rows["accepted"]), (&120.into(), &120.into()), "{rows}");
+    assert!(pipeline.contains("      csv: { join: { observed_at: [\"date\", \"time\"] } }\n"), "{pipeline}");
+    assert!(pipeline.contains("# The time: `date` and `time`, a date and a time of day."), "{pipeline}");
+    // Also where every other column is a sensor, and in the order and with the names that others use.
+    let table = readings(|time, station, speed| {
+        let (day, hour) = time.split_once(' ').expect("both");
+        if station == 0 {
+            format!("{hour};{};{day}", vec![speed.floor().to_string() + ",5"; 9].join(";"))
+        } else {
+            String::new()
+        }
+    });
+    let table: Vec<&str> = table.lines().filter(|line| !line.is_empty()).collect();
+    let header = "uhrzeit;7701;7702;7703;7704;7705;7706;7707;7708;7709;tag";
+    let (pipeline, rows) = walk("breit.csv", format!("{header}\n{}\n", table.join("\n")));
+    assert_eq!((&rows["in"], &rows["accepted"]), (&360.into(), &360.into()), "{rows}");
+    assert!(pipeline.contains("join: { observed_at: [\"tag\", \"uhrzeit\"] }"), "{pipeline}");
+    assert!(pipeline.contains("decimal: \",\""), "{pipeline}");
+}
+
+#[test]
+fn three_rows_are_enough_for_a_pipeline_that_is_sound() {
+    for (file, text) in [
+        ("one.csv", "time,speed\n2026-03-02 07:00,50\n2026-03-02 07:05,51\n2026-03-02 07:10,20\n"),
+        ("two.csv", "station;time;speed\nA;2026-03-02 07:00;50,5\nB;2026-03-02 07:00;51,5\nA;2026-03-02 07:05;20,5\n"),
+        (
+            "same.csv",
+            "station,time,speed\nA,2026-03-02T07:00:00Z,50\nB,2026-03-02T07:00:00Z,50\nC,2026-03-02T07:00:00Z,50\n",
+        ),
+        ("halves.csv", "date,time,id,no2\n2026-03-02,07:00,1,50\n2026-03-02,07:00,2,\n2026-03-02,08:00,1,20\n"),
+        (
+            "three.ndjson",
+            "{\"id\":1,\"ts\":1772434800,\"pm10\":3}\n{\"id\":2,\"ts\":1772434800,\"pm10\":4}\n{\"id\":1,\"ts\":1772435100,\"pm10\":9}\n",
+        ),
+    ] {
+        let (pipeline, rows) = walk(file, text);
+        assert_eq!((&rows["in"], &rows["accepted"]), (&3.into(), &3.into()), "{file}: {rows}\n{pipeline}");
+    }
+}
+
+#[test]
+fn file_in_utf_16_is_refused_by_name_with_the_way_to_read_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "station,time,speed\nA,2026-03-02T07:00:00Z,50\n";
+    for (name, mark, bytes) in [
+        ("little.csv", vec![0xff, 0xfe], text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()),
+        ("big.csv", vec![0xfe, 0xff], text.encode_utf16().flat_map(u16::to_be_bytes).collect()),
+        ("unmarked.csv", Vec::new(), text.encode_utf16().flat_map(u16::to_le_bytes).collect()),
+    ] {
+        std::fs::write(folder.path().join(name), [mark, bytes].concat()).expect("written");
+        let refused = arterial(folder.path(), &["init", "--from", name]);
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        let said = said(&refused);
+        assert!(said.contains(name) && said.contains("UTF-16") && said.contains("iconv -f UTF-16"), "{said}");
+    }
+    let way = format!(
+        "iconv -f UTF-16 -t UTF-8 little.csv > utf-8-little.csv && {} init --from utf-8-little.csv",
+        env!("CARGO_BIN_EXE_arterial")
+    );
+    let done = Command::new("sh").current_dir(folder.path()).args(["-c", &way]).output().expect("a shell");
+    assert!(done.status.success(), "{}", said(&done));
+}

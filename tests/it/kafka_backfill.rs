@@ -211,7 +211,10 @@ fn backfill_without_a_broker_asks_for_the_number_of_partitions() {
     let pipeline = full_pipeline(&broker::unique("away"), "nowhere");
     let text = std::fs::read_to_string(&pipeline).unwrap();
     std::fs::write(&pipeline, text.replace(broker::address(), "127.0.0.1:1")).unwrap();
+    let asked = std::time::Instant::now();
     let refused = backfill(&pipeline, &file, &folder.path().join("out"), &[]);
+    // It waits for 5 s; the rest is for a busy machine.
+    assert!(asked.elapsed() < Duration::from_secs(14), "took {:?}", asked.elapsed());
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains("give --partitions N"), "{said}");

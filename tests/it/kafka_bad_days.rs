@@ -17,8 +17,8 @@ use serde_json::Value;
 
 use crate::broker::{self, OwnBroker, PATIENCE};
 use crate::kafka_run_support::{
-    anonymous, committed, committed_at, fill, finish, make_topic, pipeline, pipeline_at, refused, start, start_with,
-    write, write_to,
+    anonymous, committed, committed_at, ended, fill, finish, make_topic, pipeline, pipeline_at, refused, start,
+    start_with, write, write_to,
 };
 
 /// A port on which a pipeline may listen.
@@ -111,6 +111,35 @@ fn stopped_while_the_broker_is_away_it_leaves_at_once_and_well() {
     let summary = finish(child);
     assert_eq!(summary["rows"]["in"], 0);
     assert!(stopped.elapsed() < PATIENCE / 2, "took {:?}", stopped.elapsed());
+}
+
+#[test]
+fn stopped_while_its_broker_is_dead_it_leaves_in_time_and_the_next_start_finds_out_what_is_durable() {
+    let Some(broker) = OwnBroker::start("stopped_while_its_broker_is_dead_it_leaves_in_time") else { return };
+    let (address, topic) = (broker.address.as_str(), "readings");
+    make_topic(address, topic);
+    let rows = write_to(address, topic, 0..12);
+    let listen = free_address();
+    let left = pipeline_at(address, "left", topic, &format!("workers: 1, listen: \"{listen}\""));
+    let child = start_with(&left, &[]);
+    await_readyz(listen, 200);
+    // In the middle of its rows: with commits every 20 ms one is in flight, or begins now.
+    broker.kill();
+    terminate(&child);
+    let stopped = Instant::now();
+    let (code, _, said) = ended(child);
+    assert_eq!(code, Some(0), "{said}");
+    // As docs/operations.md says: 15 s for the commit, 10 s for leaving the group, and a busy machine.
+    assert!(stopped.elapsed() < Duration::from_secs(44), "took {:?}: {said}", stopped.elapsed());
+    broker.resume();
+    let survived = finish(start(&left));
+    assert_eq!(survived["rows"]["in"], rows);
+    let calm = finish(start(&pipeline_at(address, "calm", topic, "workers: 1")));
+    for part in ["rows", "windows", "alerts", "scores", "state_digest"] {
+        assert_eq!(survived[part], calm[part], "{part}");
+    }
+    let alerts = |name: &str| anonymous(committed_at(address, &format!("{name}-alerts")));
+    assert_eq!(alerts("left"), alerts("calm"));
 }
 
 fn admin() -> AdminClient<DefaultClientContext> {

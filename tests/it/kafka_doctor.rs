@@ -146,13 +146,82 @@ fn files_and_the_folder_that_is_written_are_looked_at() {
     let (code, checks) = doctor(&path, "");
     assert_eq!(code, Some(0), "{checks:#?}");
     let says = |checks: &[(String, String, String)], part: &str| checks.iter().any(|(_, _, said)| said.contains(part));
-    assert!(says(&checks, "holds nothing yet") && says(&checks, "GB are free in"), "{checks:#?}");
+    assert!(says(&checks, "holds nothing yet") && says(&checks, "GB are free"), "{checks:#?}");
     finish(start_run(&path));
     assert!(says(&doctor(&path, "").1, "goes on after epoch 1"));
     let (code, checks) = doctor(&write("second.yaml", &text("second", "out")), "");
     assert_eq!(code, Some(1));
     assert!(only_bad(&checks).2.contains("belongs to pipeline `first`, not to `second`"), "{checks:#?}");
-    // A disk without room, which root may write on and others may not.
-    let (_, checks) = doctor(&write("third.yaml", &text("third", "/proc/out")), "");
-    assert_eq!(only_bad(&checks).0, "disk", "{checks:#?}");
+    // A place where nobody can make a directory, root neither.
+    let (code, checks) = doctor(&write("third.yaml", &text("third", "/proc/out")), "");
+    let (check, verdict, said) = only_bad(&checks);
+    assert_eq!((code, check.as_str(), verdict.as_str()), (Some(1), "disk", "fail"), "{checks:#?}");
+    assert!(said.contains("cannot create a directory in `/proc`"), "{said}");
+    // What was written to find that out is gone, and what an earlier run has left is looked at, too.
+    let names = |folder: &str| std::fs::read_dir(folder_of(&path, folder)).unwrap().count();
+    let before = names("out");
+    doctor(&path, "");
+    assert_eq!(names("out"), before);
+    std::fs::remove_file(folder.path().join("out/lock")).unwrap();
+    std::fs::create_dir(folder.path().join("out/lock")).unwrap();
+    let (_, checks) = doctor(&path, "");
+    assert!(only_bad(&checks).2.contains("out/lock`: Is a directory"), "{checks:#?}");
+}
+
+fn folder_of(pipeline: &Path, name: &str) -> std::path::PathBuf {
+    pipeline.parent().unwrap().join(name)
+}
+
+/// A user that owns nothing: `nobody` where root runs the tests, which may write everywhere; else whoever runs them.
+fn as_other_user(script: &str) -> (std::process::Command, bool) {
+    let root = std::process::Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let mut command = std::process::Command::new(if root { "setpriv" } else { "sh" });
+    if root {
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh"]);
+    }
+    command.args(["-c", script]);
+    (command, root)
+}
+
+#[test]
+fn folder_that_this_user_cannot_write_or_that_is_full_is_told_with_the_user_and_the_remedy() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let open = |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    let readings = "{\"sensor_id\":\"a\",\"observed_at\":\"2026-03-02T08:00:00Z\"}\n";
+    std::fs::write(folder.path().join("loops.ndjson"), readings).unwrap();
+    std::fs::write(
+        folder.path().join("pipeline.yaml"),
+        "version: 1\npipeline: closed\nsources:\n  loops:\n    file: { path: loops.ndjson }\n    decode: { schema: \
+         traffic-observation.v1 }\n    partitioned_by: sensor_id\n    event_time: { column: observed_at, max_delay: 1m \
+         }\nwindow: { size: 1m, key: [sensor_id], columns: { n: count(*) } }\nsinks:\n  late: { from: late, folder: { \
+         path: out } }\ndelivery: exactly_once\n",
+    )
+    .unwrap();
+    // The binary lies where another user may not go: a copy does not.
+    let binary = folder.path().join("arterial");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_arterial"), &binary)
+        .or_else(|_| std::fs::copy(env!("CARGO_BIN_EXE_arterial"), &binary).map(drop))
+        .unwrap();
+    let told = |script: &str| {
+        let (mut command, root) = as_other_user(script);
+        let output = command.current_dir(folder.path()).output().expect("it runs");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code(), root)
+    };
+    open(0o555);
+    let (out, code, root) = told("./arterial doctor pipeline.yaml");
+    open(0o777);
+    assert_eq!(code, Some(1), "{out}");
+    let line = out.lines().find(|line| line.starts_with("fail")).unwrap_or_else(|| panic!("{out}"));
+    let place = folder.path().display();
+    assert!(line.contains(&format!("cannot create a directory in `{place}`: Permission denied")), "{line}");
+    assert!(line.contains("help: it belongs to user ") && line.contains("chown -R "), "{line}");
+    assert!(!root || line.contains("disk        user nobody (65534) cannot"), "{line}");
+    // The shell's limit of a file's size stands for a full disk.
+    let (out, code, _) = told("trap '' XFSZ; ulimit -f 8; exec ./arterial doctor pipeline.yaml");
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("cannot write a file in `") && out.contains("raise the limit"), "{out}");
+    let (out, code, _) = told("./arterial doctor pipeline.yaml");
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("can write in `"), "{out}");
 }

@@ -51,12 +51,15 @@ pub fn exists(pattern: &Path) -> bool {
 /// are no UTF-8 are replaced.
 ///
 /// # Errors
-/// [`SourceError::File`] where there is no such file, or it cannot be read so far.
+/// [`SourceError::File`] where there is no such file, or it cannot be read so far, or is written in UTF-16.
 pub fn first_lines(pattern: &Path, count: usize) -> Result<Vec<String>, SourceError> {
     let (mut lines, mut line) = (Vec::new(), Vec::new());
     let Some(path) = paths::paths_of(pattern)?.into_iter().next() else { return Ok(lines) };
     let mut file = text::TextFile::open(&path)?;
     while lines.len() < count && file.next_line(&mut line)?.is_some() {
+        if line.contains(&0) {
+            return Err(rows::unreadable(&path, text::UTF_16));
+        }
         lines.push(String::from_utf8_lossy(&line).into_owned());
     }
     Ok(lines)

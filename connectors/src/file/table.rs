@@ -8,13 +8,11 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat};
 
 use super::rows::{no_column, unreadable};
-use super::text::{RECORD_BYTES_MAX, TextFile};
+use super::text::{RECORD_BYTES_MAX, TextFile, UTF_16};
 use crate::csv::{CsvDialect, CsvParser, Fed};
 use crate::source::SourceError;
 
-/// What text looks like that is written in another encoding.
-const UTF_16: &str = "holds zero bytes, as text in UTF-16 does; convert it: `iconv -f UTF-16 -t UTF-8`";
-/// And with the line ends of another time.
+/// What text looks like that is written with the line ends of another time.
 const LONE_RETURNS: &str = "ends its lines with carriage returns alone; convert it: `tr '\\r' '\\n'`";
 
 /// How tables of delimited text are laid out.
@@ -30,6 +28,8 @@ pub struct TableLayout {
     pub unpivot: Option<Unpivot>,
     /// Times of a table without any.
     pub clock: Option<TableClock>,
+    /// Cells that are put together of others, by the column that gets them: a date and a time of day.
+    pub join: BTreeMap<String, Vec<String>>,
     /// Cells that every record gets, by column.
     pub add: BTreeMap<String, String>,
     /// Columns that records must have in the end.
@@ -82,6 +82,8 @@ struct Header {
     kept: Vec<usize>,
     /// Columns that are unpivoted.
     wide: Vec<usize>,
+    /// Of each cell that is put together, the columns of its parts.
+    joined: Vec<Vec<usize>>,
     /// Which cell of a row is the key, where that is one.
     key: Option<usize>,
 }
@@ -163,6 +165,9 @@ impl Table {
         if let Some(clock) = &self.layout.clock {
             put(record, clock.time(row).as_bytes(), dialect);
         }
+        for parts in &self.header.joined {
+            put(record, &self.joined(parts), dialect);
+        }
         for cell in self.layout.add.values() {
             put(record, cell.as_bytes(), dialect);
         }
@@ -175,7 +180,7 @@ impl Table {
         let shared = record.len();
         for index in &self.header.wide {
             let (name, cell) = (&self.header.names[*index], self.parser.cell(*index).trim_ascii());
-            if cell.is_empty() || self.layout.nulls.iter().any(|null| null.as_bytes() == cell) {
+            if self.is_null(cell) {
                 continue;
             }
             record.truncate(shared);
@@ -184,6 +189,16 @@ impl Table {
             record.pop();
             take(line, if unpivot.column == self.key { Some(name) } else { key }, record);
         }
+    }
+
+    /// Cells with a blank between them; empty where one of them is no value: half of a time is none.
+    fn joined(&self, parts: &[usize]) -> Vec<u8> {
+        let cells: Vec<&[u8]> = parts.iter().map(|index| self.parser.cell(*index).trim_ascii()).collect();
+        if cells.iter().any(|cell| self.is_null(cell)) { Vec::new() } else { cells.join(&b' ') }
+    }
+
+    fn is_null(&self, cell: &[u8]) -> bool {
+        cell.is_empty() || self.layout.nulls.iter().any(|null| null.as_bytes() == cell)
     }
 
     /// A row with more or fewer cells than the header has goes on as it is, for a dead letter: which of its cells are whose
@@ -234,7 +249,7 @@ impl Table {
 impl TableLayout {
     /// Whether records are the rows of the file.
     fn is_plain(&self) -> bool {
-        self.unpivot.is_none() && self.clock.is_none() && self.add.is_empty()
+        self.unpivot.is_none() && self.clock.is_none() && self.join.is_empty() && self.add.is_empty()
     }
 
     fn apply(&self, names: Vec<String>, key: &str, path: &Path) -> Result<Header, SourceError> {
@@ -249,9 +264,17 @@ impl TableLayout {
                 return Err(no_column(path, missing, names.iter().map(String::as_str)));
             }
             (kept, wide) = kept.iter().partition(|index| keep.contains(&names[**index]));
+            wide.retain(|index| !self.join.values().flatten().any(|part| *part == names[*index]));
         }
+        let joined: Option<Vec<Vec<usize>>> =
+            self.join.values().map(|parts| parts.iter().map(|part| place(part)).collect()).collect();
+        let Some(joined) = joined else {
+            let missing = self.join.values().flatten().find(|part| place(part).is_none());
+            return Err(no_column(path, missing.map_or("", String::as_str), names.iter().map(String::as_str)));
+        };
         let mut cells: Vec<String> = kept.iter().map(|index| names[*index].clone()).collect();
         cells.extend(self.clock.iter().map(|clock| clock.column.clone()));
+        cells.extend(self.join.keys().cloned());
         cells.extend(self.add.keys().cloned());
         cells.extend(self.unpivot.iter().flat_map(|unpivot| [unpivot.column.clone(), unpivot.value.clone()]));
         if let Some((_, name)) = cells.iter().enumerate().find(|(index, name)| cells[..*index].contains(name)) {
@@ -262,7 +285,7 @@ impl TableLayout {
         if let Some(missing) = self.required.iter().find(|name| !cells.contains(name)) {
             return Err(no_column(path, missing, cells.iter().map(String::as_str)));
         }
-        Ok(Header { cells: cells.into(), kept, wide, key: place(key), names })
+        Ok(Header { cells: cells.into(), kept, wide, joined, key: place(key), names })
     }
 }
 

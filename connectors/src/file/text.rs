@@ -18,6 +18,11 @@ pub(super) const RECORD_BYTES_MAX: usize = 16 << 20;
 const BUFFER_BYTES: usize = 256 << 10;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The same mark in UTF-16, its bytes in either order.
+const BYTE_ORDER_MARKS_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
+
+/// What text of two bytes a character looks like without a mark.
+pub(super) const UTF_16: &str = "holds zero bytes, as text in UTF-16 does; convert it: `iconv -f UTF-16LE -t UTF-8`";
 
 /// A file being read.
 pub(super) struct TextFile {
@@ -48,7 +53,17 @@ impl TextFile {
             }
         };
         let mut opened = Self { path: path.to_owned(), compression, reader, lines: 0 };
-        if opened.peek()?.starts_with(BYTE_ORDER_MARK) {
+        let begins = opened.peek()?;
+        if BYTE_ORDER_MARKS_16.iter().any(|mark| begins.starts_with(mark)) {
+            let name = path.display();
+            let reason = format!(
+                "is written in UTF-16, as Excel's `Unicode text` is; convert it: `iconv -f UTF-16 -t UTF-8 {name} > utf-8-{}`, \
+                 or save it as `CSV UTF-8`",
+                path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default()
+            );
+            return Err(unreadable(path, reason));
+        }
+        if begins.starts_with(BYTE_ORDER_MARK) {
             opened.reader.consume(BYTE_ORDER_MARK.len());
         }
         Ok(opened)

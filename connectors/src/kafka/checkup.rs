@@ -12,9 +12,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 
 use super::config::Isolation;
+use super::describe::{self, Allowed};
 use super::ledger::KafkaLedgerConfig;
 use super::log::PlainContext;
-use super::permissions::{self, Allowed};
 use super::producer::RecordProducer;
 use super::query;
 use super::refusal::is_denial;
@@ -140,9 +140,10 @@ impl Checkup<'_> {
         let written = |topic, create| Need { topic, operations: &["Write"], create };
         needs.extend(self.config.sinks.iter().map(|sink| written(sink.topic.as_str(), sink.create.clone())));
         let names: Vec<&str> = needs.iter().map(|need| need.topic).collect();
-        let allowed = permissions::of_topics(self.administrator.client(), &names, ANSWER_TIMEOUT).unwrap_or_default();
+        let ask = describe::Ask::Permissions;
+        let told = describe::topics(self.administrator.client(), &names, ask, ANSWER_TIMEOUT).unwrap_or_default();
         let mut findings: Vec<Finding> =
-            needs.iter().flat_map(|need| self.topic(need, allowed.get(need.topic))).collect();
+            needs.iter().flat_map(|need| self.topic(need, told.get(need.topic).map(|topic| &topic.allowed))).collect();
         findings.extend(partitions.and_then(|partitions| self.state_topic(partitions)));
         findings
     }
@@ -220,10 +221,10 @@ impl Checkup<'_> {
         let group = &self.config.group;
         let about = format!("group `{group}`");
         let denied = || self.denied("Read", &about, &format!("--group {group}"));
-        match permissions::of_group(self.administrator.client(), group, ANSWER_TIMEOUT) {
+        match describe::group(self.administrator.client(), group, ANSWER_TIMEOUT) {
             Ok(Ok(told)) if told.contains(&"Read") => Some(Finding::ok("permission", format!("`Read` on {about}"))),
             Ok(Ok(_)) => Some(denied()),
-            Ok(Err(code)) | Err(KafkaError::AdminOp(code)) if is_denial(code) => Some(denied()),
+            Ok(Err(code)) | Err(KafkaError::MetadataFetch(code)) if is_denial(code) => Some(denied()),
             // A group that is not there yet says nothing of permissions in some versions.
             Ok(Err(_)) | Err(_) => None,
         }

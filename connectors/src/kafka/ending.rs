@@ -9,10 +9,11 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::ledger::{KafkaLedger, Writer};
+use super::limits::DELIVERY;
 use super::producer::Failure;
 use super::refusal::{self, Resource};
 use super::source::KafkaMember;
-use super::transaction::{Ended, FLUSH_TIMEOUT};
+use super::transaction::Ended;
 use crate::access::AccessError;
 use crate::ledger::{Commit, CommitOutcome, LedgerError, misuse};
 
@@ -44,7 +45,7 @@ impl KafkaLedger {
                 })?;
             }
             Writer::Plain(_) => {
-                let deadline = Instant::now() + FLUSH_TIMEOUT;
+                let deadline = Instant::now() + DELIVERY;
                 self.ending = Some(Ending { deadline, offsets, member: member.cloned(), waits });
             }
         }
@@ -141,7 +142,7 @@ impl KafkaLedger {
             None => {}
         }
         if !flushed {
-            return Ok(Some(format!("not everything was delivered within {} s", FLUSH_TIMEOUT.as_secs())));
+            return Ok(Some(format!("not everything was delivered within {} s", DELIVERY.as_secs())));
         }
         Ok(self.broken.take())
     }

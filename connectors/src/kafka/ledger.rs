@@ -15,6 +15,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::changelog::{self, StoredPosition};
 use super::config::{Brokers, KafkaConnection};
 use super::ending::Ending;
+use super::limits::COMMIT;
 use super::log::ClientLog;
 use super::producer::{Origin, Outgoing, RecordProducer, SendError};
 use super::refusal::{self, Resource};
@@ -22,15 +23,11 @@ use super::restore::{Durable, Restorer};
 use super::slots::transactional_id;
 use super::takeover::process_name;
 use super::topics::{Administrator, CreateTopic, record_bytes_max, source_topics};
-use super::transaction::{FLUSH_TIMEOUT, TransactionProducer};
+use super::transaction::TransactionProducer;
 use crate::access::AccessError;
 use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
 use crate::payload::Header;
 use crate::position::Partition;
-
-/// Longest time between a transaction's begin and end before the broker aborts it. Commits stretch to 10 s at most;
-/// the rest is for brokers that are slow or change their leaders.
-pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A topic that the ledger writes outputs to.
 #[derive(Debug, Clone)]
@@ -67,7 +64,7 @@ pub struct KafkaLedgerConfig {
     pub sinks: Vec<SinkTopic>,
     /// Whether commits are transactions (exactly once) or not (at least once).
     pub transactional: bool,
-    /// After how long the broker aborts a transaction: [`TRANSACTION_TIMEOUT`], or less in tests.
+    /// After how long the broker aborts a transaction: [`super::TRANSACTION_TIMEOUT`], or less in tests.
     pub transaction_timeout: Duration,
     /// Whether the state of a topic that was deleted and made again is forgotten, instead of refused.
     pub forget_remade: bool,
@@ -406,7 +403,7 @@ impl Ledger for KafkaLedger {
         loop {
             match ending {
                 Some(outcome) => return Ok(outcome),
-                None => ending = self.outcome(FLUSH_TIMEOUT)?,
+                None => ending = self.outcome(COMMIT)?,
             }
         }
     }

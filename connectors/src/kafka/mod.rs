@@ -5,12 +5,12 @@
 //! | `config` | brokers, groups, topics -> settings of librdkafka's clients |
 //! | `properties` | the user's own librdkafka properties, checked without network |
 //! | `log` | librdkafka's log and errors without secrets; are the brokers there? |
-//! | `refusal` | what brokers say when they refuse us, as [`crate::access::AccessError`]; `permissions` what they allow |
+//! | `refusal` | what brokers say when they refuse us, as [`crate::access::AccessError`]; `describe` what they tell of topics and allow |
 //! | `source` | [`KafkaSource`]: a member of a consumer group; `group` its rebalances, `start` where it reads from |
 //! | `reader` | one partition of it; `native` its queue |
 //! | `ledger` | [`KafkaLedger`]: outputs, positions and state, durable together |
 //! | `ending` | a commit from its last record to its outcome, while the worker goes on |
-//! | `transaction` | how a transaction ends; `producer` the producer under it |
+//! | `transaction` | how a transaction ends; `producer` the producer under it; `limits` how long each wait may be |
 //! | `takeover` | whose slots and partitions are; `slots` which workers live, and how dead ones are shut out |
 //! | `changelog` | the records of the state topic; `restore` how they are read back |
 //! | `topics` | [`ensure_topic`] |
@@ -71,13 +71,14 @@
 mod changelog;
 mod checkup;
 mod config;
+mod describe;
 mod embedded;
 mod ending;
 mod group;
 mod ledger;
+mod limits;
 mod log;
 mod native;
-mod permissions;
 mod producer;
 mod properties;
 mod query;
@@ -96,7 +97,8 @@ mod writer;
 pub use checkup::{Finding, Present, Verdict, check_up};
 pub use config::{Brokers, KafkaConnection, KafkaSourceConfig};
 pub use embedded::EmbeddedBroker;
-pub use ledger::{KafkaLedger, KafkaLedgerConfig, SinkTopic, StateTopic, TRANSACTION_TIMEOUT};
+pub use ledger::{KafkaLedger, KafkaLedgerConfig, SinkTopic, StateTopic};
+pub use limits::TRANSACTION_TIMEOUT;
 pub use log::Redactor;
 pub use properties::{Properties, PropertyError, check_properties};
 pub use source::KafkaSource;

@@ -1,5 +1,5 @@
 //! Reading with `unsafe`: a partition's own queue in librdkafka -> batches of rows; a flush that returns as soon as it is
-//! done; the ids of topics.
+//! done.
 //!
 //! The safe client reads one message per call from the consumer's main queue, at three times the cost, and a batch
 //! read of that queue would answer a rebalance with a forced unassign. So each partition's messages go to a queue of
@@ -7,9 +7,8 @@
 //! on the main queue, which the safe client polls.
 //!
 //! librdkafka's handles are thread-safe. Every handle here keeps its consumer alive, so that none outlives it.
-#![allow(unsafe_code, reason = "partition queues, batch reads and topic ids exist in librdkafka's C interface only")]
+#![allow(unsafe_code, reason = "partition queues and batch reads exist in librdkafka's C interface only")]
 
-use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -17,7 +16,6 @@ use std::time::Duration;
 
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use rdkafka_sys as sys;
@@ -231,77 +229,6 @@ pub(super) fn flush<C: ClientContext>(client: &Client<C>, timeout: Duration) -> 
     // SAFETY: the client is alive.
     let outcome = unsafe { sys::rd_kafka_flush(client.native_ptr(), timeout_ms) };
     outcome == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
-}
-
-/// What Kafka shows of a topic that has no id: it was made before brokers gave ids.
-const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
-
-/// The ids of topics by name, as Kafka's tools show them; a topic that the brokers tell no id of is left out.
-pub(super) fn topic_ids<C: ClientContext>(
-    client: &Client<C>,
-    topics: &[&str],
-    timeout: Duration,
-) -> KafkaResult<BTreeMap<String, String>> {
-    let names = topics.iter().map(|topic| CString::new(*topic)).collect::<Result<Vec<_>, _>>()?;
-    let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
-    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    let native = client.native_ptr();
-    // SAFETY: the client is alive; names live until the call that copies them is over; what is made here is destroyed
-    // here, the event last, because the ids are borrowed from it. A null event is an answer that did not come.
-    unsafe {
-        let queue = sys::rd_kafka_queue_new(native);
-        let collection = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        let options =
-            sys::rd_kafka_AdminOptions_new(native, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
-        sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);
-        sys::rd_kafka_DescribeTopics(native, collection, options, queue);
-        sys::rd_kafka_AdminOptions_destroy(options);
-        sys::rd_kafka_TopicCollection_destroy(collection);
-        let event = sys::rd_kafka_queue_poll(queue, timeout_ms);
-        let ids = ids_of(event);
-        if !event.is_null() {
-            sys::rd_kafka_event_destroy(event);
-        }
-        sys::rd_kafka_queue_destroy(queue);
-        ids
-    }
-}
-
-/// # Safety
-/// `event` must be null or a live event of librdkafka.
-unsafe fn ids_of(event: *mut sys::rd_kafka_event_t) -> KafkaResult<BTreeMap<String, String>> {
-    if event.is_null() {
-        return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut));
-    }
-    let mut ids = BTreeMap::new();
-    // SAFETY: the caller's promise; every pointer got here is borrowed from the event and read before this returns.
-    unsafe {
-        let failed = sys::rd_kafka_event_error(event);
-        if failed != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(KafkaError::MetadataFetch(failed.into()));
-        }
-        let mut count = 0;
-        let result = sys::rd_kafka_event_DescribeTopics_result(event);
-        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
-        for index in 0..count {
-            let topic = *topics.add(index);
-            let failed = sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(topic));
-            if failed != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return Err(KafkaError::MetadataFetch(failed.into()));
-            }
-            let name = CStr::from_ptr(sys::rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned();
-            let id = sys::rd_kafka_Uuid_base64str(sys::rd_kafka_TopicDescription_topic_id(topic));
-            if id.is_null() {
-                continue;
-            }
-            // Kafka's tools write the URL-safe alphabet.
-            let id = CStr::from_ptr(id).to_string_lossy().replace('+', "-").replace('/', "_");
-            if id != NO_ID {
-                ids.insert(name, id);
-            }
-        }
-    }
-    Ok(ids)
 }
 
 /// # Safety

@@ -1,6 +1,6 @@
 //! One producer: records go in, delivery failures are remembered, librdkafka's transaction errors become outcomes.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use rdkafka::message::{Header as WireHeader, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::limits::STEP_GRACE;
 use super::log::ClientLog;
 use super::native;
 use super::refusal::is_denial;
@@ -271,8 +272,8 @@ pub(super) enum StepError {
     Undelivered,
     /// Nobody knows, or the producer is of no more use.
     Unknown(String),
-    /// The call did not come back.
-    Hung,
+    /// The call did not come back: its client is of no more use, and nobody knows what became of it.
+    Hung { step: &'static str, limit: Duration },
 }
 
 impl StepError {
@@ -293,62 +294,97 @@ impl StepError {
 /// How long the caller's thread waits before it serves delivery reports again.
 const WATCH_SLICE: Duration = Duration::from_millis(5);
 
-/// A call of librdkafka on a thread of its own, given up on after a limit: `send_offsets` ignores its time-out and can
-/// hang for ever when a coordinator goes (librdkafka issues 5456, 5511).
+/// What a call's thread tells.
+enum Told<T> {
+    /// It enters a step, which ends by then.
+    Step(&'static str, Instant),
+    Ended(Result<T, StepError>),
+}
+
+/// Where a call says how far it is.
+pub(super) struct Steps<T>(Sender<Told<T>>);
+
+impl<T> Steps<T> {
+    /// The next call of librdkafka, which ends within `limit` by its own promise.
+    pub(super) fn enter(&self, step: &'static str, limit: Duration) {
+        // The receiver is gone only after the limit; nobody is interested then.
+        let _ = self.0.send(Told::Step(step, Instant::now() + limit + STEP_GRACE));
+    }
+}
+
+/// Calls of librdkafka on a thread of their own, given up on when one of them takes longer than it promised: see
+/// [`super::limits`].
 pub(super) struct Watched<T> {
     client: Arc<BaseProducer<WriterContext>>,
-    outcome: Receiver<Result<T, StepError>>,
-    limit: Duration,
+    told: Receiver<Told<T>>,
+    step: &'static str,
+    entered: Instant,
     deadline: Instant,
 }
 
 impl<T: Send + 'static> Watched<T> {
     pub(super) fn start(
         client: &Arc<BaseProducer<WriterContext>>,
+        step: &'static str,
         limit: Duration,
-        call: impl FnOnce(&BaseProducer<WriterContext>) -> Result<T, StepError> + Send + 'static,
+        call: impl FnOnce(&BaseProducer<WriterContext>, &Steps<T>) -> Result<T, StepError> + Send + 'static,
     ) -> Result<Self, StepError> {
-        let (done, outcome) = std::sync::mpsc::channel();
-        let deadline = Instant::now() + limit;
+        let (sender, told) = std::sync::mpsc::channel();
+        let entered = Instant::now();
         let theirs = Arc::clone(client);
         let thread = std::thread::Builder::new().name("kafka-commit".to_owned()).spawn(move || {
-            // The receiver is gone only after the limit; nobody is interested then.
-            let _ = done.send(call(&theirs));
+            let steps = Steps(sender);
+            let outcome = call(&theirs, &steps);
+            let _ = steps.0.send(Told::Ended(outcome));
         });
         match thread {
-            Ok(_) => Ok(Self { client: Arc::clone(client), outcome, limit, deadline }),
+            Ok(_) => {
+                Ok(Self { client: Arc::clone(client), told, step, entered, deadline: entered + limit + STEP_GRACE })
+            }
             Err(error) => Err(StepError::Unknown(error.to_string())),
         }
     }
 
     /// What came of it; `None` where that is not known within `patience`. Delivery reports are served meanwhile: an abort
     /// waits until the records it threw out are reported.
-    pub(super) fn outcome(&self, patience: Duration) -> Option<Result<T, StepError>> {
+    pub(super) fn outcome(&mut self, patience: Duration) -> Option<Result<T, StepError>> {
         let until = Instant::now() + patience;
         loop {
             let now = Instant::now();
-            match self.outcome.recv_timeout(WATCH_SLICE.min(until.saturating_duration_since(now))) {
-                Ok(outcome) => return Some(outcome),
+            match self.told.recv_timeout(WATCH_SLICE.min(until.saturating_duration_since(now))) {
+                Ok(Told::Ended(outcome)) => return Some(outcome),
+                Ok(Told::Step(step, deadline)) => {
+                    (self.step, self.entered, self.deadline) = (step, now, deadline);
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout) => self.client.poll(Duration::ZERO),
-                Err(RecvTimeoutError::Disconnected) => return Some(Err(StepError::Hung)),
+                Err(RecvTimeoutError::Disconnected) => return Some(Err(self.hung())),
             }
             if now >= self.deadline {
-                tracing::error!(limit_s = self.limit.as_secs(), "a call of librdkafka did not come back");
-                return Some(Err(StepError::Hung));
+                return Some(Err(self.hung()));
             }
             if now >= until {
                 return None;
             }
         }
     }
+
+    fn hung(&self) -> StepError {
+        StepError::Hung { step: self.step, limit: self.deadline.saturating_duration_since(self.entered) }
+    }
 }
 
-/// Runs such a call and waits for it.
+/// Runs one such call and waits for it.
 pub(super) fn watched<T: Send + 'static>(
     client: &Arc<BaseProducer<WriterContext>>,
+    step: &'static str,
     limit: Duration,
     call: impl FnOnce(&BaseProducer<WriterContext>) -> Result<T, StepError> + Send + 'static,
 ) -> Result<T, StepError> {
-    let call = Watched::start(client, limit, call)?;
-    call.outcome(limit).unwrap_or(Err(StepError::Hung))
+    let mut call = Watched::start(client, step, limit, move |client, _| call(client))?;
+    loop {
+        if let Some(outcome) = call.outcome(limit) {
+            return outcome;
+        }
+    }
 }

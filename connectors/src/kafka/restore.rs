@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -19,7 +19,7 @@ use super::changelog::PartitionState;
 use super::config::{Brokers, Isolation, KafkaConnection};
 use super::log::{ClientLog, PlainContext};
 use super::refusal::{self, Resource};
-use super::{native, query};
+use super::{describe, query};
 use crate::ledger::LedgerError;
 use crate::position::Partition;
 
@@ -121,9 +121,7 @@ impl Restorer<'_> {
         }
         let topics: BTreeSet<&str> = durable.keys().map(|partition| self.topic(*partition)).collect();
         let topics: Vec<&str> = topics.into_iter().collect();
-        let ids = match query::insist(query::ANSWER_TIMEOUT, |timeout| {
-            native::topic_ids(reader.client(), &topics, timeout)
-        }) {
+        let ids = match query::insist(query::ANSWER_TIMEOUT, |timeout| topic_ids(reader, &topics, timeout)) {
             Err(error) if query::passing(&error) => return Err(self.failed("asking for topic ids", &error)),
             answer => answer.unwrap_or_default(),
         };
@@ -314,6 +312,16 @@ impl Restorer<'_> {
         }
         reader.unassign().map_err(|error| self.failed("reading the state", &error))
     }
+}
+
+/// The ids of topics by name; one that the brokers tell no id of is left out.
+fn topic_ids(reader: &Reader, topics: &[&str], timeout: Duration) -> KafkaResult<BTreeMap<String, String>> {
+    let mut ids = BTreeMap::new();
+    for (name, topic) in describe::topics(reader.client(), topics, describe::Ask::Ids, timeout)? {
+        topic.allowed.map_err(KafkaError::MetadataFetch)?;
+        ids.extend(topic.id.map(|id| (name, id)));
+    }
+    Ok(ids)
 }
 
 pub(super) fn close_apart(readers: Vec<Reader>) {

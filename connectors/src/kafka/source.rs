@@ -254,7 +254,7 @@ impl Source for KafkaSource {
     }
 
     fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError> {
-        self.topics.clone().iter().map(|topic| self.partition_count(topic)).collect()
+        self.partition_counts_within(query::ANSWER_TIMEOUT)
     }
 
     fn others_finished(&mut self) -> Result<bool, SourceError> {

@@ -22,8 +22,8 @@ const FIRST_TRY: Duration = Duration::from_millis(500);
 
 impl KafkaSource {
     /// Number of partitions of a topic. Brokers that are away or do not know the topic yet are asked again for a while;
-    /// brokers that have never let us in and say why are not.
-    pub(super) fn partition_count(&mut self, topic: &str) -> Result<u32, SourceError> {
+    /// brokers that have never let us in and say why are not. `within`: how long they may take to answer.
+    pub(super) fn partition_count(&mut self, topic: &str, within: Duration) -> Result<u32, SourceError> {
         let consumer = Arc::clone(self.consumer()?);
         let (started, mut missing_since) = (Instant::now(), None);
         loop {
@@ -37,7 +37,7 @@ impl KafkaSource {
                     return Err(SourceError::TopicMissing { topic: topic.to_owned(), brokers });
                 }
                 Ok(None) => std::thread::sleep(TOPIC_CHECK_EVERY),
-                Err(error) if query::passing(&error) && started.elapsed() < query::ANSWER_TIMEOUT => {
+                Err(error) if query::passing(&error) && started.elapsed() < within => {
                     // The reason of a refused login is among the events.
                     self.serve()?;
                     if let Some(refusal) = self.log.refused() {
@@ -48,6 +48,14 @@ impl KafkaSource {
                 Err(error) => return Err(self.topic_error("asking for partitions", topic, &error)),
             }
         }
+    }
+
+    /// Partitions of each topic, in their order, where the brokers tell within a time.
+    ///
+    /// # Errors
+    /// As [`Source::partition_counts`].
+    pub fn partition_counts_within(&mut self, within: Duration) -> Result<Vec<u32>, SourceError> {
+        self.topics.clone().iter().map(|topic| self.partition_count(topic, within)).collect()
     }
 
     /// An answer about a topic that the source reads.

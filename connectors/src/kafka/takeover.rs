@@ -7,9 +7,10 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::changelog::{SLOTS_PARTITION, owner_key, slot_key};
 use super::ledger::{KafkaLedger, Writer, state_record};
+use super::limits::DELIVERY;
 use super::restore::Durable;
 use super::topics::Administrator;
-use super::transaction::{Ended, FLUSH_TIMEOUT};
+use super::transaction::Ended;
 use crate::ledger::{CommitOutcome, LedgerError};
 use crate::position::Partition;
 
@@ -65,7 +66,7 @@ impl KafkaLedger {
         for (number, key, value) in claims {
             self.queue(&state_record(&topic, *number, key, Some(value.as_bytes()), &headers))?;
         }
-        let refused = self.deliver(FLUSH_TIMEOUT)?;
+        let refused = self.deliver(DELIVERY)?;
         let Writer::Transactions(transactions) = &mut self.writer else { return Ok(()) };
         let reason = match refused {
             Some(reason) => {

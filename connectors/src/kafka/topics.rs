@@ -12,9 +12,9 @@ use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::config::{Brokers, KafkaConnection};
+use super::describe;
 use super::ledger::StateTopic;
 use super::log::{ClientLog, PlainContext};
-use super::permissions;
 use super::producer::{RecordProducer, WriterContext};
 use super::query;
 use super::refusal::{self, Resource};
@@ -132,8 +132,8 @@ impl Administrator {
     pub(super) fn first_denied(&self, needed: &[(&str, &'static str)]) -> Option<AccessError> {
         let topics: BTreeSet<&str> = needed.iter().map(|(topic, _)| *topic).collect();
         let topics: Vec<&str> = topics.into_iter().collect();
-        let allowed = permissions::of_topics(self.client(), &topics, query::ANSWER_TIMEOUT).ok()?;
-        let lacks = |topic: &str, operation: &str| match allowed.get(topic) {
+        let told = describe::topics(self.client(), &topics, describe::Ask::Permissions, query::ANSWER_TIMEOUT).ok()?;
+        let lacks = |topic: &str, operation: &str| match told.get(topic).map(|topic| &topic.allowed) {
             Some(Ok(operations)) => !operations.contains(&operation),
             Some(Err(code)) => refusal::is_denial(*code),
             None => false,

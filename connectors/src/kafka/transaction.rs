@@ -11,25 +11,14 @@ use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::config::KafkaConnection;
+use super::limits::{COMMIT, DELIVERY, HUNG_CALLS_MAX, STEP, TAKEOVER};
 use super::log::ClientLog;
-use super::producer::{RecordProducer, StepError, Watched, WriterContext, is_fencing, watched};
+use super::producer::{RecordProducer, StepError, Steps, Watched, WriterContext, is_fencing, watched};
 use super::query;
 use super::refusal::{self, Resource};
 use super::restore::millis;
 use crate::access::AccessError;
 use crate::ledger::{CommitOutcome, LedgerError};
-
-/// How long one answer of the transaction coordinator may take.
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long the records of one commit may take to be delivered.
-pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long librdkafka may take to come back from a step before it counts as hung.
-const HANG_TIMEOUT: Duration = Duration::from_secs(90);
-
-/// How long taking over the slot may take: the brokers first end what an earlier owner left open.
-const INIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Offsets that a transaction moves, with the proof of membership.
 pub(super) type GroupOffsets = (TopicPartitionList, Arc<ConsumerGroupMetadata>);
@@ -55,8 +44,8 @@ pub(super) struct TransactionProducer {
     open: bool,
     /// The commit that is in flight.
     ending: Option<Watched<()>>,
-    /// A call never came back: this process cannot know what became of it.
-    hung: bool,
+    /// Calls that never came back.
+    hung: u32,
 }
 
 impl TransactionProducer {
@@ -76,20 +65,17 @@ impl TransactionProducer {
             producer: None,
             open: false,
             ending: None,
-            hung: false,
+            hung: 0,
         }
     }
 
     /// Takes over the slot, where this has not been done: an earlier owner is shut out, what it left open aborted.
     pub(super) fn ready(&mut self) -> Result<&mut RecordProducer, LedgerError> {
-        if self.hung {
-            return Err(self.failed("ending a transaction", "librdkafka does not come back", false));
-        }
         if self.producer.is_none() {
             let config = self.connection.transactional_producer(&self.id, millis(self.timeout));
             let producer = RecordProducer::open(&config, &self.log)?;
             let client = producer.shared();
-            match query::insist(INIT_TIMEOUT, |timeout| client.init_transactions(timeout)) {
+            match query::insist(TAKEOVER, |timeout| client.init_transactions(timeout)) {
                 Ok(()) => {}
                 Err(error) if is_fenced(&error) => return Err(self.fenced()),
                 Err(error) => {
@@ -134,13 +120,13 @@ impl TransactionProducer {
         let producer = self.writing()?.clone();
         let client = producer.shared();
         self.open = false;
-        let end = move |client: &BaseProducer<WriterContext>| {
-            if !producer.flush(FLUSH_TIMEOUT) || producer.failed() {
+        let end = move |client: &BaseProducer<WriterContext>, steps: &Steps<()>| {
+            if !producer.flush(DELIVERY) || producer.failed() {
                 return Err(StepError::Undelivered);
             }
-            end_transaction(client, offsets)
+            end_transaction(client, offsets, steps)
         };
-        match Watched::start(&client, FLUSH_TIMEOUT + HANG_TIMEOUT, end) {
+        match Watched::start(&client, "delivering records", DELIVERY, end) {
             Ok(ending) => {
                 self.ending = Some(ending);
                 Ok(())
@@ -156,7 +142,7 @@ impl TransactionProducer {
     pub(super) fn commit(&mut self, offsets: Option<GroupOffsets>) -> Result<Ended, LedgerError> {
         self.end(offsets)?;
         loop {
-            if let Some(ended) = self.ended(FLUSH_TIMEOUT)? {
+            if let Some(ended) = self.ended(COMMIT)? {
                 return Ok(ended);
             }
         }
@@ -164,7 +150,7 @@ impl TransactionProducer {
 
     /// How the commit in flight has ended; `None` where that is not known within `patience`.
     pub(super) fn ended(&mut self, patience: Duration) -> Result<Option<Ended>, LedgerError> {
-        let Some(ending) = self.ending.take() else {
+        let Some(mut ending) = self.ending.take() else {
             return Err(self.failed("waiting for a commit", "none is in flight", false));
         };
         match ending.outcome(patience) {
@@ -199,10 +185,9 @@ impl TransactionProducer {
                 self.replace()?;
                 Ok(Ended::Outcome(CommitOutcome::Unknown))
             }
-            Err(StepError::Hung) => {
-                self.hung = true;
-                let limit = HANG_TIMEOUT.as_secs();
-                Err(self.failed("committing", &format!("librdkafka did not come back within {limit} s"), false))
+            Err(StepError::Hung { step, limit }) => {
+                self.leave_hung(step, limit)?;
+                Ok(Ended::Outcome(CommitOutcome::Unknown))
             }
         }
     }
@@ -222,23 +207,32 @@ impl TransactionProducer {
         self.open = false;
         let client = producer.shared();
         // It throws out what is queued itself; a purge before it would leave a gap in the sequence numbers.
-        let ended = watched(&client, HANG_TIMEOUT, |client| {
-            client.abort_transaction(STEP_TIMEOUT).map_err(|error| StepError::of(&error))
+        let ended = watched(&client, "aborting", STEP, |client| {
+            client.abort_transaction(STEP).map_err(|error| StepError::of(&error))
         });
         producer.take_failure();
         match ended {
             Ok(()) => Ok(()),
             Err(StepError::Fenced) => Err(self.fenced()),
-            Err(StepError::Hung) => {
-                self.hung = true;
-                Err(self.failed("aborting", "librdkafka does not come back", false))
-            }
+            Err(StepError::Hung { step, limit }) => self.leave_hung(step, limit),
             Err(StepError::Abort(reason) | StepError::Unknown(reason)) => {
                 tracing::warn!(reason = self.log.redact(&reason), "an abort failed; the producer is replaced");
                 self.replace()
             }
             Err(StepError::Denied(_) | StepError::Undelivered) => self.replace(),
         }
+    }
+
+    /// Leaves a client behind that does not come back from a call. A new one takes the slot over before anything else is
+    /// done: should the call come back later, the brokers refuse whatever it still asks for.
+    fn leave_hung(&mut self, step: &'static str, limit: Duration) -> Result<(), LedgerError> {
+        self.hung += 1;
+        let reason = format!("librdkafka did not come back within {} s", limit.as_secs());
+        if self.hung > HUNG_CALLS_MAX {
+            return Err(self.failed(step, &reason, false));
+        }
+        tracing::error!(step, hung = self.hung, "{reason}; its client is left behind, a new one takes over");
+        self.replace()
     }
 
     /// A new producer with the same id: the broker ends whatever the old one left open. Where the brokers are away,
@@ -275,9 +269,14 @@ impl TransactionProducer {
 }
 
 /// Offsets first, then the end: the broker takes offsets only from a current member of the group.
-fn end_transaction(client: &BaseProducer<WriterContext>, offsets: Option<GroupOffsets>) -> Result<(), StepError> {
+fn end_transaction(
+    client: &BaseProducer<WriterContext>,
+    offsets: Option<GroupOffsets>,
+    steps: &Steps<()>,
+) -> Result<(), StepError> {
     if let Some((offsets, member)) = offsets {
-        let sent = query::insist(STEP_TIMEOUT, |timeout| {
+        steps.enter("sending offsets", STEP);
+        let sent = query::insist(STEP, |timeout| {
             match client.send_offsets_to_transaction(&offsets, &member, timeout) {
                 // Only what may be repeated without ending the transaction is repeated.
                 Err(KafkaError::Transaction(error)) if !error.is_retriable() => Ok(Err(KafkaError::Transaction(error))),
@@ -291,7 +290,8 @@ fn end_transaction(client: &BaseProducer<WriterContext>, offsets: Option<GroupOf
             Err(error) => return Err(StepError::Abort(error.to_string())),
         }
     }
-    client.commit_transaction(STEP_TIMEOUT).map_err(|error| StepError::of(&error))
+    steps.enter("ending the transaction", STEP);
+    client.commit_transaction(STEP).map_err(|error| StepError::of(&error))
 }
 
 impl StepError {

@@ -1,5 +1,7 @@
-//! `arterial doctor`: whether everything that a pipeline needs is there, without touching anything.
+//! `arterial doctor`: whether everything that a pipeline needs is there. It leaves nothing behind: what it writes to see
+//! whether a folder can be written is removed at once.
 
+mod disk;
 mod files;
 
 use std::path::PathBuf;
@@ -14,7 +16,7 @@ use super::report::Format;
 use crate::runtime::{SystemClock, Wiring};
 use crate::vocab::Clock;
 
-/// Check brokers, login, topics, permissions, clock, files and disk for a pipeline, and change nothing.
+/// Check brokers, login, topics, permissions, clock, files and disk for a pipeline, and leave nothing changed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     arterial doctor ring-road.yaml\n  \

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use super::Said;
 use super::column::{Column, Kind, pooled};
 use super::sample::{Sample, Written};
-use super::time::{self, TimeText, micros};
+use super::time::{self, Halves, TimeText, micros};
 use super::words::has_word;
 use crate::cli::usage::UsageError;
 use crate::spec::suggest;
@@ -61,6 +61,8 @@ pub(super) struct Findings {
     pub(super) keys: usize,
     pub(super) time: TimeOf,
     pub(super) time_reason: String,
+    /// What the time is put together of, where it stands in two columns.
+    pub(super) halves: Option<Halves>,
     /// Zone of times that name none, where the user gave it.
     pub(super) zone: Option<Tz>,
     pub(super) key: KeyOf,
@@ -77,8 +79,10 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub(super) fn of(sample: &Sample, said: &Said) -> Result<Self> {
+    pub(super) fn of(sample: &mut Sample, said: &Said) -> Result<Self> {
         check_apart(said)?;
+        let halves = if said.time.is_none() { time::join_halves(sample) } else { None };
+        let sample = &*sample;
         let all: Vec<Column> = (0..sample.columns.len()).map(|index| Column::of(sample, index)).collect();
         let time = time_place(sample, said)?;
         let (key, key_reason) = key_of(sample, &all, time.map(|(index, _)| index), said)?;
@@ -114,7 +118,11 @@ impl Findings {
             rows: sample.rows.len(),
             keys,
             time: time_of,
-            time_reason: time::reason(sample, time.map(|(index, _)| index), said.time.is_some()),
+            time_reason: match &halves {
+                Some(Halves { parts: [date, day], .. }) => format!("`{date}` and `{day}`, a date and a time of day"),
+                None => time::reason(sample, time.map(|(index, _)| index), said.time.is_some()),
+            },
+            halves,
             zone: said.timezone,
             key,
             key_reason,

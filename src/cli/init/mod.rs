@@ -90,12 +90,12 @@ fn span(text: &str) -> Result<Span, String> {
 /// A file or topic that cannot be read or holds nothing to make a pipeline of, or a file that is there already.
 pub fn init(args: &InitArgs) -> Result<()> {
     let like = args.like.as_deref().map(super::load::load_plan).transpose()?.map(Arc::new);
-    let sample = match (&args.from, &args.topic) {
+    let mut sample = match (&args.from, &args.topic) {
         (Some(files), _) => Sample::of_file(files, ROWS)?,
         (None, Some(topic)) => Sample::of_topic(like.as_ref(), &args.brokers, topic, ROWS)?,
         (None, None) => return Err(UsageError::NothingToSample.into()),
     };
-    let findings = Findings::of(&sample, &args.said)?;
+    let findings = Findings::of(&mut sample, &args.said)?;
     let origin = args.output.as_ref().or(args.from.as_ref());
     let origin = origin.map_or_else(|| args.topic.clone().unwrap_or_default(), |path| stem(path));
     let name = write::pipeline_name(args.name.as_deref().unwrap_or(&origin));

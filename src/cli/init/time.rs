@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDateTime};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::guess::GIVEN;
 use super::sample::{Cell, Sample, Written};
@@ -18,6 +18,11 @@ const MOST: f64 = 0.95;
 pub(super) const SOME: Wanted = Wanted { share: 0.5, named: true };
 /// Zone-less times, as the decoder takes them.
 const LOCAL: [&str; 4] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+
+/// Times of day, as they stand in one of [`LOCAL`].
+const DAY: [&str; 2] = ["%H:%M:%S%.f", "%H:%M"];
+/// What a time is called that is put together.
+const JOINED: &str = "observed_at";
 
 /// What makes a column one of times.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +90,47 @@ fn local(text: &str) -> Option<i64> {
     Some(parsed.and_utc().timestamp_micros())
 }
 
+/// Two columns that make a time together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Halves {
+    /// What the time is called, which no column of the sample is.
+    pub(super) name: String,
+    /// Names of the columns of the date and of the time of day.
+    pub(super) parts: [String; 2],
+}
+
+/// Where no column holds whole times: puts one of dates and one of times of day together, in the place of the first.
+pub(super) fn join_halves(sample: &mut Sample) -> Option<Halves> {
+    if !matches!(sample.written, Written::Csv { .. }) || time_column(sample).is_some() {
+        return None;
+    }
+    let halves = |fits: fn(&str) -> bool| {
+        let most = |index: &usize| {
+            let fitting = |row: &&Vec<Cell>| matches!(&row[*index], Cell::Text(text) if fits(text));
+            sample.rows.iter().filter(fitting).count() as f64 >= MOST * sample.rows.len() as f64
+        };
+        (0..sample.columns.len()).find(most)
+    };
+    let date = halves(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok())?;
+    let day = halves(|text| DAY.iter().any(|format| NaiveTime::parse_from_str(text, format).is_ok()))?;
+    let parts = [sample.columns[date].clone(), sample.columns[day].clone()];
+    let mut name = JOINED.to_owned();
+    while sample.columns.contains(&name) {
+        name.push('_');
+    }
+    for row in &mut sample.rows {
+        let joined = match (&row[date], &row[day]) {
+            (Cell::Text(date), Cell::Text(day)) => Cell::Text(format!("{date} {day}")),
+            _ => Cell::Null,
+        };
+        row[date] = joined;
+        row.remove(day);
+    }
+    sample.columns[date].clone_from(&name);
+    sample.columns.remove(day);
+    Some(Halves { name, parts })
+}
+
 /// How far behind the newest time before it in its partition a row comes at most, microseconds.
 pub(super) fn disorder(sample: &Sample, (time, text): (usize, TimeText)) -> i64 {
     let mut newest: BTreeMap<i32, i64> = BTreeMap::new();
@@ -134,8 +180,8 @@ pub(super) fn no_time(sample: &Sample) -> String {
     let seen: Vec<String> = sample.columns.iter().enumerate().map(example).collect();
     format!(
         "no column holds times that can be read: RFC 3339 (`2026-11-23T08:00:00Z`, also without zone or seconds), or numbers \
-         since 1970 in a column whose name says so; found {}. Where date and time stand in several columns, or otherwise, put them \
-         into one cell; of a table whose rows are equally far apart, `csv.event_time` can say when the first was (docs/files.md)",
+         since 1970 in a column whose name says so, or a date and a time of day in two columns (`2026-11-23`, `08:00`); found {}. \
+         Write others so; of a table whose rows are equally far apart, `csv.event_time` can say when the first was (docs/files.md)",
         seen.join(", ")
     )
 }

@@ -12,7 +12,7 @@ use super::InitArgs;
 use super::column::{Column, Kind};
 use super::guess::{Findings, KeyOf, TimeOf};
 use super::sample::{Cell, Sample, Written};
-use super::time::{TimeText, micros};
+use super::time::{Halves, TimeText, micros};
 use crate::spec::PipelinePlan;
 use crate::spec::model::Span;
 use crate::vocab::MICROS_PER_SECOND;
@@ -210,6 +210,9 @@ fn source(text: &mut String, schema: &str, place: &Place, sample: &Sample, field
     let mut csv = Vec::new();
     if findings.key == KeyOf::Header {
         csv.push(format!("unpivot: {{ column: {}, value: {} }}", fields.key, fields.values[0]));
+    }
+    if let Some(Halves { name, parts: [date, day] }) = &findings.halves {
+        csv.push(format!("join: {{ {name}: [{}, {}] }}", quoted(date), quoted(day)));
     }
     if findings.key == KeyOf::File {
         csv.push(format!("add: {{ {}: \"1\" }}", fields.key));

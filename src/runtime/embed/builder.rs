@@ -167,7 +167,8 @@ impl Embedded {
     }
 
     /// What a `memory: {}` sink gets, once each. An output that is never taken is made and dropped; one that is taken and
-    /// not read brings the pipeline to a halt, until it is read or dropped.
+    /// not read brings the pipeline to a halt, until it is read or dropped. So read it before you wait for the end of the
+    /// run; told to stop, the pipeline waits 10 s for its readers and then ends with [`LedgerError::Unread`].
     ///
     /// # Errors
     /// [`BuildError::NoOutput`].
@@ -187,6 +188,9 @@ impl Embedded {
     pub fn start(self) -> Result<Running, PipelineError> {
         let Self { plan, ends, options, input, outputs } = self;
         drop((input, outputs));
-        Pipeline::new(plan, Arc::new(ends), options).start()
+        let streams = Arc::clone(&ends.streams);
+        let pipeline = Pipeline::new(plan, Arc::new(ends), options);
+        streams.begin(pipeline.shared());
+        pipeline.start()
     }
 }

@@ -1,9 +1,11 @@
 //! Committed records of a sink -> batches that the embedding program reads. What was not committed is never seen.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -13,6 +15,7 @@ use arterial_connectors::position::{Partition, Position};
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
+use crate::runtime::pipeline::Shared;
 use crate::runtime::rows::RowsOf;
 use crate::spec::PipelinePlan;
 
@@ -53,8 +56,29 @@ impl Stream for Output {
     }
 }
 
+/// How long after the word to stop the pipeline waits for the reader of an output that is full. One that reads takes the
+/// batches at once; one that waits for the end of the run before it reads would wait for ever.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long an output stays full until that is told in the log.
+const TOLD_AFTER: Duration = Duration::from_secs(10);
+
+/// How soon the word to stop is noticed while a reader is waited for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// One output as its pipeline sees it.
+struct Sending {
+    name: String,
+    rows: Arc<RowsOf>,
+    sender: mpsc::Sender<RecordBatch>,
+}
+
 /// The sending side of every output, by number of its sink.
-pub(super) struct Streams(BTreeMap<u16, (Arc<RowsOf>, mpsc::Sender<RecordBatch>)>);
+pub(super) struct Streams {
+    outputs: BTreeMap<u16, Sending>,
+    /// The run's, once it has begun.
+    run: OnceLock<Arc<Shared>>,
+}
 
 impl Streams {
     /// A stream for every `memory: {}` sink, with its receiving side by name.
@@ -65,17 +89,23 @@ impl Streams {
         for (number, (name, sink)) in (0u16..).zip(declared) {
             let (sender, batches) = mpsc::channel(OUTPUT_BATCHES_MAX);
             let rows = Arc::new(RowsOf::new(sink.from));
-            senders.insert(number, (Arc::clone(&rows), sender));
+            senders.insert(number, Sending { name: name.clone(), rows: Arc::clone(&rows), sender });
             outputs.insert(name.clone(), Output { batches, rows });
         }
-        (Self(senders), outputs)
+        (Self { outputs: senders, run: OnceLock::new() }, outputs)
+    }
+
+    /// From whom the word to stop will come.
+    pub(super) fn begin(&self, run: Arc<Shared>) {
+        // A pipeline begins once.
+        let _ = self.run.set(run);
     }
 
     fn batches(&self, records: &Records) -> Result<Vec<(u16, RecordBatch)>, ArrowError> {
         let mut made = Vec::new();
         // One that nobody reads is not made into batches.
-        for (sink, (rows, _)) in self.0.iter().filter(|(_, (_, sender))| !sender.is_closed()) {
-            let batch = rows.batch(records, *sink)?;
+        for (sink, output) in self.outputs.iter().filter(|(_, output)| !output.sender.is_closed()) {
+            let batch = output.rows.batch(records, *sink)?;
             if batch.num_rows() > 0 {
                 made.push((*sink, batch));
             }
@@ -84,12 +114,53 @@ impl Streams {
     }
 
     /// Waits for the readers; one that has left gets nothing.
-    fn deliver(&self, batches: Vec<(u16, RecordBatch)>) {
+    fn deliver(&self, batches: Vec<(u16, RecordBatch)>) -> Result<(), LedgerError> {
         for (sink, batch) in batches {
-            if let Some((_, sender)) = self.0.get(&sink) {
-                let _ = sender.blocking_send(batch);
+            if let Some(output) = self.outputs.get(&sink) {
+                self.send(output, batch)?;
             }
         }
+        Ok(())
+    }
+
+    /// Waits for room without a runtime: this is a worker's own thread.
+    fn send(&self, output: &Sending, batch: RecordBatch) -> Result<(), LedgerError> {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        let mut room = pin!(output.sender.reserve());
+        let (since, mut told) = (Instant::now(), false);
+        loop {
+            match room.as_mut().poll(&mut context) {
+                Poll::Ready(Ok(room)) => {
+                    room.send(batch);
+                    return Ok(());
+                }
+                // The reader has left.
+                Poll::Ready(Err(_)) => return Ok(()),
+                Poll::Pending => {}
+            }
+            let waited = since.elapsed();
+            if waited >= READ_WITHIN && self.run.get().is_some_and(|run| run.stop.older_than(READ_WITHIN)) {
+                return Err(LedgerError::Unread { output: output.name.clone(), waited });
+            }
+            if waited >= TOLD_AFTER && !told {
+                told = true;
+                tracing::warn!(
+                    output = output.name,
+                    "an output is full and is not read; the pipeline waits for its reader"
+                );
+            }
+            thread::park_timeout(LOOK);
+        }
+    }
+}
+
+/// Wakes a worker's thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
@@ -115,7 +186,7 @@ impl Ledger for DeliveringLedger {
             one.is_some_and(|one| one.next_offset == Some(position.next_offset))
         };
         if !unknown.is_empty() && unknown.iter().all(applied) {
-            self.streams.deliver(pending);
+            self.streams.deliver(pending)?;
         }
         Ok(restored)
     }
@@ -142,7 +213,7 @@ impl Ledger for DeliveringLedger {
         let positions = commit.positions.to_vec();
         let outcome = self.inner.commit(commit)?;
         match outcome {
-            CommitOutcome::Committed => self.streams.deliver(std::mem::take(&mut self.pending)),
+            CommitOutcome::Committed => self.streams.deliver(std::mem::take(&mut self.pending))?,
             CommitOutcome::Unknown => self.unknown = positions,
             CommitOutcome::Aborted | CommitOutcome::Fenced => self.pending.clear(),
         }

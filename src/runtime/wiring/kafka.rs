@@ -1,6 +1,7 @@
 //! The Kafka half of the wiring.
 
 use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
 use arterial_connectors::kafka::{
     Brokers, CreateTopic, EmbeddedBroker, Finding, KafkaConnection, KafkaLedger, KafkaLedgerConfig, KafkaSource,
@@ -116,6 +117,18 @@ impl Wiring {
 
     fn evaluation_group(&self, of: &str) -> String {
         format!("{}.{of}-{}", self.plan.group(), self.token)
+    }
+
+    /// Partitions of each of the source's topics, where its brokers tell within a time.
+    ///
+    /// # Errors
+    /// As [`Source::partition_counts`]; [`SourceError::Config`] where the source is not on Kafka.
+    pub fn partition_counts(&self, within: Duration) -> Result<Vec<u32>, SourceError> {
+        let kafka = self.kafka()?;
+        let [first, ..] = kafka.topics.as_slice() else { return Ok(Vec::new()) };
+        let config = whole_topic(self.connection(kafka)?, first, self.evaluation_group("partitions"));
+        let config = KafkaSourceConfig { topics: kafka.topics.clone(), ..config };
+        KafkaSource::open(config)?.partition_counts_within(within)
     }
 
     pub(super) fn kafka_source(&self, slot: &str, until: Until) -> Result<Box<dyn Source>, SourceError> {

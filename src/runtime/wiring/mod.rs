@@ -167,6 +167,14 @@ impl Wiring {
         Ok(crate::runtime::control::ControlLog::default())
     }
 
+    /// As with the feature `kafka`: there are no brokers to ask.
+    ///
+    /// # Errors
+    /// [`SourceError::Config`].
+    pub fn partition_counts(&self, _: std::time::Duration) -> Result<Vec<u32>, SourceError> {
+        self.kafka_source("", Until::Latest).map(|_| Vec::new())
+    }
+
     fn kafka_source(&self, _: &str, _: Until) -> Result<Box<dyn Source>, SourceError> {
         let reason = "this program was built without the feature `kafka`".to_owned();
         Err(SourceError::Config { what: "sources".to_owned(), reason })
@@ -215,6 +223,7 @@ fn table_layout(plan: &PipelinePlan, csv: Option<&CsvFileSpec>) -> TableLayout {
         nulls: decode.nulls.clone(),
         unpivot: csv.unpivot.as_ref().map(unpivot),
         clock: csv.event_time.as_ref().and_then(clock),
+        join: csv.join.clone(),
         add: csv.add.clone(),
         required: plan.decode.required_paths().map(str::to_owned).collect(),
     }

@@ -119,6 +119,10 @@ pub struct CsvFileSpec {
     /// Times of a table that has none: they count its rows, through all files of a pattern.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_time: Option<CsvClockSpec>,
+    /// Cells that are put together of others, with a blank between them: `{observed_at: [date, time]}` of a table that has date
+    /// and time of day in two columns. Where one part is empty or one of `nulls`, so is the whole.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub join: BTreeMap<String, Vec<String>>,
     /// Cells that every row gets: `{station_id: harbour}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub add: BTreeMap<String, String>,

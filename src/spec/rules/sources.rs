@@ -80,6 +80,18 @@ fn check_tables(check: &mut Check<'_>, source: &Part<'_>) {
         let hint = "remove it, or name a file that ends in `.csv`, `.csv.gz` or `.csv.zst`";
         check.push(csv.key_problem(format!("`csv` says nothing of `{path}`, which is no CSV file by its name"), hint));
     }
+    for (column, parts) in csv.get("join").entries() {
+        if parts.items().len() < 2 {
+            let hint = format!("name two or more, as `{column}: [date, time]`; one alone is renamed by `paths`");
+            check.push(parts.problem(format!("`{column}` is put together of fewer than two columns"), hint));
+        }
+        if source.get("partitioned_by").text() == Some(column) {
+            let hint = "partition by a column that the table has, or one that `add` gives it";
+            check.push(
+                parts.key_problem(format!("`{column}` is what rows are partitioned by: that is read before"), hint),
+            );
+        }
+    }
     let clock = csv.get("event_time");
     if !clock.given() {
         return;

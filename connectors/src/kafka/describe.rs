@@ -1,5 +1,6 @@
-//! What the brokers let our user do with topics and groups, as they tell it themselves. Reads only.
-#![allow(unsafe_code, reason = "authorized operations exist in librdkafka's C interface only")]
+//! What the brokers tell of topics and groups: which topic of that name it is, and what they let our user do with it. Reads
+//! only.
+#![allow(unsafe_code, reason = "topic ids and authorized operations exist in librdkafka's C interface only")]
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
@@ -16,29 +17,42 @@ use rdkafka_sys::rd_kafka_AclOperation_t as AclOperation;
 /// Operations by Kafka's names, or why they are not told.
 pub(super) type Allowed = Result<Vec<&'static str>, RDKafkaErrorCode>;
 
-/// What may be done with each of these topics.
-pub(super) fn of_topics<C: ClientContext>(
+/// What brokers tell of a topic.
+pub(super) struct Topic {
+    /// Which of all topics that ever had its name it is, as Kafka's tools show it; `None` where the brokers give no ids.
+    pub(super) id: Option<String>,
+    /// What we may do with it, where that was asked for; an error tells that they do not say anything of the topic.
+    pub(super) allowed: Allowed,
+}
+
+/// Whether it is asked for what is allowed: brokers have to look through their rules for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    Ids,
+    Permissions,
+}
+
+/// What the brokers tell of each of these topics, by name.
+pub(super) fn topics<C: ClientContext>(
     client: &Client<C>,
     topics: &[&str],
+    ask: Ask,
     timeout: Duration,
-) -> KafkaResult<BTreeMap<String, Allowed>> {
-    let question = Question::new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout)?;
+) -> KafkaResult<BTreeMap<String, Topic>> {
+    let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+    let question = Question::new(client, kind, ask, timeout)?;
     let names = topics.iter().map(|topic| CString::new(*topic)).collect::<Result<Vec<_>, _>>()?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     // SAFETY: client, options and queue are alive; the collection copies the names and is destroyed after the call,
     // which copies it.
     unsafe {
         let collection = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        sys::rd_kafka_DescribeTopics(
-            client.native_ptr(),
-            collection,
-            question.options.as_ptr(),
-            question.queue.as_ptr(),
-        );
+        let (options, queue) = (question.options.as_ptr(), question.queue.as_ptr());
+        sys::rd_kafka_DescribeTopics(client.native_ptr(), collection, options, queue);
         sys::rd_kafka_TopicCollection_destroy(collection);
     }
     let answer = question.answer(timeout)?;
-    let mut allowed = BTreeMap::new();
+    let mut told = BTreeMap::new();
     // SAFETY: everything read belongs to the answer, which lives until the end of this function.
     unsafe {
         let result = sys::rd_kafka_event_DescribeTopics_result(answer.0.as_ptr());
@@ -47,19 +61,34 @@ pub(super) fn of_topics<C: ClientContext>(
         for index in 0..count {
             let topic = *found.add(index);
             let name = CStr::from_ptr(sys::rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned();
+            let id = id_text(sys::rd_kafka_Uuid_base64str(sys::rd_kafka_TopicDescription_topic_id(topic)));
             let mut operations = 0;
             let first = sys::rd_kafka_TopicDescription_authorized_operations(topic, &mut operations);
-            let told = named(sys::rd_kafka_TopicDescription_error(topic), first, operations);
-            allowed.insert(name, told);
+            let allowed = named(sys::rd_kafka_TopicDescription_error(topic), first, operations);
+            told.insert(name, Topic { id, allowed });
         }
     }
-    Ok(allowed)
+    Ok(told)
+}
+
+/// What Kafka shows of a topic that has no id: it was made before brokers gave ids.
+const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+/// # Safety
+/// `text` must be null or a text of librdkafka that is alive.
+unsafe fn id_text(text: *const c_char) -> Option<String> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise. Kafka's tools write the URL-safe alphabet.
+    let id = unsafe { CStr::from_ptr(text) }.to_string_lossy().replace('+', "-").replace('/', "_");
+    (id != NO_ID).then_some(id)
 }
 
 /// What may be done with a group.
-pub(super) fn of_group<C: ClientContext>(client: &Client<C>, group: &str, timeout: Duration) -> KafkaResult<Allowed> {
+pub(super) fn group<C: ClientContext>(client: &Client<C>, group: &str, timeout: Duration) -> KafkaResult<Allowed> {
     let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-    let question = Question::new(client, kind, timeout)?;
+    let question = Question::new(client, kind, Ask::Permissions, timeout)?;
     let name = CString::new(group)?;
     let mut pointers = [name.as_ptr()];
     // SAFETY: client, options and queue are alive; the call copies the name.
@@ -119,6 +148,7 @@ impl Question {
     fn new<C: ClientContext>(
         client: &Client<C>,
         kind: sys::rd_kafka_admin_op_t,
+        ask: Ask,
         timeout: Duration,
     ) -> KafkaResult<Self> {
         let unmade = || KafkaError::AdminOpCreation("librdkafka gave no options".to_owned());
@@ -128,7 +158,8 @@ impl Question {
         unsafe {
             let options = NonNull::new(sys::rd_kafka_AdminOptions_new(client.native_ptr(), kind)).ok_or_else(unmade)?;
             let queue = NonNull::new(sys::rd_kafka_queue_new(client.native_ptr())).ok_or_else(unmade)?;
-            let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options.as_ptr(), 1);
+            let include = i32::from(ask == Ask::Permissions);
+            let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options.as_ptr(), include);
             sys::rd_kafka_error_destroy(refused);
             let mut text = [0; 128];
             sys::rd_kafka_AdminOptions_set_request_timeout(options.as_ptr(), timeout_ms, text.as_mut_ptr(), text.len());
@@ -142,11 +173,11 @@ impl Question {
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).saturating_add(1000);
         // SAFETY: the queue is alive; the event is ours.
         let event = unsafe { sys::rd_kafka_queue_poll(self.queue.as_ptr(), timeout_ms) };
-        let answer = Answer(NonNull::new(event).ok_or(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))?);
+        let answer = Answer(NonNull::new(event).ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))?);
         // SAFETY: the event is alive.
         match unsafe { sys::rd_kafka_event_error(answer.0.as_ptr()) } {
             sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(answer),
-            code => Err(KafkaError::AdminOp(code.into())),
+            code => Err(KafkaError::MetadataFetch(code.into())),
         }
     }
 }
