@@ -1,11 +1,11 @@
-//! `arterial simulate`: what the simulated corridor of a pipeline would send, and what is true of it.
+//! `arterial simulate`: what the simulated corridor or city of a pipeline would send, and what is true of it.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use arterial_connectors::simulate::{Event, EventKind, Readings, SimulateConfig, events, sites};
+use arterial_connectors::simulate::{Event, EventKind, Readings, SimulateConfig, events, links, sites};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -16,12 +16,13 @@ use crate::vocab::EventTime;
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
-/// Write what the simulated corridor of a pipeline sends, and what is true of it.
+/// Write what the simulated corridor or city of a pipeline sends, and what is true of it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     arterial simulate pipelines/congestion-simulated.yaml > readings.ndjson\n  \
     arterial simulate --what events pipelines/congestion-simulated.yaml\n  \
-    arterial simulate --what weather pipelines/congestion-simulated.yaml > weather.csv\n\n\
+    arterial simulate --what weather pipelines/congestion-simulated.yaml > weather.csv\n  \
+    arterial simulate --what links pipelines/city-simulated.yaml > links.csv\n\n\
     The same file gives the same bytes everywhere. Readings come as they are sent: missing, stuck and garbled ones among \
     them. No network is touched.")]
 pub struct SimulateArgs {
@@ -32,15 +33,17 @@ pub struct SimulateArgs {
     pub what: What,
 }
 
-/// What is written of a corridor.
+/// What is written of a corridor or a city.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum What {
     /// A line per reading, as JSON.
     Readings,
-    /// Incidents, showers and failures of detectors as they were, a line of JSON each.
+    /// Incidents, showers, matches and failures of detectors as they were, a line of JSON each.
     Events,
-    /// Detectors and their places, as CSV.
+    /// Detectors and their places, as CSV; in a city also their corridor, its direction, and coordinates.
     Sites,
+    /// Which detector's traffic comes to which next, and how far that is, as CSV: a road graph for `neighbours`.
+    Links,
     /// Rain of each hour, as CSV.
     Weather,
 }
@@ -57,12 +60,11 @@ pub fn simulate(args: &SimulateArgs) -> Result<()> {
     match args.what {
         What::Readings => readings(&config, &mut out)?,
         What::Events => events(&config)?.iter().try_for_each(|event| writeln!(out, "{}", event_json(event)))?,
-        What::Sites => {
-            writeln!(out, "sensor_id,segment_id,position_km,lanes,free_flow_kmh")?;
-            for site in sites(&config) {
-                let (id, segment, at) = (site.sensor_id, site.segment_id, site.position_km);
-                writeln!(out, "{id},{segment},{at},{},{}", site.lanes, site.free_flow_kmh)?;
-            }
+        What::Sites => write_sites(&config, &mut out)?,
+        What::Links => {
+            writeln!(out, "from_id,to_id,metres")?;
+            let mut links = links(&config).into_iter();
+            links.try_for_each(|link| writeln!(out, "{},{},{}", link.from_id, link.to_id, link.metres))?;
         }
         What::Weather => weather(&config, &mut out)?,
     }
@@ -75,6 +77,23 @@ fn readings(config: &SimulateConfig, out: &mut impl Write) -> Result<()> {
     while readings.next_into(&mut value, i64::MAX).is_some() {
         value.push(b'\n');
         out.write_all(&value)?;
+    }
+    Ok(())
+}
+
+/// A corridor that is alone needs no name and no place on a map.
+fn write_sites(config: &SimulateConfig, out: &mut impl Write) -> Result<()> {
+    let city = config.corridors > 1;
+    let more = if city { ",corridor,direction,latitude,longitude" } else { "" };
+    writeln!(out, "sensor_id,segment_id,position_km,lanes,free_flow_kmh{more}")?;
+    for site in sites(config) {
+        let (id, segment, at) = (site.sensor_id, site.segment_id, site.position_km);
+        write!(out, "{id},{segment},{at},{},{}", site.lanes, site.free_flow_kmh)?;
+        if city {
+            let (corridor, direction) = (site.corridor, site.direction.name());
+            write!(out, ",{corridor},{direction},{},{}", site.latitude, site.longitude)?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ fn shipped() -> Vec<String> {
     let mut files: Vec<String> = fs::read_dir(root().join("pipelines"))
         .expect("pipelines")
         .map(|entry| format!("pipelines/{}", entry.expect("an entry").file_name().to_string_lossy()))
+        .filter(|file| file.ends_with(".yaml"))
         .collect();
     files.sort();
     files

@@ -7,6 +7,8 @@ mod alert_life;
 mod alert_measures;
 #[cfg(feature = "kafka")]
 mod broker;
+mod city;
+mod city_alerts;
 mod classification;
 mod clean;
 mod clean_columns;

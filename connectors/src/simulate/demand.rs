@@ -1,5 +1,6 @@
 //! Vehicles that want to enter, per hour, by time of day and day of week.
 
+use super::layout::Direction;
 use super::noise::{Noise, Purpose};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -25,6 +26,39 @@ const WEEKDAY: [(f64, f64); 16] = [
     (24.0, 0.09),
 ];
 
+/// The same on Monday to Friday into a city, with its rush hour in the morning, and out of it, with one in the evening.
+const WEEKDAY_INBOUND: [(f64, f64); 13] = [
+    (0.0, 0.09),
+    (3.0, 0.06),
+    (5.0, 0.18),
+    (6.0, 0.52),
+    (6.75, 0.86),
+    (7.5, 1.0),
+    (8.5, 1.0),
+    (9.25, 0.76),
+    (11.0, 0.60),
+    (15.5, 0.66),
+    (18.0, 0.68),
+    (21.0, 0.30),
+    (24.0, 0.09),
+];
+const WEEKDAY_OUTBOUND: [(f64, f64); 14] = [
+    (0.0, 0.12),
+    (3.0, 0.06),
+    (5.0, 0.10),
+    (6.0, 0.30),
+    (7.5, 0.56),
+    (9.0, 0.56),
+    (11.0, 0.60),
+    (14.0, 0.72),
+    (15.5, 0.93),
+    (16.25, 1.03),
+    (17.5, 1.0),
+    (18.5, 0.74),
+    (21.0, 0.42),
+    (24.0, 0.12),
+];
+
 /// The same on Saturday and Sunday: one low hill.
 const WEEKEND: [(f64, f64); 8] =
     [(0.0, 0.12), (4.0, 0.05), (7.0, 0.14), (10.0, 0.48), (13.0, 0.66), (17.0, 0.64), (20.0, 0.36), (24.0, 0.12)];
@@ -39,9 +73,10 @@ const WAVE_SPREAD: f64 = 0.04;
 /// sqrt(1 - 0.95^2): keeps the fluctuation's variance.
 const WAVE_STEP: f64 = 0.312_249_899_919_92;
 
-/// Demand of the whole corridor as a factor on the peak values.
+/// Demand of a whole corridor as a factor on the peak values.
 #[derive(Debug, Clone)]
 pub(super) struct Demand {
+    weekdays: &'static [(f64, f64)],
     seed: u64,
     day: i64,
     day_factor: f64,
@@ -50,9 +85,15 @@ pub(super) struct Demand {
 }
 
 impl Demand {
-    pub(super) fn new(seed: u64) -> Self {
-        let noise = Noise::new(seed, Purpose::Demand, 0);
-        Self { seed, day: i64::MIN, day_factor: 1.0, wave: 0.0, noise }
+    /// The day's factor is that of the city, the slow wave the corridor's own.
+    pub(super) fn new(seed: u64, corridor: u32, direction: Direction) -> Self {
+        let weekdays: &[(f64, f64)] = match direction {
+            Direction::Through => &WEEKDAY,
+            Direction::Inbound => &WEEKDAY_INBOUND,
+            Direction::Outbound => &WEEKDAY_OUTBOUND,
+        };
+        let noise = Noise::of_corridor(seed, Purpose::Demand, corridor, 0);
+        Self { weekdays, seed, day: i64::MIN, day_factor: 1.0, wave: 0.0, noise }
     }
 
     /// Moves the fluctuation on by one minute.
@@ -71,8 +112,8 @@ impl Demand {
         let weekday = (day + 3).rem_euclid(7);
         let hour = time_micros.rem_euclid(MICROS_PER_DAY) as f64 / MICROS_PER_HOUR;
         let share = match weekday {
-            0..=3 => between_points(&WEEKDAY, hour),
-            4 => between_points(&WEEKDAY, hour) * FRIDAY,
+            0..=3 => between_points(self.weekdays, hour),
+            4 => between_points(self.weekdays, hour) * FRIDAY,
             _ => between_points(&WEEKEND, hour),
         };
         share * self.day_factor * (1.0 + self.wave)

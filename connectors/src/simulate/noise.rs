@@ -14,6 +14,8 @@ pub(super) enum Purpose {
     Measurement,
     Fault,
     Weather,
+    Stadium,
+    Defect,
 }
 
 /// A stream of random numbers.
@@ -26,6 +28,11 @@ impl Noise {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(((purpose as u64) << 56) | (index & ((1 << 56) - 1)));
         Self(rng)
+    }
+
+    /// The stream of one purpose and index of a corridor; the first corridor's is that of the purpose and index alone.
+    pub(super) fn of_corridor(seed: u64, purpose: Purpose, corridor: u32, index: u64) -> Self {
+        Self::new(seed, purpose, index ^ (u64::from(corridor) << 40))
     }
 
     /// Uniform in [0, 1).

@@ -1,10 +1,14 @@
-//! The corridor's readings in the order they are sent: by time, then detector. Key, JSON payload and timestamp.
+//! The city's readings in the order they are sent: by time, then detector. Key, JSON payload and timestamp.
 
 use chrono::{DateTime, SecondsFormat};
 
-use super::config::{SimulateConfig, sensor_id};
-use super::corridor::{Corridor, Traffic};
-use super::detector::{Detector, Measured, Sent};
+use super::city::City;
+use super::config::SimulateConfig;
+use super::corridor::Traffic;
+use super::detector::{Detector, Sent, Stamped};
+use super::failure::Failure;
+use super::layout::sensor_id;
+use super::payload::{garble, write_json};
 use super::truth::Event;
 use crate::position::partition_of_key;
 use crate::source::SourceError;
@@ -14,10 +18,10 @@ use crate::source::SourceError;
 pub struct Reading {
     /// The detector's id.
     pub key: Vec<u8>,
-    /// JSON: `sensor_id`, `observed_at` (RFC 3339, UTC, the end of the interval), `speed_kmh` (null where no vehicle
+    /// JSON: `sensor_id`, `observed_at` (RFC 3339, UTC, the end of the interval by the detector's clock), `speed_kmh` (null where no vehicle
     /// passed), `flow_veh_h`, `occupancy` (percent). Rarely garbled.
     pub value: Vec<u8>,
-    /// Time of sending, milliseconds since 1970 UTC: that of the reading.
+    /// Time of sending, milliseconds since 1970 UTC.
     pub timestamp_ms: i64,
 }
 
@@ -29,12 +33,12 @@ struct Reported {
     detector: Detector,
 }
 
-/// Iterator over the readings of a corridor, or of those detectors that lie in one partition.
+/// Iterator over the readings of a city, or of those detectors that lie in one partition.
 #[derive(Debug, Clone)]
 pub struct Readings {
     every_micros: i64,
     ticks: Option<u64>,
-    corridor: Corridor,
+    city: City,
     reported: Vec<Reported>,
     passed: Vec<Traffic>,
     /// Time of the tick being reported, and its text.
@@ -43,6 +47,8 @@ pub struct Readings {
     ticks_done: u64,
     /// Next of `reported` in this tick; at its length the tick is over.
     next: usize,
+    /// A reading that one of `reported` sends again before that.
+    again: Option<(usize, Stamped)>,
 }
 
 impl Readings {
@@ -64,18 +70,21 @@ impl Readings {
 
     fn with(config: &SimulateConfig, wanted: impl Fn(&str) -> bool) -> Result<Self, SourceError> {
         config.check()?;
-        let described = (0..config.detectors).map(|index| (index, sensor_id(index)));
+        let id = |index: u32| sensor_id(config.corridors, index / config.detectors, index % config.detectors);
+        let described = (0..config.corridors * config.detectors).map(|index| (index, id(index)));
+        let detector = |index| Detector::new(config.seed, index, config.faults);
         let reported: Vec<Reported> = described
             .filter(|(_, id)| wanted(id))
-            .map(|(index, id)| Reported { index: index as usize, id, detector: Detector::new(config.seed, index) })
+            .map(|(index, id)| Reported { index: index as usize, id, detector: detector(index) })
             .collect();
         // The first reading covers the interval that ends at `start`.
         let time_micros = config.start_micros - config.every_micros;
         Ok(Self {
             every_micros: config.every_micros,
             ticks: config.ticks(),
-            corridor: Corridor::new(config, time_micros),
+            city: City::new(config, time_micros),
             next: reported.len(),
+            again: None,
             reported,
             passed: Vec::new(),
             time_micros,
@@ -88,7 +97,7 @@ impl Readings {
     /// since 1970 UTC; `None` at the end.
     #[must_use]
     pub fn next_time_micros(&self) -> Option<i64> {
-        if self.next < self.reported.len() {
+        if self.next < self.reported.len() || self.again.is_some() {
             return Some(self.time_micros);
         }
         self.more_ticks().then(|| self.time_micros + self.every_micros)
@@ -101,9 +110,9 @@ impl Readings {
         value.clear();
         let id = &self.reported[at].id;
         match sent {
-            Sent::Reading(measured) => write_json(value, id, &self.time_text, &measured),
-            Sent::Garbled(measured, way) => {
-                write_json(value, id, &self.time_text, &measured);
+            Sent::Reading(stamped) => self.write(value, id, &stamped),
+            Sent::Garbled(stamped, way) => {
+                self.write(value, id, &stamped);
                 garble(value, way);
             }
             Sent::Nothing => {}
@@ -118,17 +127,18 @@ impl Readings {
 
     /// From here on notes what happens.
     pub(super) fn note_events(&mut self) {
-        self.corridor.note_events();
-        self.reported.iter_mut().for_each(|reported| reported.detector.failures = Some(Vec::new()));
+        self.city.note_events();
+        self.reported.iter_mut().for_each(|reported| reported.detector.failures.noted = Some(Vec::new()));
     }
 
     /// What was noted.
     pub(super) fn take_events(&mut self) -> Vec<Event> {
-        let mut events = self.corridor.events.take().unwrap_or_default();
+        let mut events = self.city.events.take().unwrap_or_default();
         for reported in &mut self.reported {
-            for (kind, from_micros, to_micros) in reported.detector.failures.take().unwrap_or_default() {
+            let failures = reported.detector.failures.noted.take().unwrap_or_default();
+            for Failure { kind, from_micros, to_micros, size } in failures {
                 let sensor_id = Some(reported.id.clone());
-                events.push(Event { kind, sensor_id, from_micros, to_micros, size: None });
+                events.push(Event { kind, sensor_id, from_micros, to_micros, size });
             }
         }
         events
@@ -136,6 +146,9 @@ impl Readings {
 
     /// The next detector that sends something, and what.
     fn step(&mut self, before_micros: i64) -> Option<(usize, Sent)> {
+        if let Some((at, stamped)) = self.again.take() {
+            return Some((at, Sent::Reading(stamped)));
+        }
         loop {
             if self.next >= self.reported.len() && !self.next_tick(before_micros) {
                 return None;
@@ -146,6 +159,7 @@ impl Readings {
             let traffic = &self.passed[reported.index];
             let sent = reported.detector.observe(self.time_micros, self.every_micros, traffic);
             if sent != Sent::Nothing {
+                self.again = reported.detector.take_again().map(|stamped| (at, stamped));
                 return Some((at, sent));
             }
         }
@@ -156,14 +170,20 @@ impl Readings {
         if !self.more_ticks() || time_micros >= before_micros {
             return false;
         }
-        self.corridor.advance(self.every_micros, &mut self.passed);
+        self.city.advance(self.every_micros, &mut self.passed);
         self.time_micros = time_micros;
         self.ticks_done += 1;
         self.next = 0;
-        // The configuration was checked: every time lies before the year 10000.
-        let time = DateTime::from_timestamp_micros(time_micros).unwrap_or_default();
-        self.time_text = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        self.time_text = time_text(time_micros);
         true
+    }
+
+    /// Most stamps are the tick's time, which is text already.
+    fn write(&self, value: &mut Vec<u8>, id: &str, stamped: &Stamped) {
+        match stamped.stamp_micros == self.time_micros {
+            true => write_json(value, id, &self.time_text, &stamped.measured),
+            false => write_json(value, id, &time_text(stamped.stamp_micros), &stamped.measured),
+        }
     }
 
     fn more_ticks(&self) -> bool {
@@ -181,37 +201,8 @@ impl Iterator for Readings {
     }
 }
 
-fn write_json(value: &mut Vec<u8>, id: &str, time: &str, measured: &Measured) {
-    value.extend_from_slice(b"{\"sensor_id\":\"");
-    value.extend_from_slice(id.as_bytes());
-    value.extend_from_slice(b"\",\"observed_at\":\"");
-    value.extend_from_slice(time.as_bytes());
-    value.extend_from_slice(b"\",\"speed_kmh\":");
-    match measured.speed_tenths {
-        Some(tenths) => write_tenths(value, tenths),
-        None => value.extend_from_slice(b"null"),
-    }
-    value.extend_from_slice(b",\"flow_veh_h\":");
-    value.extend_from_slice(measured.flow_veh_h.to_string().as_bytes());
-    value.extend_from_slice(b",\"occupancy\":");
-    write_tenths(value, measured.occupancy_tenths);
-    value.push(b'}');
-}
-
-/// Writes a number of tenths as a decimal. Only sentinels are negative, and they are whole.
-fn write_tenths(value: &mut Vec<u8>, tenths: i64) {
-    value.extend_from_slice(format!("{}.{}", tenths / 10, (tenths % 10).abs()).as_bytes());
-}
-
-/// Damages a payload: cut short, something behind it, a byte that is no UTF-8, not JSON at all.
-fn garble(value: &mut Vec<u8>, way: u32) {
-    match way {
-        0 => value.truncate(value.len() / 2),
-        1 => value.extend_from_slice(b"}{"),
-        2 => value[15] = 0xff,
-        _ => {
-            value.clear();
-            value.extend_from_slice(b"ERR 17");
-        }
-    }
+fn time_text(time_micros: i64) -> String {
+    // The configuration was checked: every time lies in the years 1970 to 9999, as far as a wrong clock takes it.
+    let time = DateTime::from_timestamp_micros(time_micros).unwrap_or_default();
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

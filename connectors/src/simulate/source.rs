@@ -1,4 +1,4 @@
-//! The simulated corridor as a source of raw rows: as fast as it goes, or paced by a clock that is passed in.
+//! The simulated city as a source of raw rows: as fast as it goes, or paced by a clock that is passed in.
 //! Every partition ends where the simulated length is over; an endless one never does.
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ struct Anchor {
     simulated_micros: i64,
 }
 
-/// A reader of the simulated corridor; it owns every partition.
+/// A reader of the simulated city; it owns every partition.
 pub struct SimulateSource {
     config: SimulateConfig,
     now_micros: NowMicros,
@@ -45,7 +45,7 @@ pub struct SimulateSource {
 }
 
 impl SimulateSource {
-    /// Opens the corridor. Simulated time starts to run with the first poll after the first `seek`, at the time of
+    /// Opens the city. Simulated time starts to run with the first poll after the first `seek`, at the time of
     /// the reading that comes first then; what a later rewind repeats is delivered at once.
     ///
     /// # Errors

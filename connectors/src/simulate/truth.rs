@@ -1,4 +1,4 @@
-//! What happened to the corridor and its detectors: what alerts, models and cleaning are judged by.
+//! What happened to the city and its detectors: what alerts, models and cleaning are judged by.
 
 use super::config::SimulateConfig;
 use super::readings::Readings;
@@ -17,6 +17,18 @@ pub enum EventKind {
     Sentinel,
     /// The detector says nothing.
     Silent,
+    /// Thousands drive in to a match.
+    StadiumArrival,
+    /// They drive home.
+    StadiumDeparture,
+    /// The detector's errors are five times as large.
+    Noisy,
+    /// The detector's speeds are off by a share that grows.
+    Drift,
+    /// The detector's stamps are minutes off.
+    Clock,
+    /// The detector sends readings again.
+    Duplicate,
 }
 
 impl EventKind {
@@ -29,6 +41,12 @@ impl EventKind {
             Self::Stuck => "stuck",
             Self::Sentinel => "sentinel",
             Self::Silent => "silent",
+            Self::StadiumArrival => "stadium_arrival",
+            Self::StadiumDeparture => "stadium_departure",
+            Self::Noisy => "noisy",
+            Self::Drift => "drift",
+            Self::Clock => "clock",
+            Self::Duplicate => "duplicate",
         }
     }
 }
@@ -44,7 +62,8 @@ pub struct Event {
     pub from_micros: i64,
     /// When it was over.
     pub to_micros: i64,
-    /// Share of capacity that an incident left, or mm/h of rain.
+    /// Share of capacity that an incident left; mm/h of rain; vehicles to or from a match, on each corridor; percent per
+    /// hour by which a drifting detector's speeds rise or fall; minutes that a clock is ahead, `None` where it jumps.
     pub size: Option<f64>,
 }
 
@@ -56,11 +75,11 @@ impl Event {
     }
 }
 
-/// Everything that happens while the readings of a corridor last, by its beginning. A detector's single readings that are
+/// Everything that happens while the readings of a city last, by its beginning. A detector's single readings that are
 /// missing or garbled are not told of.
 ///
 /// # Errors
-/// [`SourceError::Config`] as [`SimulateConfig::check`], and for a corridor without end.
+/// [`SourceError::Config`] as [`SimulateConfig::check`], and for a city without end.
 pub fn events(config: &SimulateConfig) -> Result<Vec<Event>, SourceError> {
     let Some(length) = config.length_micros else {
         let reason = "what happens without end cannot be told".to_owned();

@@ -1,4 +1,4 @@
-//! Rain over the whole corridor: showers drawn hour by hour, and what they do to the road.
+//! Rain over the whole city: showers drawn hour by hour, and what they do to the road.
 //!
 //! # Source
 //! The Highway Capacity Manual (2010), chapter 10, gives the order of magnitude of heavy rain's losses: a seventh of capacity,

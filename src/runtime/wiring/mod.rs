@@ -15,7 +15,7 @@ use arterial_connectors::discard::DiscardLedger;
 use arterial_connectors::file::{FileSource, FileSourceConfig, TableClock, TableLayout, Unpivot};
 use arterial_connectors::folder::{Columns, Folder, FolderLedger, FolderLedgerConfig, FolderSink};
 use arterial_connectors::ledger::{Ledger, LedgerError};
-use arterial_connectors::simulate::{SimulateConfig, SimulateSource};
+use arterial_connectors::simulate::{Faults, SimulateConfig, SimulateSource};
 use arterial_connectors::source::{Source, SourceError, Until};
 use chrono::DateTime;
 
@@ -27,7 +27,7 @@ use self::share::Share;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::pipeline::Connect;
 use crate::runtime::rows::RowsOf;
-use crate::spec::model::{CsvClockSpec, CsvFileSpec, FileSourceSpec, SimulateSpec, UnpivotSpec};
+use crate::spec::model::{CsvClockSpec, CsvFileSpec, FileSourceSpec, SimulateSpec, SimulatedFaults, UnpivotSpec};
 use crate::spec::{OpenRequest, PipelinePlan};
 use crate::stages::custom::CustomSettings;
 use crate::vocab::Clock;
@@ -229,17 +229,23 @@ fn table_layout(plan: &PipelinePlan, csv: Option<&CsvFileSpec>) -> TableLayout {
     }
 }
 
-/// A checked `simulate` block as the corridor's own settings.
+/// A checked `simulate` block as the simulation's own settings.
 #[must_use]
 pub fn simulate_config(simulate: &SimulateSpec) -> SimulateConfig {
     SimulateConfig {
         seed: simulate.seed,
+        corridors: simulate.corridors,
         detectors: simulate.detectors,
         every_micros: simulate.every.micros,
         // The rules have refused what is not RFC 3339.
         start_micros: DateTime::parse_from_rfc3339(&simulate.start).map_or(0, |time| time.timestamp_micros()),
         length_micros: Some(simulate.length.micros),
         weather: simulate.weather,
+        stadium: simulate.stadium,
+        faults: match simulate.faults {
+            SimulatedFaults::Basic => Faults::Basic,
+            SimulatedFaults::All => Faults::All,
+        },
         speed: simulate.speed,
         partitions: simulate.partitions,
     }

@@ -18,7 +18,7 @@ pub struct SourceSpec {
     pub kafka: Option<KafkaSourceSpec>,
     /// Read files.
     pub file: Option<FileSourceSpec>,
-    /// Make readings up: a seeded corridor of loop detectors.
+    /// Make readings up: a seeded corridor of loop detectors, or a city of several.
     pub simulate: Option<SimulateSpec>,
     /// Take the Arrow batches of the program that embeds the pipeline.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,14 +175,20 @@ fn default_rows_max() -> u32 {
     100_000
 }
 
-/// A simulated corridor of loop detectors with a daily profile, bottleneck queues and some faulty sensors.
+/// A simulated corridor of loop detectors, or a city of several, with a daily profile, bottleneck queues and some faulty
+/// sensors.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimulateSpec {
     /// Seed: the same seed gives the same readings.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// Detectors along the corridor, at least 2.
+    /// Corridors: 1 is alone. Of several every other leads into the city and the next one out of it, with a junction in the
+    /// middle and a ring road between them.
+    #[serde(default = "default_corridors")]
+    #[schemars(range(min = 1, max = 100))]
+    pub corridors: u32,
+    /// Detectors along each corridor, at least 2, and 100,000 on all corridors together.
     #[serde(default = "default_detectors")]
     #[schemars(range(min = 2))]
     pub detectors: u32,
@@ -197,6 +203,12 @@ pub struct SimulateSpec {
     /// Whether it rains now and then, which takes of the road's capacity and speed.
     #[serde(default)]
     pub weather: bool,
+    /// Whether there are matches in a stadium in the middle of the city, which thousands drive to and from.
+    #[serde(default)]
+    pub stadium: bool,
+    /// Which ways some of the detectors fail in.
+    #[serde(default)]
+    pub faults: SimulatedFaults,
     /// Simulated seconds per second; `0` is as fast as it goes.
     #[serde(default)]
     #[schemars(range(min = 0))]
@@ -207,8 +219,22 @@ pub struct SimulateSpec {
     pub partitions: u32,
 }
 
+/// Which ways detectors fail in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SimulatedFaults {
+    /// Some are stuck, send sentinels or fall silent now and then.
+    #[default]
+    Basic,
+    /// Others are noisy, drift, have a wrong clock or send readings again.
+    All,
+}
+
 fn default_seed() -> u64 {
     42
+}
+fn default_corridors() -> u32 {
+    1
 }
 fn default_detectors() -> u32 {
     64

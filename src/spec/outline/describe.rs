@@ -21,7 +21,8 @@ pub(super) fn source(plan: &PipelinePlan) -> Vec<String> {
         ),
         (_, Some(file), ..) => format!("file {}", file.path),
         (_, _, Some(simulate), _) => {
-            format!("simulate {} detectors for {}", simulate.detectors, simulate.length)
+            let each = if simulate.corridors == 1 { String::new() } else { format!("{} x ", simulate.corridors) };
+            format!("simulate {each}{} detectors for {}", simulate.detectors, simulate.length)
         }
         (.., Some(custom)) => format!("custom {}", custom.name),
         _ => "feed of the embedding program".to_owned(),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use arterial_connectors::file::FileFormat;
+use arterial_connectors::simulate::DETECTORS_MAX;
 use chrono::DateTime;
 
 use super::{Check, security};
@@ -30,6 +31,7 @@ pub(super) fn check(check: &mut Check<'_>) {
         check_tables(check, &source);
         check_file(check, &source);
         check_kafka(check, &source.get("kafka"));
+        check_simulate(check, &source.get("simulate"));
     }
     for (name, table) in check.file.get("tables").entries() {
         check_kind(check, &table, &format!("table `{name}`"), &["file", "rows"]);
@@ -104,6 +106,18 @@ fn check_tables(check: &mut Check<'_>, source: &Part<'_>) {
     if timestamp.read::<TimestampFormat>().is_some_and(|format| format != TimestampFormat::Rfc3339) {
         let hint = "leave it out: times that count rows are written as RFC 3339";
         check.push(timestamp.problem("`timestamp` and `csv.event_time` disagree", hint));
+    }
+}
+
+/// The city is not larger than what the simulation holds.
+fn check_simulate(check: &mut Check<'_>, simulate: &Part<'_>) {
+    let (corridors, detectors) = (simulate.get("corridors"), simulate.get("detectors"));
+    let count = |part: &Part<'_>, unless: u32| part.read::<u32>().unwrap_or(unless);
+    let all = u64::from(count(&corridors, 1)) * u64::from(count(&detectors, 64));
+    if all > u64::from(DETECTORS_MAX) {
+        let part = if detectors.given() { detectors } else { corridors };
+        let message = format!("{all} detectors on all corridors together are more than {DETECTORS_MAX}");
+        check.push(part.problem(message, "lower `detectors`, those of each corridor, or `corridors`"));
     }
 }
 
