@@ -17,7 +17,7 @@ use crate::predict_support::{
 const PARAMS: MixParams = MixParams { rate: 0.03, forgetting: 0.999, floor: 0.02, shared: 0.8 };
 
 fn mix(params: MixParams, experts: usize, keys: usize) -> Mix {
-    let mut mix = Mix::new("predict.test", params, experts, 1);
+    let mut mix = Mix::new("predict.test", params, (experts, 1), false);
     mix.grow(keys);
     mix
 }
@@ -48,6 +48,24 @@ fn mixture_comes_to_trust_the_better_expert_and_keeps_the_other_at_the_floor() {
         assert!((weights[1] - 0.02).abs() < 1e-6, "{weights:?}");
         assert!((weights[0] + weights[1] - 1.0).abs() < 1e-12);
     }
+}
+
+#[test]
+fn mixture_of_probabilities_trusts_the_expert_that_is_as_sure_as_it_ought_to_be() {
+    let mut mix = Mix::new("predict.test", PARAMS, (2, 1), true);
+    mix.grow(3);
+    let mut numbers = Numbers(5);
+    for _ in 0..4_000 {
+        // Seven of ten are positive: who says so errs by more in the mean than who is sure of it.
+        let labels: Vec<f64> = (0..3).map(|_| f64::from(u8::from(numbers.uniform() < 0.7))).collect();
+        mix.learn(0, &[vec![0.7; 3], vec![0.97; 3]], &labels);
+    }
+    let weights = mix.weights(0, 0, |_| true);
+    assert!(weights[0] > 0.9, "{weights:?}");
+    // A mixture that was sure of what did not come is evidence like any other.
+    mix.learn(0, &[vec![0.0; 3], vec![0.0; 3]], &[1.0; 3]);
+    mix.learn(0, &[vec![0.0; 3], vec![1.0; 3]], &[0.0; 3]);
+    assert!(mix.weights(0, 0, |_| true).iter().all(|weight| weight.is_finite()));
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Lane {
         let waiting = format!("{step}.pending");
         Self {
             experts: plan.experts.iter().map(|expert| fresh(&expert.model, &expert.step)).collect(),
-            mix: plan.mix.map(|params| Mix::new(&step, params, mixed, horizons)),
+            mix: plan.mix.map(|params| Mix::new(&step, params, (mixed, horizons), plan.threshold.is_some())),
             intervals: plan.intervals.map(|params| Intervals::new(&step, params, horizons)),
             drift: plan.drift.map(|params| Drift::new(plan.drift_step.clone(), params, horizons)),
             baselines: if plan.same_window() { Beaten::Classes(Prevalence::new(&step)) } else { series() },

@@ -8,6 +8,10 @@
 //! the partition; experts without a forecast sleep (Freund et al. 1997, "Using and Combining Predictors That
 //! Specialize"); evidence fades, and no expert's weight falls below a floor, so that one which was bad can come back.
 //!
+//! Of probabilities the loss is the log loss: an expert gains by as many times as its probability of the class that came was
+//! greater than the mixture's, as in a portfolio (Cover 1991, "Universal Portfolios"; Helmbold et al. 1998). By the absolute error
+//! an expert would gain by being surer than it ought to be.
+//!
 //! *Invariant.* Only forecasts that were made before their label was known are evidence.
 
 use std::ops::Range;
@@ -48,6 +52,8 @@ pub struct MixParams {
 pub struct Mix {
     params: MixParams,
     experts: usize,
+    /// Whether they are probabilities.
+    classes: bool,
     horizons: Vec<Evidence>,
     blocks: KeyBlocks,
     shared_changed: bool,
@@ -69,13 +75,14 @@ struct Evidence {
 }
 
 impl Mix {
-    /// Equal weights. State goes to the steps `<step>.mix` and `<step>.mix.shared`.
+    /// Equal weights, of forecasts or, for `classes`, of probabilities. State goes to the steps `<step>.mix` and `<step>.mix.shared`.
     #[must_use]
-    pub fn new(step: &str, params: MixParams, experts: usize, horizons: usize) -> Self {
+    pub fn new(step: &str, params: MixParams, (experts, horizons): (usize, usize), classes: bool) -> Self {
         let fresh = Evidence { shared: vec![0.0; experts], ..Evidence::default() };
         Self {
             params,
             experts,
+            classes,
             horizons: vec![fresh; horizons],
             blocks: KeyBlocks::new(horizons * (experts + 2) * size_of::<f64>()),
             shared_changed: false,
@@ -161,7 +168,10 @@ impl Mix {
             for expert in 0..self.experts {
                 let away = experts[expert][key] - mixed;
                 if away.is_finite() {
-                    let loss = against(away, mixed - labels[key], scale);
+                    let loss = match self.classes {
+                        true => against_class(away, mixed, labels[key]),
+                        false => against(away, mixed - labels[key], scale),
+                    };
                     own[expert] = forgetting * own[expert] + loss;
                     sums[expert] += loss;
                     counts[expert] += 1.0;
@@ -280,6 +290,16 @@ impl Evidence {
 fn mixture(weights: &[f64], experts: &[Vec<f64>], key: usize) -> f64 {
     let shares = weights.iter().zip(experts).filter(|(_, forecasts)| forecasts[key].is_finite());
     shares.map(|(weight, forecasts)| weight * forecasts[key]).reduce(|sum, share| sum + share).unwrap_or(f64::NAN)
+}
+
+/// What a class, 0 or 1, holds against an expert whose probability lies `away` from the mixture's: the gradient of the log loss.
+fn against_class(away: f64, mixed: f64, label: f64) -> f64 {
+    let (away, of_label) = if label > 0.5 { (away, mixed) } else { (-away, 1.0 - mixed) };
+    if away == 0.0 {
+        return 0.0;
+    }
+    // A mixture that was sure of the other class divides by 0: the greatest evidence there is.
+    (-away / of_label.max(0.0)).clamp(-EVIDENCE_MAX, EVIDENCE_MAX)
 }
 
 /// What a label holds against an expert that lies `away` from the mixture, which erred by `error`: the gradient of the

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::dense::{self, Widths};
 use super::fit::Pretrained;
 use super::integrated_gradients;
+use super::made::Made;
 use super::network::Kept;
 use super::rows::Rows;
 use super::training::{Dice, Learned, unit};
@@ -158,6 +159,7 @@ struct Classifier {
     learned: Learned,
     rows: Rows,
     refused: u64,
+    made: Made,
     changed: bool,
     network_step: String,
     progress_step: String,
@@ -196,6 +198,7 @@ impl MlpClassifier {
                 learned: Learned::fresh(weights),
                 rows: Rows::new(format!("{step}.rows"), columns.len(), params.rows),
                 refused: 0,
+                made: Made::default(),
                 changed: false,
                 network_step: format!("{step}.network"),
                 progress_step: format!("{step}.progress"),
@@ -248,9 +251,11 @@ impl Classifier {
         for ((key, _), odds) in known.iter().zip(dense::log_odds(&self.learned.mean, &inputs)) {
             forecasts[*key] = probability(odds);
         }
+        self.made.keep(features.end, &[forecasts.to_vec()]);
     }
 
     fn learn(&mut self, params: &MlpClassifierParams, features: &FeatureMatrix, targets: &[f64]) {
+        self.made.clear();
         let mut new = 0;
         for (key, &target) in targets.iter().enumerate().take(features.rows).filter(|(_, label)| label.is_finite()) {
             let values = self.values(features.row(key as KeyId));
@@ -280,7 +285,8 @@ impl Classifier {
         }
     }
 
-    /// The network after a window's steps: each has the newest rows, to half of the batch, and others at random.
+    /// The network after a window's steps: each has the newest rows, to half of the batch, and others at random. Where a window
+    /// has more, it draws among them: which of them came last says who was seen first, and nothing else.
     fn trained(&self, params: &MlpClassifierParams, window: EventTime, new: usize) -> Learned {
         let mut next = self.learned.clone();
         let newest = new.min(params.batch.div_ceil(2)).min(self.rows.len());
@@ -288,8 +294,9 @@ impl Classifier {
             let mut dice = Dice::new(params.seed, window, 1 + u64::from(step));
             let (mut inputs, mut labels) = (Vec::new(), Vec::new());
             for number in 0..params.batch {
-                let drawn = (dice.next_u64() % self.rows.len().max(1) as u64) as usize;
-                let age = if number < newest { number } else { drawn };
+                let among = if number < newest { new.min(self.rows.len()) } else { self.rows.len() };
+                let drawn = (dice.next_u64() % among.max(1) as u64) as usize;
+                let age = if number < newest && new == newest { number } else { drawn };
                 let Some((values, label)) = self.rows.row(age) else { continue };
                 inputs.extend(scaled(&self.scales, values));
                 labels.push(label);
@@ -307,9 +314,11 @@ impl Classifier {
         if values.iter().all(|value| !value.is_finite()) {
             return None;
         }
-        let mut made = vec![f64::NAN; features.rows];
-        self.predict(params, features, &mut made);
-        let forecast = made[key as usize];
+        let forecast = self.made.get(features.end, 0, key as usize).unwrap_or_else(|| {
+            let mut made = vec![f64::NAN; features.rows];
+            self.predict(params, features, &mut made);
+            made[key as usize]
+        });
         if !self.started(params) {
             return Some(AdditiveForecast { baseline: forecast, forecast, contributions: Vec::new() });
         }

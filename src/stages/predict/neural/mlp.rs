@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::inputs::{Batch, Scales};
 use super::integrated_gradients;
+use super::made::Made;
 use super::network::{Weights, forecast, input_gradients};
 use super::params::MlpParams;
 use super::replay::Replay;
@@ -44,6 +45,7 @@ pub struct MlpPredictor {
     replay: Replay,
     versions: Vec<u64>,
     refused: Vec<u64>,
+    made: Made,
     /// Keys whose names were not looked up yet, of a network that was trained before.
     unmet: BTreeSet<KeyId>,
     /// Whether it came out of a state.
@@ -97,6 +99,7 @@ impl MlpPredictor {
             replay: Replay::new(format!("{step}.replay")),
             versions: vec![0; horizons],
             refused: vec![0; horizons],
+            made: Made::default(),
             unmet: BTreeSet::new(),
             restored: false,
             beginning_saved: false,
@@ -205,6 +208,7 @@ impl Predictor for MlpPredictor {
                 }
             }
         }
+        self.made.keep(features.end, forecasts);
     }
 
     fn explain(&self, horizon: usize, features: &FeatureMatrix, key: KeyId) -> Option<AdditiveForecast> {
@@ -217,9 +221,11 @@ impl Predictor for MlpPredictor {
             return None;
         }
         // As it was made, among the rows of all keys: sums of products may differ in the last bit by how many rows there are.
-        let mut made = vec![vec![f64::NAN; features.rows]; self.params.horizons_micros.len()];
-        self.predict_many(features, &mut made);
-        let forecast = made[horizon][key as usize];
+        let forecast = self.made.get(features.end, horizon, key as usize).unwrap_or_else(|| {
+            let mut made = vec![vec![f64::NAN; features.rows]; self.params.horizons_micros.len()];
+            self.predict_many(features, &mut made);
+            made[horizon][key as usize]
+        });
         let baseline = self.baseline(horizon, at, &values);
         let close = GAP_MAX * self.scales.target.spread();
         let slopes_at = |parts: &[f64]| self.slopes(horizon, at, &values, parts);
@@ -329,6 +335,7 @@ impl OnlinePredictor for MlpPredictor {
         if self.params.start.frozen {
             return;
         }
+        self.made.clear();
         let window = features.end.plus(self.params.horizons_micros[horizon]);
         if self.due.is_some_and(|due| due != window) {
             self.settle();

@@ -7,6 +7,7 @@
 //! | [`replay`] | rows of past windows with their labels, to learn from again |
 //! | [`network`] | the layers: forecasts, and gradients of weights and of inputs |
 //! | [`training`] | AdamW, the mean of the weights, and their state |
+//! | `made` | its newest forecasts, for explanations |
 //! | [`mlp`] | all of these as a model of one predictor |
 //! | [`dense`], [`rows`], [`classifier`] | a plain network of classes, rows with their labels, and both as a model |
 //! | [`fit`], [`logistic`] | a network of classes trained on a history, and a regression to measure it beside |
@@ -19,6 +20,7 @@ pub mod fit;
 pub mod inputs;
 pub mod integrated_gradients;
 pub mod logistic;
+mod made;
 pub mod mlp;
 pub mod mlp_fit;
 pub mod network;
