@@ -20,8 +20,8 @@ use crate::figures::Figure;
 /// Names of the data sets.
 pub(crate) const NAMES: [&str; 3] = ["phishing", "breast_cancer", "cleveland"];
 
-/// Accuracy of River's logistic regression on the phishing stream.
-const PHISHING_REFERENCE: f64 = 0.8872;
+/// Accuracy that has to be reached on the phishing stream; River's logistic regression has 0.8872.
+const PHISHING_REFERENCE: f64 = 0.895;
 const PHISHING_EVENTS: u64 = 1250;
 /// Accuracy that small networks reach on the Wisconsin data.
 const BREAST_CANCER_REFERENCE: f64 = 0.97;
