@@ -136,7 +136,7 @@ impl Bounded {
     fn complaints(&self) -> Vec<String> {
         let [own, split, inside, _, at_peak] = self.numbers();
         let mut complaints = Vec::new();
-        if own.is_nan() || own >= split {
+        if own.is_nan() || split.is_nan() || own >= split {
             complaints
                 .push(format!("{}: interval score {own:.3} is not below {split:.3} of split conformal", self.name));
         }

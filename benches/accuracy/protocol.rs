@@ -82,7 +82,15 @@ const fn reference(
     mae: Option<f64>,
     rmse: Option<f64>,
 ) -> Reference {
-    Reference { predictor, horizons_minutes, labels, mae, rmse, must: Must { mae: f64::NAN, rmse: f64::NAN, narrower: f64::NAN }, unit }
+    Reference {
+        predictor,
+        horizons_minutes,
+        labels,
+        mae,
+        rmse,
+        must: Must { mae: f64::NAN, rmse: f64::NAN, narrower: f64::NAN },
+        unit,
+    }
 }
 
 const LOOP_SPEED: (&str, &str) = ("speed", "mph");
@@ -126,8 +134,11 @@ pub(crate) const DATA_SETS: [DataSet; 3] = [
         zone: chrono_tz::America::Los_Angeles,
         references: &[
             reference(LOOP_SPEED, &[5, 10, 15], 242_811, Some(3.18), Some(5.13)).must(f64::NAN, 5.10, f64::NAN),
-            reference(LOOP_SPEED, &[5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60], 960_066, None, None)
-                .must(f64::NAN, 7.2, f64::NAN),
+            reference(LOOP_SPEED, &[5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60], 960_066, None, None).must(
+                f64::NAN,
+                7.2,
+                f64::NAN,
+            ),
         ],
     },
 ];

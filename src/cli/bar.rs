@@ -10,6 +10,7 @@ use anyhow::Result;
 use arterial_connectors::file::rows_total;
 use arterial_connectors::folder::Manifest;
 use arterial_connectors::ledger::LedgerError;
+use arterial_connectors::simulate::Faults;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::runtime::{PipelineError, simulate_config};
@@ -52,8 +53,10 @@ impl Extent {
         let Some(simulate) = &plan.source.simulate else { return Ok(None) };
         let config = simulate_config(simulate);
         // Detectors fall silent now and then.
-        let total = config.ticks().map(|ticks| ticks.saturating_mul(config.detectors.into()));
-        Ok(Some(Self { total, at_most: true, done: 0 }))
+        let detectors = u64::from(config.detectors).saturating_mul(config.corridors.into());
+        // How many readings come twice is not known before.
+        let total = config.ticks().filter(|_| config.faults == Faults::Basic);
+        Ok(Some(Self { total: total.map(|ticks| ticks.saturating_mul(detectors)), at_most: true, done: 0 }))
     }
 
     /// ` of N`, where that is known.

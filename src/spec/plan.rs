@@ -29,7 +29,7 @@ use crate::stages::window::WindowPlan;
 use crate::state::StatefulStep;
 
 /// How the names of stateful steps begin that files name themselves.
-const STEP_KINDS: [&str; 3] = ["clean.", "predict.", "alert."];
+const STEP_KINDS: [&str; 6] = ["clean.", "predict.", "challenger.", "contest.", "drift.", "alert."];
 
 /// A checked pipeline, shared by all workers.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use super::model::{
 use crate::stages::alert::AlertPlan;
 use crate::stages::clean::{CleanPlan, Table};
 use crate::stages::features::FeaturesPlan;
-use crate::stages::predict::contest;
 use crate::stages::predict::drift::step_of;
+use crate::stages::predict::{ComparedBy, Task, contest};
 use crate::stages::window::{Watermark, WindowPlan};
 use crate::state::StatefulStep;
 use crate::vocab::{MadeWith, to_json};
@@ -100,14 +100,19 @@ fn contested(spec: &PipelineSpec, made_from: &[String]) -> Vec<StatefulStep> {
             let made_with = MadeWith { step, ..learned_with(name, &own, spec) };
             steps.push(StatefulStep::new(&made_with, made_from.to_vec()));
         }
-        let by = predict.promotion.as_ref().and_then(|promotion| promotion.by);
         let text = |json: Vec<u8>| String::from_utf8_lossy(&json).into_owned();
-        let made_with = MadeWith {
-            step: contest::step_of(name),
-            meaning: text(to_json(&by)),
-            settings: text(to_json(&(&predict.promotion, &predict.champion))),
+        // Who serves is a decision, and stays one whatever becomes of the models' state.
+        let settings = text(to_json(&predict.champion));
+        let served = MadeWith { step: contest::step_of(name), meaning: String::new(), settings };
+        steps.push(StatefulStep::new(&served, Vec::new()));
+        let by = predict.promotion.as_ref().and_then(|promotion| promotion.by);
+        let by = by.unwrap_or_else(|| ComparedBy::usual(predict.task == Task::Classification));
+        let compared = MadeWith {
+            step: contest::days_step_of(name),
+            meaning: by.name().to_owned(),
+            settings: text(to_json(&predict.promotion)),
         };
-        steps.push(StatefulStep::new(&made_with, learned_from));
+        steps.push(StatefulStep::new(&compared, learned_from));
     }
     steps
 }

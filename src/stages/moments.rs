@@ -89,7 +89,8 @@ impl Moments {
         }
         let (mean, spread) = (self.mean, self.spread());
         let away = (value - mean) / spread;
-        if away.abs() <= spreads_max {
+        // Of values that were all the same nobody knows how far others lie: a street is empty at night, and it is dry for weeks.
+        if away.abs() <= spreads_max || self.squares == 0.0 {
             self.add(value);
             return Held { value, spoofed_before: false };
         }
@@ -106,6 +107,9 @@ impl Moments {
         sorted.sort_by(f64::total_cmp);
         let mut middle = Self::default();
         sorted[OUTER..VALUES_TRUSTED - OUTER].iter().for_each(|value| middle.add(*value));
+        if middle.squares == 0.0 {
+            return false;
+        }
         let (center, spread) = (middle.mean, middle.spread());
         let spoofed = |value: f64| (value - center).abs() > SPREADS_READING * spread;
         if !first.iter().any(|value| spoofed(*value)) {

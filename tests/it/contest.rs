@@ -144,6 +144,62 @@ fn margin_labels_and_every_horizon_count_before_a_challenger_takes_over() {
 }
 
 #[test]
+fn challenger_that_is_better_in_the_mean_and_worse_at_one_horizon_does_not_take_over() {
+    // Halfway between the last value and the level of 70: the one is nearer in five minutes, the other in fifteen.
+    let columns = columns(6, &["level"]);
+    let level = ModelSettings::One(ExpertSettings::Feature("level".to_owned()));
+    let mut predict = Predict::new(plan(contest(&[("level", level)], Some(rule())), &columns));
+    let mut feed = Feed::new(6, &columns);
+    let (mut numbers, mut past) = (crate::predict_support::Numbers(3), [0.0; KEYS]);
+    let mut promotions = Vec::new();
+    for step in 0..4 * DAY as i64 {
+        past.iter_mut().for_each(|past| *past = 0.55 * *past + 5.0 * numbers.normal());
+        let values: Vec<f64> = past.iter().map(|deviation| 70.0 + deviation).collect();
+        let (window, features) = feed.window(step, &values, &[70.0]);
+        promotions.extend(predict.step(&window, &features).promotions);
+    }
+    assert_eq!(promotions, []);
+    let totals = predict.totals();
+    let mae = |model: &str, horizon: usize| {
+        let of = |total: &&arterial::stages::predict::ScoreTotal| total.model == model;
+        totals.iter().filter(of).nth(horizon).unwrap().sums.mae().unwrap()
+    };
+    let ratio = |horizon| mae("level", horizon) / mae("feature", horizon);
+    assert!(ratio(0) > 1.0 && (ratio(0) + ratio(1)) / 2.0 < 0.98, "{} {}", ratio(0), ratio(1));
+}
+
+#[test]
+fn days_without_labels_do_not_count_and_what_is_known_of_a_model_that_is_gone_is_dropped() {
+    let columns = columns(6, &[]);
+    let series = series(9 * DAY);
+    let mut predict = Predict::new(plan(contest(&[("learning", learning())], Some(rule())), &columns));
+    let mut feed = Feed::new(6, &columns);
+    let mut promotions = Vec::new();
+    // A day and a half, two days of silence, and on.
+    let spoken = (0..3 * DAY / 2).chain(7 * DAY / 2..6 * DAY);
+    for step in spoken {
+        let (window, features) = feed.window(step as i64, &series[step], &[]);
+        promotions.extend(predict.step(&window, &features).promotions);
+    }
+    // The half days at both ends of the silence are days with labels; the first that is followed by another is day 3.
+    let [promotion] = promotions.as_slice() else { panic!("{promotions:?}") };
+    assert_eq!(promotion.at.0, (5 * DAY as i64 + 1) * SIZE);
+    // Another model under a name that was compared before begins with nothing.
+    let mut predict = Predict::new(plan(contest(&[("learning", learning()), ("stale", stale())], None), &columns));
+    let mut feed = Feed::new(6, &columns);
+    live(&mut predict, &mut feed, &series[..DAY + 9], 0, &mut MemoryState::default());
+    let state = full(&mut predict);
+    let mut without = Predict::new(plan(contest(&[("learning", learning())], None), &columns));
+    without.restore(&state).unwrap();
+    let (window, features) = feed.window(DAY as i64 + 9, &[70.0; KEYS], &[]);
+    without.step(&window, &features);
+    let kept = full(&mut without).blocks;
+    let text = kept.iter().find(|((step, _), _)| step == "contest.speed.days").unwrap().1;
+    let holds = |name: &str| text.windows(name.len()).any(|part| part == name.as_bytes());
+    assert!(holds("learning") && !holds("stale"));
+}
+
+#[test]
 fn champion_by_hand_serves_from_the_next_window_on_and_the_rule_goes_on_from_there() {
     let columns = columns(6, &[]);
     let series = series(8 * DAY);
@@ -222,7 +278,9 @@ fn challengers_may_come_and_go_without_touching_what_the_predictor_has_learned()
     let both = full(&mut with).blocks;
     assert!(own.iter().all(|block| both.get(block.0) == Some(block.1)));
     let others: Vec<&str> = both.keys().filter(|key| !own.contains_key(*key)).map(|(step, _)| step.as_str()).collect();
-    assert!(others.iter().all(|step| step.starts_with("challenger.speed.learning") || *step == "contest.speed"));
+    assert!(
+        others.iter().all(|step| step.starts_with("challenger.speed.learning") || step.starts_with("contest.speed"))
+    );
     assert!(others.len() > 2, "{others:?}");
 }
 
@@ -333,5 +391,7 @@ fn explain_says_who_challenges_and_what_is_kept_of_it() {
     let states = stages.iter().find(|stage| stage["stage"] == "predict").unwrap()["states"].as_array().unwrap();
     let of = |step: &str| states.iter().find(|state| state["step"] == step).unwrap_or_else(|| panic!("{states:#?}"));
     assert_eq!(of("challenger.speed.steady")["key"], serde_json::json!(["sensor_id"]));
-    assert_eq!(of("contest.speed")["made_from"], serde_json::json!(["predict.speed", "challenger.speed.steady"]));
+    assert_eq!(of("contest.speed.days")["made_from"], serde_json::json!(["predict.speed", "challenger.speed.steady"]));
+    // Who serves is not forgotten with what one of them has learned.
+    assert_eq!(of("contest.speed")["made_from"], serde_json::json!([]));
 }

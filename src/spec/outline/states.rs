@@ -71,8 +71,12 @@ fn memory(plan: &PipelinePlan, step: &str) -> Option<(&'static str, Memory)> {
             ("predict", of_key(&holds))
         }
         ("contest", name) => {
+            let (name, days) = name.split_once('.').map_or((name, false), |(name, _)| (name, true));
             let names: Vec<&str> = plan.spec.predict.get(name)?.challengers.keys().map(String::as_str).collect();
-            let holds = format!("who serves, errors by day of the model and of {}", names.join(", "));
+            let holds = match days {
+                true => format!("errors by day of the model and of {}", names.join(", ")),
+                false => "who serves".to_owned(),
+            };
             (
                 "predict",
                 Memory {

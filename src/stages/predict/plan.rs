@@ -159,6 +159,14 @@ impl PredictPlan {
         plan
     }
 
+    /// The plan with forecasts that say nothing of why they are what they are.
+    #[must_use]
+    pub fn unexplained(&self) -> Self {
+        let mut plan = self.clone();
+        plan.predictors.iter_mut().for_each(|predictor| predictor.models_mut(|model| model.explain = false));
+        plan
+    }
+
     /// The plan with someone who is shown all forecasts and their labels.
     #[must_use]
     pub fn with_observer(&self, observer: &Observer) -> Self {

@@ -132,6 +132,7 @@ impl PredictPlan {
                 intervals: None,
                 drift: None,
                 observer: None,
+                explain: false,
                 score_from: from,
                 score_by: ScoreBy::Forecast,
                 ..predictor.clone()

@@ -108,14 +108,19 @@ struct Pair {
     challenger: f64,
 }
 
-/// What is kept of a contest. Models are kept by name: the file may have others tomorrow.
+/// Who serves, by name: the file may have others tomorrow. Kept whatever becomes of the models' own state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Record {
+struct Served {
     /// Who serves.
     serving: String,
     /// Who was to serve by the file when that was last looked at.
     declared: String,
-    /// The day of the newest label, since 1970 UTC.
+}
+
+/// What the models are compared on: of no use once one of them began anew.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Record {
+    /// The day of the newest window, since 1970 UTC.
     today: Option<i64>,
     /// The first whole day.
     since: Option<i64>,
@@ -130,25 +135,34 @@ type Day = Vec<(String, Vec<Pair>)>;
 #[derive(Debug)]
 pub(super) struct Contest {
     plan: ContestPlan,
+    served: Served,
     record: Record,
     serving: usize,
     changed: bool,
     step: String,
+    days_step: String,
 }
 
-/// The step of a predictor's contest.
+/// The step that says who of a predictor's models serves.
+#[must_use]
 pub fn step_of(predictor: &str) -> String {
     format!("contest.{predictor}")
 }
 
+/// The step of what they are compared on.
+#[must_use]
+pub fn days_step_of(predictor: &str) -> String {
+    format!("contest.{predictor}.days")
+}
+
 impl Contest {
-    /// The predictor's own model serves; who is to by the file takes over with the first window. State goes to the step
-    /// `contest.<predictor>`.
+    /// The predictor's own model serves; who is to by the file takes over with the first window. State goes to the steps
+    /// `contest.<predictor>` and `contest.<predictor>.days`.
     pub(super) fn new(plan: ContestPlan) -> Self {
         let own = plan.names.first().cloned().unwrap_or_default();
-        let record = Record { serving: own.clone(), declared: own, ..Record::default() };
-        let step = step_of(&plan.predictor);
-        Self { plan, record, serving: 0, changed: false, step }
+        let served = Served { serving: own.clone(), declared: own };
+        let (step, days_step) = (step_of(&plan.predictor), days_step_of(&plan.predictor));
+        Self { plan, served, record: Record::default(), serving: 0, changed: false, step, days_step }
     }
 
     /// Who serves.
@@ -158,37 +172,46 @@ impl Contest {
 
     /// A window has closed: another model may take over. To be called before its labels are taken in.
     pub(super) fn turn(&mut self, end: EventTime) -> Option<Promotion> {
-        self.turn_by_file(end).or_else(|| self.turn_by_rule(end))
+        // A window that ends at midnight is of the day that ends with it.
+        let day = end.plus(-1).0.div_euclid(MICROS_PER_DAY);
+        let ended = self.record.today.is_none_or(|today| today < day);
+        if ended {
+            self.begin(day);
+        }
+        self.turn_by_file(end).or_else(|| self.turn_by_rule(end, day).filter(|_| ended))
+    }
+
+    /// A day begins.
+    fn begin(&mut self, day: i64) {
+        self.record.today = Some(day);
+        // The day that a contest begins on is seldom whole.
+        self.record.since.get_or_insert(day + 1);
+        let kept = self.plan.promotion.map_or(DAYS_KEPT, |promotion| promotion.days);
+        self.record.days.retain(|(of, _)| *of >= day - kept);
+        self.changed = true;
     }
 
     fn turn_by_file(&mut self, end: EventTime) -> Option<Promotion> {
         let declared = self.plan.names[self.plan.champion].clone();
-        let known = self.plan.names.contains(&self.record.serving);
-        let asked = self.record.declared != declared;
+        let known = self.plan.names.contains(&self.served.serving);
+        let asked = self.served.declared != declared;
         if known && !asked {
             return None;
         }
-        self.record.declared.clone_from(&declared);
+        self.served.declared.clone_from(&declared);
         self.changed = true;
-        if self.record.serving == declared {
+        if self.served.serving == declared {
             return None;
         }
         Some(self.promote(self.plan.champion, end, if known { Reason::ByHand } else { Reason::Withdrawn }))
     }
 
-    fn turn_by_rule(&mut self, end: EventTime) -> Option<Promotion> {
-        // A window that ends at midnight is of the day that ends with it.
-        let day = end.plus(-1).0.div_euclid(MICROS_PER_DAY);
-        if self.record.today.is_some_and(|today| today >= day) {
-            return None;
-        }
-        self.record.today = Some(day);
-        // The day that a contest begins on is seldom whole.
-        let since = *self.record.since.get_or_insert(day + 1);
-        self.changed = true;
-        let kept = self.plan.promotion.map_or(DAYS_KEPT, |promotion| promotion.days);
-        self.record.days.retain(|(of, _)| *of >= day - kept);
-        let promotion = self.plan.promotion.filter(|promotion| day - since >= promotion.days)?;
+    /// To be asked when a day has begun.
+    fn turn_by_rule(&mut self, end: EventTime, day: i64) -> Option<Promotion> {
+        let since = self.record.since?;
+        let whole = self.record.days.iter().filter(|(of, models)| *of >= since && *of < day && labelled(models));
+        let whole = i64::try_from(whole.count()).unwrap_or(i64::MAX);
+        let promotion = self.plan.promotion.filter(|promotion| whole >= promotion.days)?;
         let better = (0..self.plan.names.len()).filter(|model| *model != self.serving);
         let better = better.filter_map(|model| Some((self.ratio(model, promotion)?, model)));
         // The first in the file's order of those that are as good.
@@ -234,7 +257,7 @@ impl Contest {
     fn promote(&mut self, model: usize, at: EventTime, reason: Reason) -> Promotion {
         let comparisons = if reason == Reason::Withdrawn { Vec::new() } else { self.comparisons(model) };
         let after = self.plan.names[model].clone();
-        let before = std::mem::replace(&mut self.record.serving, after.clone());
+        let before = std::mem::replace(&mut self.served.serving, after.clone());
         self.serving = model;
         self.record.days.clear();
         // By the rule a day has just begun.
@@ -281,7 +304,8 @@ impl Contest {
     pub(super) fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
         // What nothing was taken into is no state: a full snapshot has what the changes added up to.
         if self.record.today.is_some() && (which == Snapshot::Full || self.changed) {
-            writer.put(&self.step, 0, to_block(&self.record));
+            writer.put(&self.step, 0, to_block(&self.served));
+            writer.put(&self.days_step, 0, to_block(&self.record));
         }
         self.changed &= which == Snapshot::Full;
     }
@@ -292,16 +316,27 @@ impl Contest {
     /// [`StateError`] names the block that does not fit.
     pub(super) fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
         for (block, bytes) in reader.blocks(&self.step) {
-            let record: Record = from_block(&self.step, block, bytes)?;
+            self.served = from_block(&self.step, block, bytes)?;
+            // One that is gone from the file is replaced when the next window closes.
+            self.serving = self.plan.names.iter().position(|name| *name == self.served.serving).unwrap_or(0);
+        }
+        for (block, bytes) in reader.blocks(&self.days_step) {
+            let mut record: Record = from_block(&self.days_step, block, bytes)?;
             let pairs = record.days.iter().flat_map(|(_, models)| models).map(|(_, pairs)| pairs.len());
             if { pairs }.any(|pairs| pairs != self.plan.horizons) {
                 let reason = format!("not of {} horizons", self.plan.horizons);
-                return Err(StateError { step: self.step.clone(), block, reason });
+                return Err(StateError { step: self.days_step.clone(), block, reason });
             }
-            // One that is gone from the file is replaced when the next window closes.
-            self.serving = self.plan.names.iter().position(|name| *name == record.serving).unwrap_or(0);
+            // Another model may come under a name that was here before.
+            let known = |(name, _): &(String, Vec<Pair>)| self.plan.names.contains(name);
+            record.days.iter_mut().for_each(|(_, models)| models.retain(known));
             self.record = record;
         }
         Ok(())
     }
+}
+
+/// Whether anything was compared on a day.
+fn labelled(models: &Day) -> bool {
+    models.iter().flat_map(|(_, pairs)| pairs).any(|pair| pair.labels > 0)
 }

@@ -17,6 +17,12 @@ pub enum ComparedBy {
 }
 
 impl ComparedBy {
+    /// What suits a task.
+    #[must_use]
+    pub const fn usual(classification: bool) -> Self {
+        if classification { Self::LogLoss } else { Self::Mae }
+    }
+
     /// Its word in the file and in outputs.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -140,8 +146,7 @@ impl PromotionParams {
         range("promotion.over", over, whole, "a whole number of days, 1 to 366")?;
         range("promotion.margin", margin, (0.0..1.0).contains(&margin), "0 or more and below 1")?;
         range("promotion.min_labels", f64::from(min_labels), min_labels > 0, "1 or more")?;
-        let usual = if classification { ComparedBy::LogLoss } else { ComparedBy::Mae };
-        let by = settings.by.unwrap_or(usual);
+        let by = settings.by.unwrap_or(ComparedBy::usual(classification));
         if (by == ComparedBy::LogLoss) != classification {
             let task = if classification { "classification" } else { "regression" };
             return Err(ContestError::Measure { by: by.name(), task });

@@ -55,12 +55,11 @@ pub(in crate::stages::predict) fn plan_contest(
         let hint = did_you_mean(&name, names.iter().map(String::as_str));
         note(ContestError::UnknownChampion { name }, hint);
     }
-    let usual = if classification { ComparedBy::LogLoss } else { ComparedBy::Mae };
     own.contest = Some(ContestPlan {
         predictor: own.name.clone(),
         names,
         champion: champion.unwrap_or_default(),
-        by: promotion.map_or(usual, |promotion| promotion.by),
+        by: promotion.map_or(ComparedBy::usual(classification), |promotion| promotion.by),
         promotion,
         horizons: own.horizons.len(),
     });
@@ -73,7 +72,7 @@ pub(in crate::stages::predict) fn plan_contest(
             challenger: Some(name.clone()),
             challengers: Vec::new(),
             contest: None,
-            drift_step: format!("{step}.drift"),
+            drift_step: format!("{}.{name}", own.drift_step),
             step,
             experts,
             mix,
