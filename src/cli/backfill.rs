@@ -11,7 +11,7 @@ use arterial_connectors::source::Until;
 use clap::Args;
 
 use super::bar::Extent;
-use super::load::{load_plan, load_plan_with_tables};
+use super::load::{load_plan, load_plan_with_tables, tell_notes};
 use super::progress;
 use super::report::{Format, print_outputs, print_summary};
 use super::run::shutdown_signal;
@@ -68,7 +68,11 @@ pub struct BackfillArgs {
 pub fn backfill(args: &BackfillArgs) -> Result<()> {
     let (plan, partitions) = match args.partitions {
         // Nothing is connected, so no secrets are needed.
-        Some(partitions) => (load_plan_with_tables(&args.pipeline, &BTreeMap::new())?, partitions),
+        Some(partitions) => {
+            let plan = load_plan_with_tables(&args.pipeline, &BTreeMap::new())?;
+            tell_notes(&plan);
+            (plan, partitions)
+        }
         None => {
             let plan = Arc::new(load_plan(&args.pipeline)?);
             let partitions = partitions_of(&plan)?;

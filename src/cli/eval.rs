@@ -1,6 +1,9 @@
 //! `arterial eval`: how good a pipeline's forecasts are, beside persistence and the seasonal profile.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use chrono::DateTime;
@@ -10,6 +13,9 @@ use super::load::load_plan;
 use super::report::{Format, print_summary};
 use super::run::shutdown_signal;
 use crate::runtime::Pipeline;
+use crate::spec::{NetworkStart, PipelinePlan, Start};
+use crate::stages::encode::time_text;
+use crate::stages::predict::{Observed, Observer};
 use crate::vocab::EventTime;
 
 /// Score a pipeline's forecasts over all that its source holds. Writes nothing.
@@ -17,8 +23,9 @@ use crate::vocab::EventTime;
 #[command(after_help = "Examples:\n  \
     arterial eval pipelines/loops-metr-la.yaml\n  \
     arterial eval --from 2014-09-18T20:45:00+02:00 --file traffic.parquet pipelines/congestion-aarhus.yaml\n\n\
-    Every forecast is scored before its label is learned. Models start from nothing; the pipeline's own state, offsets \
-    and outputs are not touched. From a topic, windows that the pipeline's runs closed by the clock (an idle partition, a \
+    Every forecast is scored before its label is learned. Models start from nothing, networks with an `artefact` from the \
+    version that serves: scores of times that it was trained on flatter it, and a warning says so. The pipeline's own \
+    state, offsets and outputs are not touched. From a topic, windows that the pipeline's runs closed by the clock (an idle partition, a \
     bounded run's end) are closed at the same rows, as its control topic says.")]
 pub struct EvalArgs {
     /// The pipeline file.
@@ -55,7 +62,47 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     if let Some(file) = &args.file {
         plan = plan.with_file(std::path::absolute(file)?.display().to_string(), args.partitions);
     }
+    let trained_on = Arc::new(TrainedOn::new(&plan));
+    let looks_on = Arc::clone(&trained_on);
+    plan = plan.with_observer(&Observer::new(move |observed| looks_on.look(observed)));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let summary = runtime.block_on(Pipeline::evaluation(&plan)?.run(shutdown_signal()))?;
+    trained_on.tell();
     print_summary(&plan, &summary, args.format)
+}
+
+/// Versions that networks start from, the times that they were trained on, and the labels of those times that were scored.
+struct TrainedOn(Vec<(NetworkStart, RangeInclusive<EventTime>, AtomicU64)>);
+
+impl TrainedOn {
+    fn new(plan: &PipelinePlan) -> Self {
+        let known = plan.networks.iter().filter_map(|network| {
+            let Start::Version { data: (from, to), .. } = &network.start else { return None };
+            Some((network.clone(), time(from).ok()?..=time(to).ok()?, AtomicU64::new(0)))
+        });
+        Self(known.collect())
+    }
+
+    fn look(&self, observed: &Observed<'_>) {
+        for (network, times, scored) in &self.0 {
+            if observed.counted && observed.predictor == network.predictor && times.contains(&observed.target) {
+                let labels = observed.labels.iter().filter(|label| label.is_finite()).count();
+                scored.fetch_add(labels as u64, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn tell(&self) {
+        for (network, times, scored) in &self.0 {
+            let labels = scored.load(Ordering::Relaxed);
+            if let (Start::Version { version, .. }, 1..) = (&network.start, labels) {
+                tracing::warn!(
+                    "{labels} of the labels scored are of times to {}, which {version} of `{}` was trained on: they flatter it; \
+                     `--from` leaves them out",
+                    time_text(*times.end()),
+                    network.folder.display()
+                );
+            }
+        }
+    }
 }

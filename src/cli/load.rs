@@ -13,7 +13,22 @@ use crate::spec::model::TestRow;
 /// # Errors
 /// [`crate::spec::SpecErrors`], which `main` turns into exit code 78.
 pub fn load_plan(path: &Path) -> Result<PipelinePlan> {
-    Ok(crate::spec::load_plan_to_connect(path)?)
+    let plan = crate::spec::load_plan_to_connect(path)?;
+    tell_notes(&plan);
+    Ok(plan)
+}
+
+/// Writes what there is to know of its networks to the log.
+pub(super) fn tell_notes(plan: &PipelinePlan) {
+    plan.networks.iter().filter_map(|network| network.note(&plan.name)).for_each(|note| tracing::warn!("{note}"));
+}
+
+/// Reads and checks a pipeline file whose own tests are run: its networks begin with nothing.
+///
+/// # Errors
+/// As [`load_plan`].
+pub fn load_plan_to_test(path: &Path, tables: &BTreeMap<String, Vec<TestRow>>) -> Result<PipelinePlan> {
+    Ok(crate::spec::load_plan_to_test(path, tables)?)
 }
 
 /// Reads and checks a pipeline file that will not be connected, with rows for some tables instead of their files.

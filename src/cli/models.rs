@@ -1,14 +1,15 @@
 //! `arterial models`: the versions of a trained network; which one serves, and since when.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::report::{Format, print_rows};
 use crate::models::card::mean_mae;
-use crate::models::{Card, HorizonErrors, Promotion, Store, Version};
+use crate::models::{Card, Gate, HorizonErrors, Promotion, Store, StoreError, Version};
 use crate::runtime::SystemClock;
 use crate::stages::encode::time_text;
 use crate::stages::predict::neural::fit::Evaluation;
@@ -19,8 +20,9 @@ use crate::vocab::{Clock, EventTime};
 #[command(after_help = "Examples:\n  \
     arterial models ls models/diagnosis\n  \
     arterial models show models/diagnosis v2\n  \
-    arterial models diff models/diagnosis v1 v2\n  \
+    arterial models diff models/diagnosis v1 v2 --format json\n  \
     arterial models promote models/diagnosis v2\n  \
+    arterial models promote models/diagnosis v3 --uncompared --reason 'reads the new sensors too'\n  \
     arterial models rollback models/diagnosis --reason 'too many false alarms'\n\n\
     MODEL is the folder that `artefact` of a network names. A running pipeline takes another version at its next start.")]
 pub struct ModelsArgs {
@@ -53,6 +55,9 @@ enum ModelsVerb {
         from: Version,
         /// The other.
         to: Version,
+        /// How they are printed.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
     },
     /// Let a version serve, if on the rows held out it was no worse than the one that serves.
     Promote {
@@ -61,8 +66,12 @@ enum ModelsVerb {
         /// The version, as v2.
         version: Version,
         /// Why, for the record.
-        #[arg(long, default_value = "by hand")]
-        reason: String,
+        #[arg(long, required_if_eq("uncompared", "true"))]
+        reason: Option<String>,
+        /// Let it serve although it could not be measured beside the one that serves, as where the pipeline's columns have
+        /// changed. It has to be no worse than the baselines. Needs `--reason`; the record says so.
+        #[arg(long)]
+        uncompared: bool,
     },
     /// Let the version serve that served before.
     Rollback {
@@ -91,9 +100,11 @@ pub fn models(args: &ModelsArgs) -> Result<()> {
     match &args.verb {
         ModelsVerb::Ls { model, format } => list(&Store::new(model), *format),
         ModelsVerb::Show { model, version } => show(&Store::new(model), *version),
-        ModelsVerb::Diff { model, from, to } => differences(&Store::new(model), *from, *to),
-        ModelsVerb::Promote { model, version, reason } => {
-            told(&Store::new(model).promote(*version, &now(), reason)?);
+        ModelsVerb::Diff { model, from, to, format } => differences(&Store::new(model), *from, *to, *format),
+        ModelsVerb::Promote { model, version, reason, uncompared } => {
+            let gate = if *uncompared { Gate::Uncompared } else { Gate::Compared };
+            let reason = reason.as_deref().unwrap_or("by hand");
+            told(&Store::new(model).promote(*version, gate, &now(), reason)?);
             Ok(())
         }
         ModelsVerb::Rollback { model, reason } => {
@@ -113,6 +124,12 @@ pub(super) fn now() -> String {
     time_text(EventTime(SystemClock.now_micros()))
 }
 
+/// A time of a card; `None` of text that is none.
+pub(super) fn time_of(text: &str) -> Option<EventTime> {
+    let time = chrono::DateTime::parse_from_rfc3339(text).ok()?;
+    Some(EventTime(time.timestamp_micros()))
+}
+
 fn told(promotion: &Promotion) {
     match promotion.before {
         Some(before) => say!("{} serves, where {before} did", promotion.version),
@@ -120,51 +137,73 @@ fn told(promotion: &Promotion) {
     }
 }
 
+/// A damaged card is told in its place: the others are as they were.
 fn list(store: &Store, format: Format) -> Result<()> {
     let champion = store.champion()?;
-    let cards = store.versions()?.into_iter().map(|version| Ok((version, store.card(version)?)));
-    let cards = cards.collect::<Result<Vec<_>>>()?;
+    let cards: Vec<(Version, Result<Card, StoreError>)> =
+        store.versions()?.into_iter().map(|version| (version, store.card(version))).collect();
     if format == Format::Json {
-        let versions = cards
-            .iter()
-            .map(|(version, card)| json!({ "version": version, "serves": Some(*version) == champion, "card": card }));
-        let all = json!({ "versions": versions.collect::<Vec<_>>(), "promotions": store.promotions()? });
-        say!("{}", serde_json::to_string_pretty(&all)?);
+        let one = |(version, card): &(Version, Result<Card, StoreError>)| {
+            let serves = Some(*version) == champion;
+            match card {
+                Ok(card) => json!({ "version": version, "serves": serves, "card": card }),
+                Err(error) => json!({ "version": version, "serves": serves, "card": null, "error": error.to_string() }),
+            }
+        };
+        let versions: Vec<_> = cards.iter().map(one).collect();
+        say!("{}", serde_json::to_string_pretty(&json!({ "versions": versions, "promotions": store.promotions()? }))?);
         return Ok(());
     }
     if cards.is_empty() {
         say!("no version in {}: `arterial train` makes one", store.folder().display());
         return Ok(());
     }
-    let measures = |card: &Card| match card {
-        Card::Classes(card) => vec![card.hold_out.log_loss, card.hold_out.accuracy, card.hold_out.auc],
-        Card::Forecasts(card) => vec![mean_mae(&card.hold_out)],
-    };
-    let names: &[&str] = match cards.last() {
-        Some((_, Card::Forecasts(_))) => &["MAE"],
-        _ => &["log loss", "accuracy", "AUC"],
-    };
+    let forecasts = cards.iter().any(|(_, card)| matches!(card, Ok(Card::Forecasts(_))));
+    let names: &[&str] = if forecasts { &["MAE"] } else { &["log loss", "accuracy", "AUC"] };
     let head: Vec<&str> = ["version", "serves", "trained", "rows"].iter().chain(names).copied().collect();
     let rows = cards.iter().map(|(version, card)| {
         let serves = if Some(*version) == champion { "*" } else { "" };
-        let (trained_at, rows) = card.trained();
-        let named = [version.to_string(), serves.to_owned(), trained_at.to_owned(), rows.to_string()];
-        named.into_iter().chain(measures(card).into_iter().map(|measure| format!("{measure:.4}"))).collect()
+        let mut row = vec![version.to_string(), serves.to_owned()];
+        match card {
+            Ok(card) => {
+                let (trained_at, rows) = card.trained();
+                row.extend([trained_at.to_owned(), rows.to_string()]);
+                row.extend(measures(card).into_iter().map(number));
+            }
+            Err(_) => row.push("damaged".to_owned()),
+        }
+        row.resize(head.len(), String::new());
+        row
     });
     print_rows("", &head, rows);
-    for Promotion { at, version, before, reason } in store.promotions()? {
+    for Promotion { at, version, before, reason, uncompared } in store.promotions()? {
         let before = before.map_or_else(String::new, |before| format!(" after {before}"));
-        say!("{at} {version} serves{before}: {reason}");
+        let uncompared = if uncompared { " uncompared" } else { "" };
+        say!("{at} {version} serves{before}{uncompared}: {reason}");
+    }
+    for (version, error) in cards.iter().filter_map(|(version, card)| Some((version, card.as_ref().err()?))) {
+        complain!("{version}: {error}; {}", error.hint());
     }
     Ok(())
+}
+
+/// What the list says of how good a version is.
+fn measures(card: &Card) -> Vec<Option<f64>> {
+    match card {
+        Card::Classes(card) => vec![Some(card.hold_out.log_loss), Some(card.hold_out.accuracy), card.hold_out.auc],
+        Card::Forecasts(card) => vec![Some(mean_mae(&card.hold_out))],
+    }
+}
+
+/// A measure; nothing of one that is not defined.
+fn number(measure: Option<f64>) -> String {
+    measure.map(|measure| format!("{measure:.4}")).unwrap_or_default()
 }
 
 fn show(store: &Store, version: Option<Version>) -> Result<()> {
     let version = match version {
         Some(version) => version,
-        None => store
-            .champion()?
-            .ok_or_else(|| crate::models::StoreError::NoChampion { folder: store.folder().to_owned() })?,
+        None => store.champion()?.ok_or_else(|| StoreError::NoChampion { folder: store.folder().to_owned() })?,
     };
     // Damaged weights are found here, not when they are to serve.
     let (_, card) = store.load(version)?;
@@ -172,25 +211,37 @@ fn show(store: &Store, version: Option<Version>) -> Result<()> {
     Ok(())
 }
 
-fn differences(store: &Store, from: Version, to: Version) -> Result<()> {
+fn differences(store: &Store, from: Version, to: Version, format: Format) -> Result<()> {
     let [one, other] = [from, to].map(|version| store.card(version));
     let (one, other) = (serde_json::to_value(one?)?, serde_json::to_value(other?)?);
-    let mut rows = Vec::new();
-    compare("", (&one, &other), &mut rows);
-    print_rows("", &["", &from.to_string(), &to.to_string()], rows.into_iter());
+    let mut found = Vec::new();
+    compare("", (&one, &other), &mut found);
+    if format == Format::Json {
+        let json =
+            |(path, one, other): &Difference<'_>| json!({ "path": path, from.to_string(): one, to.to_string(): other });
+        say!("{}", serde_json::to_string_pretty(&found.iter().map(json).collect::<Vec<_>>())?);
+        return Ok(());
+    }
+    let row = |(path, one, other): Difference<'_>| vec![path, one.to_string(), other.to_string()];
+    print_rows("", &["", &from.to_string(), &to.to_string()], found.into_iter().map(row));
     Ok(())
 }
 
-/// Every value that is not the same, by its path.
-fn compare(path: &str, (one, other): (&serde_json::Value, &serde_json::Value), rows: &mut Vec<Vec<String>>) {
+/// A value by its path, as the one has it and as the other.
+type Difference<'a> = (String, &'a Value, &'a Value);
+
+/// Every value that is not the same, or that one alone has.
+fn compare<'a>(path: &str, (one, other): (&'a Value, &'a Value), found: &mut Vec<Difference<'a>>) {
     match (one.as_object(), other.as_object()) {
         (Some(left), Some(right)) => {
-            for (key, value) in left {
+            let keys: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+            for key in keys {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                compare(&path, (value, right.get(key).unwrap_or(&serde_json::Value::Null)), rows);
+                let of = |side: &'a Map<String, Value>| side.get(key).unwrap_or(&Value::Null);
+                compare(&path, (of(left), of(right)), found);
             }
         }
-        _ if one != other => rows.push(vec![path.to_owned(), one.to_string(), other.to_string()]),
+        _ if one != other => found.push((path.to_owned(), one, other)),
         _ => {}
     }
 }
@@ -216,8 +267,8 @@ pub(super) fn print_errors(what: &str, rows: &[(String, Vec<HorizonErrors>)]) {
 pub(super) fn print_evaluations(what: &str, rows: &[(String, Evaluation)]) {
     let head = [what, "n", "log loss", "accuracy", "precision", "recall", "F1", "AUC", "calibration error"];
     let row = |(model, one): &(String, Evaluation)| {
-        let measures = [one.log_loss, one.accuracy, one.precision, one.recall, one.f1, one.auc, one.calibration_error];
-        let numbers = measures.map(|measure| format!("{measure:.4}"));
+        let [log_loss, accuracy, error] = [one.log_loss, one.accuracy, one.calibration_error].map(Some);
+        let numbers = [log_loss, accuracy, one.precision, one.recall, one.f1, one.auc, error].map(number);
         [model.clone(), one.rows.to_string()].into_iter().chain(numbers).collect()
     };
     say!("");

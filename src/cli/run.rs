@@ -158,6 +158,18 @@ async fn bounded_shutdown() {
     });
 }
 
+/// From here on SIGTERM or Ctrl-C ends the process at once: for work of which nothing is kept before its end.
+#[cfg(feature = "neural")]
+pub(super) fn end_at_signals() -> std::io::Result<()> {
+    // A thread of its own: the others compute, and look at no signal meanwhile.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let wait = move || {
+        runtime.block_on(signal());
+        leave("stopped at once, before the end: nothing is kept");
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop)
+}
+
 /// Ends the process as a kill would: the next start ends what is open, and finds out what is durable.
 fn leave(why: &str) -> ! {
     tracing::warn!("{why}");

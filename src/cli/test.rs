@@ -1,4 +1,5 @@
-//! `arterial test`: the `tests:` of a pipeline file, run through its own stages, without network.
+//! `arterial test`: the `tests:` of a pipeline file, run through its own stages, without network. No trained versions: models
+//! begin with nothing, so that a test says the same wherever it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::load::load_plan_with_tables;
+use super::load::load_plan_to_test;
 use super::report::Format;
 use crate::runtime::{DryRow, DryRun, dry_run};
 use crate::spec::model::{ExpectSpec, Scalar, TestRow, TestSpec};
@@ -20,7 +21,8 @@ use crate::spec::{PipelinePlan, suggest};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     arterial test pipelines/congestion-aarhus.yaml\n  \
-    arterial test --format json pipelines/*.yaml")]
+    arterial test --format json pipelines/*.yaml\n\n\
+    Networks with an `artefact` begin with nothing here, so that tests say the same wherever they run.")]
 pub struct TestArgs {
     /// The pipeline files.
     #[arg(required = true)]
@@ -47,12 +49,12 @@ struct Verdict<'a> {
 pub fn test(args: &TestArgs) -> Result<()> {
     let mut verdicts = Vec::new();
     for file in &args.pipelines {
-        let cases = load_plan_with_tables(file, &BTreeMap::new())?.tests;
+        let cases = load_plan_to_test(file, &BTreeMap::new())?.tests;
         if cases.is_empty() && args.format == Format::Text {
             say!("{}: has no `tests:`; docs/testing.md shows how to write some", file.display());
         }
         for case in &cases {
-            let plan = Arc::new(load_plan_with_tables(file, &case.given.tables)?);
+            let plan = Arc::new(load_plan_to_test(file, &case.given.tables)?);
             let differences = run_case(&plan, case)?;
             let verdict = Verdict { file, name: case.name.clone(), passed: differences.is_empty(), differences };
             if args.format == Format::Text {

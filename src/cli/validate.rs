@@ -73,7 +73,10 @@ struct Valid {
 fn check(path: &Path) -> Result<Valid, SpecErrors> {
     let mut file = PipelineFile::load(path, &Registry::standard());
     let plan = file.plan_anyway(folder_of(path), &BTreeMap::new());
-    let note = plan.as_ref().and_then(|plan| check_input(&mut file, plan));
+    let input = plan.as_ref().and_then(|plan| check_input(&mut file, plan));
+    let networks = plan.iter().flat_map(|plan| plan.networks.iter().filter_map(|network| network.note(&plan.name)));
+    let notes: Vec<String> = input.into_iter().chain(networks).collect();
+    let note = (!notes.is_empty()).then(|| notes.join("; "));
     match plan {
         Some(plan) if file.problems().is_empty() => Ok(Valid { pipeline: plan.name, note }),
         _ => Err(file.into_errors()),

@@ -76,6 +76,9 @@ pub struct ClassCard {
     pub hold_out: Evaluation,
     /// What else was measured on those rows.
     pub beside: Vec<Compared<Evaluation>>,
+    /// Why it was not measured beside the version that served then; none where it was, or where none served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_compared: Option<NotCompared>,
     /// The mean of a cross-validation over all rows, those held out too; none where none was asked for.
     pub cross_validation: Option<Evaluation>,
 }
@@ -120,6 +123,51 @@ pub struct ForecastCard {
     pub hold_out: Vec<HorizonErrors>,
     /// What else was measured on the same labels.
     pub beside: Vec<Compared<Vec<HorizonErrors>>>,
+    /// Why it was not measured beside the version that served then; none where it was, or where none served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_compared: Option<NotCompared>,
+}
+
+/// A version that served when another was trained and could not be measured beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotCompared {
+    /// The one that served.
+    pub version: Version,
+    /// Why.
+    pub why: Incomparable,
+}
+
+/// Why two versions cannot be measured on the same rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Incomparable {
+    /// It reads, or says, something else.
+    Different {
+        /// What is not the same.
+        difference: String,
+    },
+    /// It was trained on most of the rows that were held out.
+    TooFewRows {
+        /// Those held out that neither had seen.
+        rows: u64,
+        /// The end of its own rows.
+        data_to: String,
+    },
+}
+
+impl std::fmt::Display for Incomparable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Different { difference } => formatter.write_str(difference),
+            Self::TooFewRows { rows, data_to } => {
+                write!(
+                    formatter,
+                    "it was trained on rows to {data_to}: of those held out only {rows} are later, too few or all of one class"
+                )
+            }
+        }
+    }
 }
 
 /// Another model on the same rows.
@@ -130,6 +178,10 @@ pub struct Compared<M> {
     pub model: String,
     /// How good it was.
     pub hold_out: M,
+    /// How good the card's own version was on the same rows, where those are fewer than all that were held out: of a version
+    /// that served, those that it was not trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<M>,
 }
 
 /// Errors of the forecasts of one horizon.
@@ -144,13 +196,6 @@ pub struct HorizonErrors {
     pub mae: f64,
     /// Root of the mean square error, likewise.
     pub rmse: f64,
-}
-
-/// One number that says how good a model was on the rows held out; less is better.
-pub(super) struct Loss {
-    /// What it is.
-    pub(super) name: &'static str,
-    pub(super) value: f64,
 }
 
 impl Card {
@@ -204,23 +249,27 @@ impl Card {
         }
     }
 
-    /// How good it was on the rows held out.
-    pub(super) fn loss(&self) -> Loss {
+    /// Its own on the rows of what was measured beside it, and that one's; `None` of what was not.
+    pub(super) fn losses_beside(&self, model: &str) -> Option<(f64, f64)> {
+        fn both<M>(beside: &[Compared<M>], model: &str, own: &M, loss: impl Fn(&M) -> f64) -> Option<(f64, f64)> {
+            let compared = beside.iter().find(|compared| compared.model == model)?;
+            Some((loss(compared.own.as_ref().unwrap_or(own)), loss(&compared.hold_out)))
+        }
         match self {
-            Self::Classes(card) => Loss { name: "log loss", value: card.hold_out.log_loss },
-            Self::Forecasts(card) => Loss { name: "MAE", value: mean_mae(&card.hold_out) },
+            Self::Classes(card) => both(&card.beside, model, &card.hold_out, |evaluation| evaluation.log_loss),
+            Self::Forecasts(card) => both(&card.beside, model, &card.hold_out, |errors| mean_mae(errors)),
         }
     }
 
-    /// The same of what was measured beside it; `None` of what was not.
-    pub(super) fn loss_beside(&self, model: &str) -> Option<f64> {
+    /// What is compared.
+    pub(super) fn loss_name(&self) -> &'static str {
         match self {
-            Self::Classes(card) => of(&card.beside, model).map(|evaluation| evaluation.log_loss),
-            Self::Forecasts(card) => of(&card.beside, model).map(|errors| mean_mae(errors)),
+            Self::Classes(_) => "log loss",
+            Self::Forecasts(_) => "MAE",
         }
     }
 
-    /// What a version has to be no worse than before it may serve.
+    /// What a version has to be no worse than before it may serve: the one that serves, or, without one, the baselines.
     pub(super) fn to_beat(&self, champion: Option<Version>) -> Vec<String> {
         match (champion, self) {
             (Some(champion), _) => vec![champion.to_string()],
@@ -228,10 +277,33 @@ impl Card {
             (None, Self::Forecasts(_)) => ["persistence", "profile"].map(str::to_owned).to_vec(),
         }
     }
-}
 
-fn of<'a, M>(beside: &'a [Compared<M>], model: &str) -> Option<&'a M> {
-    beside.iter().find(|compared| compared.model == model).map(|compared| &compared.hold_out)
+    /// Why it was not measured beside a version that served when it was trained.
+    pub(super) fn not_compared(&self, champion: Version) -> Option<&Incomparable> {
+        let not_compared = match self {
+            Self::Classes(card) => &card.not_compared,
+            Self::Forecasts(card) => &card.not_compared,
+        };
+        not_compared.as_ref().filter(|one| one.version == champion).map(|one| &one.why)
+    }
+
+    /// The pipeline and the predictor that it was trained for, and the column that it tells of.
+    #[must_use]
+    pub fn trained_for(&self) -> (&str, &str, &str) {
+        match self {
+            Self::Classes(card) => (&card.pipeline, &card.predictor, &card.target),
+            Self::Forecasts(card) => (&card.pipeline, &card.predictor, &card.target),
+        }
+    }
+
+    /// Times of the first and the last row that it was trained on.
+    #[must_use]
+    pub fn data(&self) -> (&str, &str) {
+        match self {
+            Self::Classes(card) => (&card.data_from, &card.data_to),
+            Self::Forecasts(card) => (&card.data_from, &card.data_to),
+        }
+    }
 }
 
 /// The mean over all horizons; not a number without any.

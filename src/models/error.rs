@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::card::Kind;
+use super::card::{Incomparable, Kind};
 use super::store::Version;
 use super::tensors::TensorsError;
 
@@ -29,6 +29,12 @@ pub enum StoreError {
     /// No version serves.
     #[error("no version of `{}` serves", .folder.display())]
     NoChampion {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder is not there.
+    #[error("no folder `{}`", .folder.display())]
+    NoFolder {
         /// The folder.
         folder: PathBuf,
     },
@@ -75,8 +81,21 @@ pub enum StoreError {
         asked: Kind,
     },
     /// It was never measured beside what serves.
-    #[error("{version} is not promoted: it was not measured beside {champion}, which serves")]
+    #[error(
+        "{version} is not promoted: it was not measured beside {champion}, which serves{}",
+        .why.as_ref().map(|why| format!(": {why}")).unwrap_or_default()
+    )]
     NotCompared {
+        /// The challenger.
+        version: Version,
+        /// What serves.
+        champion: Version,
+        /// Why not; none where another served when it was trained.
+        why: Option<Incomparable>,
+    },
+    /// `--uncompared` of a version that was measured.
+    #[error("{version} was measured beside {champion}, which serves: `--uncompared` is for versions that were not")]
+    Compared {
         /// The challenger.
         version: Version,
         /// What serves.
@@ -104,10 +123,24 @@ impl StoreError {
             Self::Io { .. } => "see that the path is right and may be read and written",
             Self::Missing { .. } => "`arterial models ls` lists the versions",
             Self::NoChampion { .. } => "`arterial train`, then `arterial models promote`",
+            Self::NoFolder { .. } => {
+                "see that the path is right and the folder mounted, or make a version: `arterial train`, then `arterial models \
+                 promote`"
+            }
             Self::Damaged { .. } | Self::Weights { .. } => "restore the file, or train again",
             Self::OtherKind { .. } => "name another folder: each holds the versions of one network",
             Self::Worse { .. } => "train on more or newer rows; the version that serves stays",
-            Self::NotCompared { .. } => "train again: every version is measured beside the one that serves then",
+            Self::NotCompared { why: None, .. } => {
+                "train again: every version is measured beside the one that serves then"
+            }
+            Self::NotCompared { why: Some(Incomparable::Different { .. }), .. } => {
+                "`arterial models promote --uncompared --reason TEXT` lets it serve all the same, and records that"
+            }
+            Self::NotCompared { why: Some(Incomparable::TooFewRows { .. }), .. } => {
+                "train on a history that goes on after that, or hold out more; `arterial models promote --uncompared \
+                 --reason TEXT` lets it serve all the same, and records that"
+            }
+            Self::Compared { .. } => "promote it without `--uncompared`",
             Self::Serves { .. } | Self::NothingBefore { .. } => "`arterial models ls` says which version serves",
         }
     }

@@ -7,7 +7,10 @@
 //! | [`store`], [`error`] | the folder of a model: its versions, its champion, and every promotion; why it cannot be read |
 //!
 //! *Invariant.* A version never changes once it is there. Which one serves changes by promotion and roll-back alone; both are
-//! recorded, and a version that was worse than the champion on rows that neither had seen is never promoted.
+//! recorded, and a version that was worse than the champion on rows that neither had seen is never promoted. One that could not be
+//! compared is promoted only where somebody asked for that, with a reason; the record says so.
+//!
+//! *Invariant.* What cannot be read back is not added: a version holds numbers alone, and so does its card.
 
 pub mod card;
 pub mod error;
@@ -15,6 +18,6 @@ pub mod mlp_tensors;
 pub mod store;
 pub mod tensors;
 
-pub use card::{Card, ClassCard, Compared, ForecastCard, HorizonErrors, Kind};
+pub use card::{Card, ClassCard, Compared, ForecastCard, HorizonErrors, Incomparable, Kind, NotCompared};
 pub use error::StoreError;
-pub use store::{Network, Promotion, Store, Version};
+pub use store::{Gate, Network, Promotion, Store, Version};

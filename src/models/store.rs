@@ -1,15 +1,16 @@
 //! The folder of a model: `v1/model.safetensors`, `v1/card.json`, `v2/...`, and `promotions.ndjson`, whose last line names the
-//! version that serves. Versions appear by atomic rename; promotions are appended and synced.
+//! version that serves. Versions appear by atomic rename; promotions are appended and synced. Whoever changes something holds
+//! the lock of `.lock`; readers need none.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::card::{Card, ClassCard, ForecastCard, Kind, Loss};
+use super::card::{Card, ClassCard, ForecastCard, Kind};
 use super::error::StoreError;
 use super::{mlp_tensors, tensors};
 use crate::stages::predict::neural::TrainedMlp;
@@ -18,6 +19,9 @@ use crate::stages::predict::neural::fit::Trained;
 const WEIGHTS: &str = "model.safetensors";
 const CARD: &str = "card.json";
 const PROMOTIONS: &str = "promotions.ndjson";
+const LOCK: &str = ".lock";
+/// A version that is being written.
+const MAKING: &str = ".making";
 
 /// A version's number: `v3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -80,6 +84,18 @@ pub struct Promotion {
     pub before: Option<Version>,
     /// Why.
     pub reason: String,
+    /// Whether it serves although it could not be measured beside what served before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncompared: bool,
+}
+
+/// What a promotion asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// To be no worse than what serves.
+    Compared,
+    /// To serve although it could not be measured beside what serves.
+    Uncompared,
 }
 
 /// The folder of one model.
@@ -143,11 +159,8 @@ impl Store {
             let reason = format!("its hash is {hash}, its card says {}", card.model_hash());
             return Err(StoreError::Damaged { path, reason });
         }
-        let network = match card.kind() {
-            Kind::MlpClassifier => tensors::from_bytes(&bytes).map(Network::Classes),
-            Kind::Mlp => mlp_tensors::from_bytes(&bytes).map(Network::Forecasts),
-        };
-        Ok((network.map_err(|reason| StoreError::Weights { path, reason })?, card))
+        let network = network_of(card.kind(), &bytes).map_err(|reason| StoreError::Weights { path, reason })?;
+        Ok((network, card))
     }
 
     /// A version that is of a network of classes.
@@ -205,17 +218,23 @@ impl Store {
     /// [`StoreError`] where the record cannot be read.
     pub fn promotions(&self) -> Result<Vec<Promotion>, StoreError> {
         let path = self.folder.join(PROMOTIONS);
-        let text = match fs::read_to_string(&path) {
+        let mut text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(io_error(&path, error)),
         };
-        let parse = |line: &str| {
+        // A line without an end was never recorded: whoever wrote it was stopped before it was told so.
+        let whole = whole_lines(&text);
+        if whole < text.len() {
+            tracing::warn!("`{}`: its last line has no end and is left out", path.display());
+            text.truncate(whole);
+        }
+        let parse = |line: &[u8]| {
             let damaged =
                 |error: serde_json::Error| StoreError::Damaged { path: path.clone(), reason: error.to_string() };
-            serde_json::from_str(line).map_err(damaged)
+            serde_json::from_slice(line).map_err(damaged)
         };
-        text.lines().map(parse).collect()
+        text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(parse).collect()
     }
 
     /// The version that serves; `None` before the first promotion.
@@ -229,49 +248,85 @@ impl Store {
     /// Adds a version: `card` of its number and of the weights' hash. It does not serve yet.
     ///
     /// # Errors
-    /// [`StoreError::Io`] where it cannot be written; then nothing was added.
+    /// [`StoreError`] where it cannot be written, or holds what is no number; then nothing was added.
     pub fn add(&self, network: &Network, mut card: Card) -> Result<Version, StoreError> {
+        fs::create_dir_all(&self.folder).map_err(|error| io_error(&self.folder, error))?;
+        let _lock = self.lock()?;
         let version = Version(self.versions()?.last().map_or(1, |last| last.0 + 1));
         let path = self.file(version, WEIGHTS);
         let weights = match network {
             Network::Classes(trained) => tensors::to_bytes(trained),
             Network::Forecasts(trained) => mlp_tensors::to_bytes(trained),
         };
-        let weights = weights.map_err(|reason| StoreError::Weights { path, reason })?;
+        let read_back = |weights: Vec<u8>| network_of(card.kind(), &weights).map(|_| weights);
+        let weights = weights.and_then(read_back).map_err(|reason| StoreError::Weights { path, reason })?;
         card.set_model_hash(blake3::hash(&weights).to_hex().to_string());
-        let mut text = serde_json::to_vec_pretty(&card)
-            .map_err(|error| StoreError::Damaged { path: self.file(version, CARD), reason: error.to_string() })?;
+        let damaged = |error: serde_json::Error| StoreError::Damaged {
+            path: self.file(version, CARD),
+            reason: error.to_string(),
+        };
+        let mut text = serde_json::to_vec_pretty(&card).map_err(damaged)?;
+        // A measure that is no number is written as `null`, which no card has there.
+        Card::from_json(&text).map_err(damaged)?;
         text.push(b'\n');
-        let making = self.folder.join(format!(".{version}.{}", std::process::id()));
-        let written = fs::create_dir_all(&making)
-            .and_then(|()| write_synced(&making.join(WEIGHTS), &weights))
-            .and_then(|()| write_synced(&making.join(CARD), &text))
-            .and_then(|()| fs::rename(&making, self.folder.join(version.to_string())))
-            .and_then(|()| File::open(&self.folder)?.sync_all());
-        written.map_err(|error| {
-            // What is half written would only be in the way.
-            let _ = fs::remove_dir_all(&making);
-            io_error(&self.folder, error)
-        })?;
+        self.write(version, &weights, &text).map_err(|error| io_error(&self.folder, error))?;
         Ok(version)
     }
 
+    /// Writes a version's files beside, and renames them all at once.
+    fn write(&self, version: Version, weights: &[u8], card: &[u8]) -> io::Result<()> {
+        let making = self.folder.join(MAKING);
+        // Of somebody who was stopped: nobody else is here, under the lock.
+        match fs::remove_dir_all(&making) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::create_dir(&making)?,
+        }
+        write_synced(&making.join(WEIGHTS), weights)?;
+        write_synced(&making.join(CARD), card)?;
+        // Names of files are what their folder holds: without this they may be gone after a loss of power.
+        File::open(&making)?.sync_all()?;
+        fs::rename(&making, self.folder.join(version.to_string()))?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// Waits until nobody else changes the folder. The lock goes with what is returned, or with the process.
+    fn lock(&self) -> Result<File, StoreError> {
+        let path = self.folder.join(LOCK);
+        let open = || {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        open().map_err(|error| io_error(&path, error))
+    }
+
     /// Lets a version serve, if on the rows held out it was no worse than what serves now; the first, than the base rate or,
-    /// of forecasts, than persistence and the profile.
+    /// of forecasts, than persistence and the profile. One that could not be measured beside what serves, where that is
+    /// asked for, has to be no worse than those.
     ///
     /// # Errors
     /// [`StoreError`] where it was worse, was not measured beside what serves, or cannot be recorded.
-    pub fn promote(&self, version: Version, at: &str, reason: &str) -> Result<Promotion, StoreError> {
+    pub fn promote(&self, version: Version, gate: Gate, at: &str, reason: &str) -> Result<Promotion, StoreError> {
         let (_, card) = self.load(version)?;
+        let _lock = self.lock()?;
         let before = self.champion()?;
         if before == Some(version) {
             return Err(StoreError::Serves { version });
         }
-        let Loss { name, value: own } = card.loss();
-        for other in card.to_beat(before) {
-            let theirs = match (card.loss_beside(&other), before) {
-                (Some(theirs), _) => theirs,
-                (None, Some(champion)) => return Err(StoreError::NotCompared { version, champion }),
+        let beaten = match (before, gate) {
+            (Some(champion), Gate::Uncompared) if card.losses_beside(&champion.to_string()).is_some() => {
+                return Err(StoreError::Compared { version, champion });
+            }
+            (_, Gate::Uncompared) => None,
+            (_, Gate::Compared) => before,
+        };
+        for other in card.to_beat(beaten) {
+            let (own, theirs) = match (card.losses_beside(&other), beaten) {
+                (Some(losses), _) => losses,
+                (None, Some(champion)) => {
+                    let why = card.not_compared(champion).cloned();
+                    return Err(StoreError::NotCompared { version, champion, why });
+                }
                 (None, None) => {
                     let reason = format!("it does not say how good {other} is");
                     return Err(StoreError::Damaged { path: self.file(version, CARD), reason });
@@ -279,10 +334,11 @@ impl Store {
             };
             // Not a number is no better than anything.
             if own.is_nan() || own > theirs {
-                return Err(StoreError::Worse { version, loss: name, own, other, theirs });
+                return Err(StoreError::Worse { version, loss: card.loss_name(), own, other, theirs });
             }
         }
-        self.record(Promotion { at: at.to_owned(), version, before, reason: reason.to_owned() })
+        let uncompared = before.is_some() && gate == Gate::Uncompared;
+        self.record(Promotion { at: at.to_owned(), version, before, reason: reason.to_owned(), uncompared })
     }
 
     /// Lets the version serve that served before, and was not rolled back from since.
@@ -290,6 +346,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`] where nothing served before, or it cannot be recorded.
     pub fn roll_back(&self, at: &str, reason: &str) -> Result<Promotion, StoreError> {
+        if self.champion()?.is_none() {
+            return Err(StoreError::NoChampion { folder: self.folder.clone() });
+        }
+        let _lock = self.lock()?;
         let promotions = self.promotions()?;
         let Some(last) = promotions.last() else {
             return Err(StoreError::NoChampion { folder: self.folder.clone() });
@@ -301,7 +361,7 @@ impl Store {
         };
         self.load(version)?;
         let before = Some(last.version);
-        self.record(Promotion { at: at.to_owned(), version, before, reason: reason.to_owned() })
+        self.record(Promotion { at: at.to_owned(), version, before, reason: reason.to_owned(), uncompared: false })
     }
 
     /// Copies a version's files to a folder that is not there yet.
@@ -316,12 +376,16 @@ impl Store {
         copied.map_err(|error| io_error(to, error))
     }
 
+    /// Appends a line, under the lock; in the place of one without an end.
     fn record(&self, promotion: Promotion) -> Result<Promotion, StoreError> {
         let path = self.folder.join(PROMOTIONS);
         let mut line = crate::vocab::to_json(&promotion);
         line.push(b'\n');
         let append = || {
-            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
+            let whole = whole_lines(&fs::read(&path)?);
+            file.set_len(whole as u64)?;
+            file.seek(io::SeekFrom::End(0))?;
             file.write_all(&line)?;
             file.sync_all()?;
             File::open(&self.folder)?.sync_all()
@@ -329,6 +393,19 @@ impl Store {
         append().map_err(|error| io_error(&path, error))?;
         Ok(promotion)
     }
+}
+
+/// The network of these bytes.
+fn network_of(kind: Kind, bytes: &[u8]) -> Result<Network, tensors::TensorsError> {
+    match kind {
+        Kind::MlpClassifier => tensors::from_bytes(bytes).map(Network::Classes),
+        Kind::Mlp => mlp_tensors::from_bytes(bytes).map(Network::Forecasts),
+    }
+}
+
+/// Bytes of the lines that have an end.
+fn whole_lines(text: &[u8]) -> usize {
+    text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {

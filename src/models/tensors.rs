@@ -25,6 +25,12 @@ pub enum TensorsError {
         /// The tensor.
         name: String,
     },
+    /// Weights that training has left without meaning.
+    #[error("tensor `{name}` holds what is no number: a lower `learning_rate` may help")]
+    NotFinite {
+        /// The tensor.
+        name: String,
+    },
     /// Names of keys that do not fit their vectors.
     #[error("its metadata `keys` does not list a name for each row of `keys.weight`, ascending")]
     Keys,
@@ -112,7 +118,7 @@ pub(super) fn moments(tensors: &SafeTensors<'_>, name: &str) -> Result<Vec<Momen
     let numbers: Vec<f64> =
         tensor.data().chunks_exact(8).filter_map(|bytes| bytes.try_into().ok().map(f64::from_le_bytes)).collect();
     if numbers.iter().any(|number| !number.is_finite()) {
-        return Err(TensorsError::Shape { name: name.to_owned() });
+        return Err(TensorsError::NotFinite { name: name.to_owned() });
     }
     let of = |parts: &[f64]| Moments::from_parts([parts[0], parts[1], parts[2]]);
     Ok(numbers.chunks_exact(MOMENTS).map(of).collect())
@@ -129,7 +135,7 @@ pub(super) fn matrix(tensors: &SafeTensors<'_>, name: String) -> Result<Matrix, 
     let values: Vec<f32> =
         tensor.data().chunks_exact(4).filter_map(|bytes| bytes.try_into().ok().map(f32::from_le_bytes)).collect();
     if values.iter().any(|value| !value.is_finite()) {
-        return Err(TensorsError::Shape { name });
+        return Err(TensorsError::NotFinite { name });
     }
     Ok(Matrix { rows, columns, values })
 }

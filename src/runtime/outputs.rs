@@ -114,7 +114,7 @@ impl Outputs {
             let explained = plan.predict.explains(forecasts.predictor);
             for (index, horizon) in plan.predict.horizons(forecasts.predictor).iter().enumerate() {
                 let maker = plan.predict.maker(forecasts.predictor, forecasts.made_by);
-                let head = ForecastHead::new(maker, forecasts.end, horizon.micros, forecasts.version[index]);
+                let head = ForecastHead::new(&maker, forecasts.end, horizon.micros, forecasts.version[index]);
                 for key in (0..live.len()).filter(|key| live[*key] && !forecasts.model[index][*key].is_nan()) {
                     let row = ForecastRow {
                         key: key_columns(&plan, keys, key as u32),

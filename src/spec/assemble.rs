@@ -18,7 +18,7 @@ use super::parts::Parts;
 use super::plan::EventTimePlan;
 use super::steps::stateful_steps;
 use super::tables::Tables;
-use super::trained::{self, TrainedModels};
+use super::trained::{self, NetworkStart, TrainedModels};
 use super::{models, normalise, suggest, tables, units};
 use crate::schema::{self, TopicSchema};
 use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings, MeasureSettings};
@@ -43,6 +43,7 @@ pub(super) struct Stages {
     pub(super) alerts: Arc<AlertPlan>,
     pub(super) event_time: EventTimePlan,
     pub(super) stateful_steps: Vec<StatefulStep>,
+    pub(super) networks: Vec<NetworkStart>,
 }
 
 /// A topic that is partitioned by nothing that it holds.
@@ -74,7 +75,7 @@ pub(super) fn assemble(
     let window = cleaned.and_then(|cleaned| reported(file, WindowPlan::new(settings, &cleaned)));
     let features = features(file, spec, &columns, &tables);
     // Whatever was refused so far, the names of the windows' columns are known.
-    let trained = trained::read(file, spec, folder)?;
+    let (trained, networks) = trained::read(file, spec, folder)?;
     let predict = features.as_ref().and_then(|features| predict(file, spec, &columns, (features, &trained)));
     let alerts = alerts(file, spec, &columns);
     let (clean, window, features, predict, alerts) = (clean?, window?, features?, predict?, alerts?);
@@ -94,6 +95,7 @@ pub(super) fn assemble(
         alerts: Arc::new(alerts),
         event_time,
         stateful_steps,
+        networks,
     })
 }
 

@@ -42,10 +42,13 @@ mod units;
 mod version;
 
 pub use file::PipelineFile;
-pub use parts::{OpenLedger, OpenRequest, OpenSource, Parts};
+pub use parts::{Networks, OpenLedger, OpenRequest, OpenSource, Parts};
 #[cfg(feature = "cli")]
 pub(crate) use plan::folder_of;
-pub use plan::{EventTimePlan, PipelinePlan, RuntimePlan, SinkPlan, UnknownStep, load_plan, load_plan_to_connect};
+pub use plan::{
+    EventTimePlan, PipelinePlan, RuntimePlan, SinkPlan, UnknownStep, load_plan, load_plan_to_connect, load_plan_to_test,
+};
 pub use problem::{Place, Problem, SpecErrors};
 pub use registry::{PropertyRefusal, Registry};
 pub use secret::{SecretError, SecretPlace, SecretText};
+pub use trained::{NetworkStart, Start};

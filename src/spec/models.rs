@@ -7,7 +7,7 @@ use super::model::{
     AdwinSpec, CustomSpec, DetectorSpec, DriftSpec, ExpertSpec, FtrlSpec, MixSpec, MlpClassifierSpec, MlpSpec,
     ModelSpec, OnlineLinearSpec, PageHinkleySpec, PredictSpec, PromotionSpec,
 };
-use super::parts::Parts;
+use super::parts::{Networks, Parts};
 use super::trained::TrainedModels;
 use crate::stages::predict::{
     DetectorSettings, DriftSettings, ExpertSettings, FtrlSettings, IntervalSettings, MixParams, MixSettings,
@@ -156,7 +156,7 @@ fn classifier_settings(network: &MlpClassifierSpec, parts: &Parts, trained: &Tra
         replay_rows: network.replay.rows,
         seed: network.seed,
         // Rows are only gathered for one that is yet to be trained: what it would learn meanwhile is thrown away.
-        online: network.online && !parts.untrained,
+        online: network.online && parts.networks != Networks::ToTrain,
         #[cfg(feature = "neural")]
         pretrained: network.artefact.as_ref().and_then(|folder| trained.classes.get(folder).cloned()),
     }
@@ -186,7 +186,7 @@ fn mlp_settings(mlp: &MlpSpec, usual: Tz, parts: &Parts, trained: &TrainedModels
         start: crate::stages::predict::neural::MlpStart {
             pretrained: mlp.artefact.as_ref().and_then(|folder| trained.forecasts.get(folder).cloned()),
             // Rows are only gathered for one that is yet to be trained: what it would learn meanwhile is thrown away.
-            frozen: !mlp.online || parts.untrained,
+            frozen: !mlp.online || parts.networks == Networks::ToTrain,
         },
     }
 }

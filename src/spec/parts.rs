@@ -45,8 +45,20 @@ pub struct Parts {
     pub clean_steps: BTreeMap<String, StepFactory>,
     /// Alert rules.
     pub alert_rules: BTreeMap<String, RuleFactory>,
-    /// Whether networks are yet to be trained: none is looked for in its folder.
-    pub untrained: bool,
+    /// Whether trained networks are looked for.
+    pub networks: Networks,
+}
+
+/// Which networks a plan has where the file names an `artefact`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Networks {
+    /// The version that serves.
+    #[default]
+    Serving,
+    /// Those that begin with nothing: a pipeline's own tests say the same wherever they run, with its models' folders or without.
+    Fresh,
+    /// Those that are yet to be trained: rows are only gathered for them.
+    ToTrain,
 }
 
 impl fmt::Debug for Parts {

@@ -13,9 +13,10 @@ use super::model::{
     Delivery, EARLIEST, EncodeSpec, FileSourceSpec, FolderFormat, FolderSinkSpec, LedgerSpec, Output, PipelineSpec,
     SinkSpec, SourceSpec, TestRow, TestSpec,
 };
-use super::parts::Parts;
+use super::parts::{Networks, Parts};
 use super::problem::SpecErrors;
 use super::registry::Registry;
+use super::trained::NetworkStart;
 use super::version::version;
 use crate::schema::TopicSchema;
 use crate::stages::alert::AlertPlan;
@@ -70,6 +71,8 @@ pub struct PipelinePlan {
     pub runtime: RuntimePlan,
     /// Its own tests.
     pub tests: Vec<TestSpec>,
+    /// What each network with an `artefact` starts from.
+    pub networks: Vec<NetworkStart>,
     alert_expire_after: Vec<i64>,
     stateful_steps: Vec<StatefulStep>,
     /// What the user wrote, for those who want to read it.
@@ -195,6 +198,16 @@ pub fn load_plan(path: &Path, tables: &BTreeMap<String, Vec<TestRow>>) -> Result
     PipelineFile::load(path, &Registry::standard()).plan(folder_of(path), tables)
 }
 
+/// Likewise for the file's own tests: networks begin with nothing there.
+///
+/// # Errors
+/// All problems together.
+pub fn load_plan_to_test(path: &Path, tables: &BTreeMap<String, Vec<TestRow>>) -> Result<PipelinePlan, SpecErrors> {
+    let mut registry = Registry::standard();
+    registry.parts.networks = Networks::Fresh;
+    PipelineFile::load(path, &registry).plan(folder_of(path), tables)
+}
+
 /// Likewise for a verb that connects: the secrets that the file names must be there.
 ///
 /// # Errors
@@ -256,6 +269,7 @@ impl PipelinePlan {
                 listen: runtime.listen.as_ref().and_then(|address| address.parse().ok()),
             },
             tests: spec.tests.clone(),
+            networks: stages.networks,
             spec: Arc::new(spec),
             schema: stages.schema,
             reset: BTreeSet::new(),

@@ -206,13 +206,15 @@ fn mlp_learned_with(mlp: MlpSpec) -> MlpSpec {
     let MlpSpec { dropout, loss, steps, batch, learning_rate, weight_decay, average, seed, online, .. } =
         MlpSpec::default();
     let replay = ReplaySpec { rows: 0, mean_age: Span::default(), ..mlp.replay };
+    // Its state says which trained version it went on from, and a restore compares that: not where the folder is.
+    let mlp = MlpSpec { artefact: None, ..mlp };
     MlpSpec { dropout, loss, steps, batch, learning_rate, weight_decay, average, seed, online, replay, ..mlp }
 }
 
 /// The same of a network of classes.
 fn classifier_learned_with(network: MlpClassifierSpec) -> MlpClassifierSpec {
-    let MlpClassifierSpec { features, hidden, min_labels, replay, artefact, .. } = network;
-    MlpClassifierSpec { features, hidden, min_labels, replay, artefact, ..MlpClassifierSpec::default() }
+    let MlpClassifierSpec { features, hidden, min_labels, replay, .. } = network;
+    MlpClassifierSpec { features, hidden, min_labels, replay, ..MlpClassifierSpec::default() }
 }
 
 /// A linear model's settings without those that say how it goes on learning.

@@ -51,7 +51,7 @@ struct Ran {
 /// Speeds that come back to 70: a fifth of the way in each window, which a model can learn.
 fn series(steps: usize) -> Vec<Vec<f64>> {
     let mut numbers = crate::predict_support::Numbers(11);
-    let mut past = vec![0.0; KEYS];
+    let mut past = [0.0; KEYS];
     let step = |_| {
         past.iter_mut().for_each(|past| *past = 0.8 * *past + 5.0 * numbers.normal());
         past.iter().map(|deviation| 70.0 + deviation).collect()

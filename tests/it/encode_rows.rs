@@ -31,7 +31,7 @@ fn encoded(key: BTreeMap<&str, &str>, value: f64) -> (String, String) {
         explanation: None,
     };
     let maker = Maker { predictor: "speed", challenger: None, trained: Vec::new() };
-    encode_forecast(&ForecastHead::new(maker, EIGHT, 15 * MINUTE, 288), &row, &mut bytes, &mut text);
+    encode_forecast(&ForecastHead::new(&maker, EIGHT, 15 * MINUTE, 288), &row, &mut bytes, &mut text);
     (text, String::from_utf8(bytes).unwrap())
 }
 

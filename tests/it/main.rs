@@ -139,6 +139,7 @@ mod spec_tree;
 mod spoofed;
 mod tidy;
 mod trained_forecasts;
+mod trained_guards;
 mod trained_models;
 mod trained_pipelines;
 mod validate;

@@ -194,15 +194,38 @@ fn another_version_takes_over_at_a_start_and_the_same_goes_on_with_what_it_learn
     go_on(&mut other, 60..80);
     go_on(&mut restored, 60..80);
     assert_eq!(state(&mut restored), state(&mut other));
-    // No version serves any more: it starts from nothing, and says so in its state.
+    // No version serves any more: what it learned is not dropped for weights that nobody trained.
     let mut none = MlpPredictor::new("predict.test", params(), feature_columns().to_vec());
-    none.restore(&saved).unwrap();
-    assert!(forecasts(&none, &asked).concat().iter().all(|forecast| forecast.is_nan()));
-    go_on(&mut none, 40..80);
-    let mut changes = saved;
-    none.snapshot(Snapshot::Changed, &mut changes);
-    assert_eq!(state(&mut none).blocks, changes.blocks);
-    assert!(forecasts(&none, &asked)[0][0].is_finite());
+    let error = none.restore(&saved).unwrap_err().to_string();
+    assert!(error.contains("went on from trained network v1 (blake3 ") && error.contains("`artefact`"), "{error}");
+}
+
+#[test]
+fn network_that_began_with_nothing_goes_on_from_a_version_that_is_there_later() {
+    let names = Names(vec![Some("c"), Some("a"), Some("x"), None]);
+    let go_on = |model: &mut MlpPredictor, steps: std::ops::Range<i64>| {
+        for step in steps {
+            let (features, labels) = sample(4, step, 0.1);
+            model.grow(4);
+            model.meet_keys(&names);
+            learn(model, &features, &labels);
+        }
+    };
+    let mut cold = MlpPredictor::new("predict.test", params(), feature_columns().to_vec());
+    go_on(&mut cold, 0..40);
+    let mut saved = state(&mut cold);
+    let first = pretrained(trained(7));
+    let (mut warm, mut fresh) = (predictor(&first, false), predictor(&first, false));
+    warm.restore(&saved).unwrap();
+    warm.meet_keys(&names);
+    fresh.grow(4);
+    fresh.meet_keys(&names);
+    let (asked, _) = sample(4, 5_000, 0.1);
+    assert_eq!(bits(&forecasts(&warm, &asked)), bits(&forecasts(&fresh, &asked)));
+    assert_eq!(warm.version(0), cold.version(0), "labels that were seen stay seen");
+    go_on(&mut warm, 40..60);
+    warm.snapshot(Snapshot::Changed, &mut saved);
+    assert_eq!(state(&mut warm).blocks, saved.blocks, "changes add up to the state");
 }
 
 /// A predictor of lags, and a network of it that was trained on a series like the one it will see.

@@ -222,3 +222,29 @@ fn run_that_was_stopped_goes_on_alike_and_a_newer_version_takes_over_at_a_start(
     let later = forecasts(&longer).split_off(before);
     assert!(!later.is_empty() && later.iter().all(|forecast| forecast.contains("\"model_version\":\"speed@v2+")));
 }
+
+#[test]
+fn network_gets_its_artefact_later_or_elsewhere_and_is_not_started_without_it() {
+    let folder = folder("later");
+    trained(&folder, &["--epochs", "5", "--promote"]);
+    let ends = Ends::with_sinks(3, &["forecasts", "control"]);
+    write(&folder, &[(", artefact: model", "")]);
+    run(plan(&folder), &ends).result.unwrap();
+    assert!(forecasts(&ends).iter().all(|forecast| forecast.contains("\"model_version\":\"speed@")));
+    let made = |hours: i64| {
+        let before = forecasts(&ends).len();
+        run(plan(&folder), &Ends { hours, ..ends.clone() }).result?;
+        Ok::<_, arterial::runtime::PipelineError>(forecasts(&ends).split_off(before))
+    };
+    let of_v1 = |made: &[String]| {
+        !made.is_empty() && made.iter().all(|forecast| forecast.contains("\"model_version\":\"speed@v1+"))
+    };
+    write(&folder, &[]);
+    assert!(of_v1(&made(4).unwrap()), "it goes on from the version that is there now");
+    std::fs::rename(folder.join("model"), folder.join("moved")).unwrap();
+    // Not mounted, as it were.
+    let refused = format!("{:?}", made(5).unwrap_err());
+    assert!(refused.contains("went on from trained network v1"), "{refused}");
+    write(&folder, &[("artefact: model", "artefact: moved")]);
+    assert!(of_v1(&made(5).unwrap()), "where the folder lies is no part of the state");
+}

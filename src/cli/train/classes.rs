@@ -1,11 +1,11 @@
 //! A network of classes and its history -> a new version with its card, and what is told of it.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-use super::TrainArgs;
 use super::gather::{History, gather};
-use super::trial::{Trial, compare};
-use crate::cli::models::{now, print_evaluations};
+use super::trial::{Champion, Trial, compare};
+use super::{TrainArgs, tell_not_compared};
+use crate::cli::models::{now, print_evaluations, time_of};
 use crate::cli::report::Format;
 use crate::models::{Card, ClassCard, Kind, Network, Store, Version};
 use crate::spec::PipelinePlan;
@@ -32,16 +32,15 @@ pub(super) fn train(
     }
     let training = Training { epochs: args.epochs.unwrap_or(EPOCHS), seed: network.params.seed };
     let trial = Trial { network, training, folds: args.folds.map(|folds| (folds, args.repeats)) };
-    let champion = store
-        .champion()?
-        .map(|version| Ok::<_, anyhow::Error>((version, store.load_classes(version)?.0)))
-        .transpose()?;
-    let outcome = compare(&trial, &history.examples, (&known.examples, &held_out.examples), champion.as_ref());
+    let features: Vec<String> = network.columns.iter().map(|(_, column)| column.name.clone()).collect();
+    let target = plan.window.output_columns()[named.target].clone();
+    let champion = champion(store, (&features, &target), (&known, &held_out))?;
+    let outcome = compare(&trial, &history.examples, (&known.examples, &held_out.examples), champion.as_ref())?;
     let card = ClassCard {
         pipeline: plan.name.clone(),
         predictor: named.place.predictor.to_owned(),
-        target: plan.window.output_columns()[named.target].clone(),
-        features: network.columns.iter().map(|(_, column)| column.name.clone()).collect(),
+        target,
+        features,
         hidden: network.params.hidden.clone(),
         training,
         trained_at: now(),
@@ -56,11 +55,37 @@ pub(super) fn train(
         threshold: network.threshold,
         hold_out: outcome.hold_out,
         beside: outcome.beside,
+        not_compared: outcome.not_compared,
         cross_validation: outcome.cross_validation,
     };
     let version = store.add(&Network::Classes(outcome.trained), Card::Classes(card.clone()))?;
     tell(args, store, (version, card), &history, outcome.cross_validated_beside)?;
     Ok(version)
+}
+
+/// The version that serves, whether it is the same network, and which of the rows held out it has not seen.
+fn champion(
+    store: &Store,
+    (features, target): (&[String], &str),
+    (known, held_out): (&History, &History),
+) -> Result<Option<Champion>> {
+    let Some(version) = store.champion()? else { return Ok(None) };
+    let (network, card) = store.load_classes(version)?;
+    let difference = if card.target != target {
+        Some(format!("it tells `{}`, this one `{target}`", card.target))
+    } else if card.features != features {
+        Some(format!("it reads {}; this one {}", card.features.join(", "), features.join(", ")))
+    } else {
+        None
+    };
+    // The same rows were known then: what is held out now was held out then. Else only what came later was not.
+    let unseen = if card.data_hash == known.hash() {
+        (0..held_out.len()).collect()
+    } else {
+        let last = time_of(&card.data_to);
+        held_out.after(last.with_context(|| format!("the card of {version} has no time: `{}`", card.data_to))?)
+    };
+    Ok(Some(Champion { version, network, card, difference, unseen }))
 }
 
 fn tell(
@@ -94,8 +119,16 @@ fn tell(
         rows.extend(cross_validated_beside.map(|beside| ("logistic_regression".to_owned(), beside)));
         print_evaluations(&folds, &rows);
     }
-    let beside = card.beside.iter().map(|compared| (compared.model.clone(), compared.hold_out));
+    let all = card.beside.iter().filter(|compared| compared.own.is_none());
+    let beside = all.map(|compared| (compared.model.clone(), compared.hold_out));
     let rows: Vec<_> = [(version.to_string(), card.hold_out)].into_iter().chain(beside).collect();
     print_evaluations("held out", &rows);
+    for compared in &card.beside {
+        if let Some(own) = compared.own {
+            let what = format!("not seen by {}", compared.model);
+            print_evaluations(&what, &[(version.to_string(), own), (compared.model.clone(), compared.hold_out)]);
+        }
+    }
+    tell_not_compared(version, card.not_compared.as_ref());
     Ok(())
 }

@@ -5,32 +5,53 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::TrainArgs;
 use super::history::gather;
-use crate::cli::models::{now, print_errors};
+use super::reading::read;
+use super::{TrainArgs, tell_not_compared};
+use crate::cli::models::{now, print_errors, time_of};
 use crate::cli::report::Format;
-use crate::cli::run::shutdown_signal;
 use crate::cli::usage::UsageError;
-use crate::models::{Card, Compared, ForecastCard, HorizonErrors, Kind, Network, Store, Version};
-use crate::runtime::Pipeline;
+use crate::models::{
+    Card, Compared, ForecastCard, HorizonErrors, Incomparable, Kind, Network, NotCompared, Store, Version,
+};
 use crate::spec::PipelinePlan;
 use crate::stages::encode::time_text;
-use crate::stages::predict::Baseline;
 use crate::stages::predict::neural::fit::Training;
 use crate::stages::predict::neural::mlp_fit::{MlpExamples, fit_mlp};
 use crate::stages::predict::neural::{PretrainedMlp, TrainedMlp};
 use crate::stages::predict::trainable::{Trainable, TrainableMlp};
+use crate::stages::predict::{Baseline, ScoreTotal};
 use crate::vocab::{EventTime, duration_text};
 
 /// Times that a network sees every row.
 const EPOCHS: u32 = 10;
 /// What the network is called while it has no number.
 const CANDIDATE: &str = "candidate";
+/// What it is called where it is measured on what the version that serves has not seen either, and that one.
+const CANDIDATE_LATER: &str = "candidate_later";
+const CHAMPION: &str = "champion";
 
 type Errors = Vec<HorizonErrors>;
+
+/// The version that serves.
+struct Champion {
+    version: Version,
+    /// The network, or why it is not the one that is trained.
+    network: Result<Arc<PretrainedMlp>, String>,
+    data_to: String,
+    /// No label of this time or later was learned.
+    unseen_from: EventTime,
+}
+
+/// What came of the measurement.
+struct Measured {
+    hold_out: Errors,
+    beside: Vec<Compared<Errors>>,
+    not_compared: Option<NotCompared>,
+}
 
 /// Trains and measures the network and adds it to the store.
 pub(super) fn train(
@@ -44,7 +65,7 @@ pub(super) fn train(
         return Err(UsageError::FoldsOfForecasts.into());
     }
     store.check_kind(Kind::Mlp)?;
-    let champion = champion(store, mlp)?;
+    let champion = champion(plan, network, mlp, store)?;
     let rows = gather(plan, network, mlp)?;
     let Some(from) = hold_out_from(&rows, args.hold_out) else {
         bail!("no labelled rows: there is nothing to learn from, or to measure on");
@@ -54,7 +75,7 @@ pub(super) fn train(
     let bar = progress(training.epochs);
     let trained = fit_mlp(mlp.params, &known, training, |_| bar.inc(1))?;
     bar.finish_and_clear();
-    let (hold_out, beside) = measure(plan, network, mlp, (&trained, champion), from)?;
+    let measured = measure(plan, (network, mlp), (&trained, champion.as_ref()), from)?;
     let card = ForecastCard {
         model: Kind::Mlp,
         pipeline: plan.name.clone(),
@@ -73,21 +94,42 @@ pub(super) fn train(
         // The store writes the weights, and so knows.
         model_hash: String::new(),
         hold_out_from: time_text(from),
-        hold_out,
-        beside,
+        hold_out: measured.hold_out,
+        beside: measured.beside,
+        not_compared: measured.not_compared,
     };
     let version = store.add(&Network::Forecasts(trained), Card::Forecasts(card.clone()))?;
     tell(args, store, version, &card)?;
     Ok(version)
 }
 
-/// The version that serves, where it can be measured: another may read other columns, and so not be replaced by this one.
-fn champion(store: &Store, mlp: &TrainableMlp<'_>) -> Result<Option<Arc<PretrainedMlp>>> {
+/// The version that serves. Another may read other columns: it cannot be measured on these rows.
+fn champion(
+    plan: &PipelinePlan,
+    network: &Trainable<'_>,
+    mlp: &TrainableMlp<'_>,
+    store: &Store,
+) -> Result<Option<Champion>> {
     let Some(serves) = store.champion()? else { return Ok(None) };
     let (trained, card) = store.load_forecasts(serves)?;
+    let unseen_from = time_of(&card.hold_out_from)
+        .with_context(|| format!("the card of {serves} has no time: `{}`", card.hold_out_from))?;
+    let target = &plan.window.output_columns()[network.target];
+    let key = plan.window.key_columns();
+    let other = if card.target != *target {
+        Some(format!("it tells `{}`, this one `{target}`", card.target))
+    } else if card.key != key {
+        Some(format!("it knows keys of {}, this one of {}", card.key.join(", "), key.join(", ")))
+    } else {
+        None
+    };
     let (version, hash, key, shape) = (serves.to_string(), card.model_hash, card.key, card.network);
     let pretrained = PretrainedMlp { version, hash, key, shape, trained };
-    Ok(pretrained.difference(mlp.params, mlp.columns).is_none().then(|| Arc::new(pretrained)))
+    let network = match other.or_else(|| pretrained.difference(mlp.params, mlp.columns)) {
+        Some(difference) => Err(difference),
+        None => Ok(Arc::new(pretrained)),
+    };
+    Ok(Some(Champion { version: serves, network, data_to: card.data_to, unseen_from }))
 }
 
 /// The time from which on forecasts are held out, so that the rows made then are such a part; `None` without rows.
@@ -97,45 +139,70 @@ fn hold_out_from(rows: &MlpExamples, share: f64) -> Option<EventTime> {
     rows.ends.get(rows.len().saturating_sub(newest.max(1))).copied()
 }
 
-/// How good the network is on what was held out; and the baselines and the version that serves on the same labels.
+/// How good the network is on what was held out; and the baselines and the version that serves on the same labels, that one
+/// on those that it has not learned.
 fn measure(
     plan: &PipelinePlan,
-    network: &Trainable<'_>,
-    mlp: &TrainableMlp<'_>,
-    (trained, champion): (&TrainedMlp, Option<Arc<PretrainedMlp>>),
+    (network, mlp): (&Trainable<'_>, &TrainableMlp<'_>),
+    (trained, champion): (&TrainedMlp, Option<&Champion>),
     from: EventTime,
-) -> Result<(Errors, Vec<Compared<Errors>>)> {
-    let candidate = PretrainedMlp {
+) -> Result<Measured> {
+    let candidate = Arc::new(PretrainedMlp {
         version: CANDIDATE.to_owned(),
         hash: String::new(),
         key: plan.window.key_columns().to_vec(),
         shape: mlp.shape(),
         trained: trained.clone(),
-    };
-    let mut versions = vec![(CANDIDATE.to_owned(), Some(Arc::new(candidate)))];
-    versions.extend(champion.map(|pretrained| (pretrained.version.clone(), Some(pretrained))));
-    let plan = plan.clone().with_predictors(plan.predict.of_versions(network, &versions, from));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let summary = runtime.block_on(Pipeline::evaluation(&plan)?.run(shutdown_signal()))?;
-    let errors = |predictor: &str, model: &str| -> Result<Errors> {
-        let mut errors = Vec::new();
-        for score in summary.scores.iter().filter(|score| score.predictor == predictor && score.model == model) {
-            let horizon = duration_text(score.horizon_micros);
-            let (Some(mae), Some(rmse)) = (score.sums.mae(), score.sums.rmse()) else {
-                bail!("no forecast that was held out has a label {horizon} later: give more history, or hold out more")
-            };
-            errors.push(HorizonErrors { horizon, count: score.sums.count, mae, rmse });
+    });
+    let mut versions = vec![(CANDIDATE.to_owned(), Some(Arc::clone(&candidate)), from)];
+    if let Some((champion, pretrained)) = champion.and_then(|one| Some((one, one.network.as_ref().ok()?))) {
+        let later = champion.unseen_from.max(from);
+        versions.push((CHAMPION.to_owned(), Some(Arc::clone(pretrained)), later));
+        if later > from {
+            versions.push((CANDIDATE_LATER.to_owned(), Some(candidate), later));
         }
-        Ok(errors)
+    }
+    let plan = plan.clone().with_predictors(plan.predict.of_versions(network, &versions));
+    let summary = read(&plan, "forecasts that were held out", None)?;
+    let errors = |predictor: &str, model: &str| errors(&summary.scores, predictor, model);
+    let held_out = |model: &str| {
+        errors(CANDIDATE, model)
+            .context("no forecast that was held out has a label at every horizon: give more history, or hold out more")
     };
     let mut beside = Vec::new();
     for model in [Baseline::Persistence.name(), Baseline::Profile.name()] {
-        beside.push(Compared { model: model.to_owned(), hold_out: errors(CANDIDATE, model)? });
+        beside.push(Compared { model: model.to_owned(), hold_out: held_out(model)?, own: None });
     }
-    for (version, _) in &versions[1..] {
-        beside.push(Compared { model: version.clone(), hold_out: errors(version, version)? });
+    let mut measured = Measured { hold_out: held_out(CANDIDATE)?, beside, not_compared: None };
+    let Some(Champion { version, network, data_to, .. }) = champion else { return Ok(measured) };
+    let version = *version;
+    let later = versions.iter().any(|(name, ..)| name == CANDIDATE_LATER);
+    let own = if later { errors(CANDIDATE_LATER, CANDIDATE_LATER).map(Some) } else { Some(None) };
+    match (network, errors(CHAMPION, CHAMPION), own) {
+        (Ok(_), Some(hold_out), Some(own)) => {
+            measured.beside.push(Compared { model: version.to_string(), hold_out, own });
+        }
+        (Ok(_), ..) => {
+            let why = Incomparable::TooFewRows { rows: 0, data_to: data_to.clone() };
+            measured.not_compared = Some(NotCompared { version, why });
+        }
+        (Err(difference), ..) => {
+            let why = Incomparable::Different { difference: difference.clone() };
+            measured.not_compared = Some(NotCompared { version, why });
+        }
     }
-    Ok((errors(CANDIDATE, CANDIDATE)?, beside))
+    Ok(measured)
+}
+
+/// Errors by horizon; `None` where a horizon has no labels.
+fn errors(scores: &[ScoreTotal], predictor: &str, model: &str) -> Option<Errors> {
+    let own = scores.iter().filter(|score| score.predictor == predictor && score.model == model);
+    let one = |score: &ScoreTotal| {
+        let (mae, rmse) = (score.sums.mae()?, score.sums.rmse()?);
+        Some(HorizonErrors { horizon: duration_text(score.horizon_micros), count: score.sums.count, mae, rmse })
+    };
+    let errors: Errors = own.map(one).collect::<Option<_>>()?;
+    (!errors.is_empty()).then_some(errors)
 }
 
 /// A bar on the terminal; nothing elsewhere.
@@ -166,8 +233,16 @@ fn tell(args: &TrainArgs, store: &Store, version: Version, card: &ForecastCard) 
         card.training.epochs,
         card.hold_out_from,
     );
-    let beside = card.beside.iter().map(|compared| (compared.model.clone(), compared.hold_out.clone()));
+    let all = card.beside.iter().filter(|compared| compared.own.is_none());
+    let beside = all.map(|compared| (compared.model.clone(), compared.hold_out.clone()));
     let rows: Vec<_> = [(version.to_string(), card.hold_out.clone())].into_iter().chain(beside).collect();
     print_errors("held out", &rows);
+    for compared in &card.beside {
+        if let Some(own) = &compared.own {
+            let both = [(version.to_string(), own.clone()), (compared.model.clone(), compared.hold_out.clone())];
+            print_errors(&format!("not seen by {}", compared.model), &both);
+        }
+    }
+    tell_not_compared(version, card.not_compared.as_ref());
     Ok(())
 }

@@ -4,16 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 
-use crate::cli::run::shutdown_signal;
-use crate::runtime::Pipeline;
+use super::reading::{Room, read};
 use crate::spec::PipelinePlan;
 use crate::stages::predict::neural::fit::Examples;
 use crate::stages::predict::trainable::TrainableClassifier;
 use crate::stages::predict::{Observed, Observer};
 use crate::vocab::{EventTime, KeyId};
-
-/// Most numbers that are kept: 400 MB.
-const NUMBERS_MAX: usize = 100_000_000;
 
 /// Labelled rows with their times.
 #[derive(Debug, Default)]
@@ -22,10 +18,18 @@ pub(super) struct History {
     pub(super) examples: Examples,
 }
 
-struct Row {
-    time: EventTime,
-    values: Vec<f32>,
-    label: f32,
+/// Rows as they come, of several partitions in any order.
+#[derive(Default)]
+struct Gatherer {
+    rows: History,
+    /// A hash of each row, which says where it stands among those of its time.
+    marks: Vec<u64>,
+}
+
+/// Bytes of a row of so many columns where most copies of it are held: as it is kept (a value is 4 bytes; the label, the time,
+/// the mark and the order 28 more), again in its part and in a fold, and twice as wide and with a vector of its own when scaled.
+const fn row_bytes(columns: usize) -> usize {
+    (4 * columns + 28) + 2 * (4 * columns + 12) + (8 * columns + 40)
 }
 
 /// Reads all that the source holds. The pipeline's own state, offsets and outputs are not touched.
@@ -33,48 +37,62 @@ struct Row {
 /// # Errors
 /// A source that cannot be read, or more rows than fit.
 pub(super) fn gather(plan: &PipelinePlan, predictor: &str, network: &TrainableClassifier<'_>) -> Result<History> {
-    let rows: Arc<Mutex<Vec<Row>>> = Arc::default();
-    let (predictor, kept) = (predictor.to_owned(), Arc::clone(&rows));
     let columns: Vec<usize> = network.columns.iter().map(|(column, _)| *column).collect();
-    let rows_max = NUMBERS_MAX / columns.len().max(1);
-    let look = move |observed: &Observed<'_>| {
-        if observed.predictor != predictor {
-            return;
-        }
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, &label) in observed.labels.iter().enumerate().filter(|(_, label)| label.is_finite()) {
-            if key >= observed.features.rows || kept.len() > rows_max {
-                continue;
-            }
-            // Key ids are u32 everywhere.
-            let row = observed.features.row(key as KeyId);
-            let values: Vec<f32> = columns.iter().map(|&column| row[column] as f32).collect();
-            if values.iter().any(|value| value.is_finite()) {
-                kept.push(Row { time: observed.target, values, label: label as f32 });
+    let gatherer: Arc<Mutex<Gatherer>> = Arc::default();
+    let room = Room::for_rows(row_bytes(columns.len()));
+    let look = {
+        let (predictor, kept, room, columns) =
+            (predictor.to_owned(), Arc::clone(&gatherer), room.clone(), columns.clone());
+        move |observed: &Observed<'_>| {
+            if observed.predictor == predictor {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).take(observed, &columns, &room);
             }
         }
     };
-    let plan = plan.clone().with_observer(&Observer::new(look));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(Pipeline::evaluation(&plan)?.run(shutdown_signal()))?;
-    let mut rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
-    if rows.len() > rows_max {
-        anyhow::bail!("more than {rows_max} labelled rows: give a shorter history, as `--file`");
+    read(&plan.clone().with_observer(&Observer::new(look)), "rows to learn and to measure on", Some(&room))?;
+    let gatherer = std::mem::take(&mut *gatherer.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(gatherer.history(columns.len()))
+}
+
+impl Gatherer {
+    fn take(&mut self, observed: &Observed<'_>, columns: &[usize], room: &Room) {
+        for (key, &label) in observed.labels.iter().enumerate().filter(|(_, label)| label.is_finite()) {
+            if key >= observed.features.rows || !room.fits(self.marks.len()) {
+                return;
+            }
+            // Key ids are u32 everywhere.
+            let row = observed.features.row(key as KeyId);
+            let label = label as f32;
+            let values = &mut self.rows.examples.values;
+            let first = values.len();
+            values.extend(columns.iter().map(|&column| row[column] as f32));
+            if values[first..].iter().all(|value| !value.is_finite()) {
+                values.truncate(first);
+                continue;
+            }
+            self.marks.push(mark(&values[first..], label));
+            self.rows.examples.labels.push(label);
+            self.rows.times.push(observed.target);
+        }
     }
-    // Partitions are read in no order of their own: what was seen at one time is put into one that follows from its values.
-    rows.sort_by(|one, other| {
-        let values = || one.values.iter().zip(&other.values).map(|(one, other)| one.total_cmp(other));
-        let by_values = || values().find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal);
-        one.time.cmp(&other.time).then_with(by_values).then_with(|| one.label.total_cmp(&other.label))
-    });
-    let mut history =
-        History { examples: Examples { columns: network.columns.len(), ..Examples::default() }, ..History::default() };
-    for row in rows {
-        history.times.push(row.time);
-        history.examples.values.extend(row.values);
-        history.examples.labels.push(row.label);
+
+    /// The rows by time. Partitions are read in no order of their own, and the newest rows are held out: those of one time are
+    /// put into an order that follows from the rows alone and has nothing to do with their values.
+    fn history(self, columns: usize) -> History {
+        let Self { rows, marks } = self;
+        let examples = Examples { columns, ..rows.examples };
+        let mut order: Vec<usize> = (0..marks.len()).collect();
+        order.sort_by_key(|&row| (rows.times[row], marks[row]));
+        History { times: order.iter().map(|&row| rows.times[row]).collect(), examples: examples.select(&order) }
     }
-    Ok(history)
+}
+
+fn mark(values: &[f32], label: f32) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for number in values.iter().chain([&label]) {
+        hasher.update(&number.to_le_bytes());
+    }
+    hasher.finalize().as_bytes().first_chunk().map_or(0, |bytes: &[u8; 8]| u64::from_le_bytes(*bytes))
 }
 
 impl History {
@@ -97,6 +115,11 @@ impl History {
         };
         let first = self.len() - newest.min(self.len());
         (part(0..first), part(first..self.len()))
+    }
+
+    /// Rows after a time, as indices.
+    pub(super) fn after(&self, time: EventTime) -> Vec<usize> {
+        (0..self.len()).filter(|&row| self.times[row] > time).collect()
     }
 
     /// Why nothing can be learned from these rows, or measured on them.

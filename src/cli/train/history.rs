@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use crate::cli::run::shutdown_signal;
-use crate::runtime::Pipeline;
+use super::reading::{Room, read};
 use crate::spec::PipelinePlan;
 use crate::stages::predict::neural::MlpParams;
 use crate::stages::predict::neural::mlp_fit::MlpExamples;
@@ -15,8 +14,12 @@ use crate::stages::predict::trainable::{Trainable, TrainableMlp};
 use crate::stages::predict::{Observed, Observer};
 use crate::vocab::{EventTime, KeyId};
 
-/// Most numbers that are kept: 400 MB.
-const NUMBERS_MAX: usize = 100_000_000;
+/// Bytes of a row where most copies of it are held: as it is kept (a value or a label is 4 bytes; the window and the key 12
+/// more), and twice more while what was known is picked out; its place by window and key, in a table that may be half empty, 64,
+/// and its number in the order 8.
+const fn row_bytes(columns: usize, horizons: usize) -> usize {
+    3 * (4 * (columns + horizons) + 12) + 72
+}
 
 /// Rows as they come: windows of several partitions in any order.
 struct Gatherer {
@@ -29,7 +32,7 @@ struct Gatherer {
     keys: Vec<u32>,
     values: Vec<f32>,
     labels: Vec<f32>,
-    full: bool,
+    room: Room,
 }
 
 /// Reads all that the source holds. The pipeline's own state, offsets and outputs are not touched.
@@ -37,6 +40,7 @@ struct Gatherer {
 /// # Errors
 /// A source that cannot be read, or more rows than fit.
 pub(super) fn gather(plan: &PipelinePlan, network: &Trainable<'_>, mlp: &TrainableMlp<'_>) -> Result<MlpExamples> {
+    let room = Room::for_rows(row_bytes(mlp.params.columns.len(), mlp.params.horizons_micros.len()));
     let gatherer = Arc::new(Mutex::new(Gatherer {
         params: mlp.params.clone(),
         names: HashMap::new(),
@@ -46,21 +50,14 @@ pub(super) fn gather(plan: &PipelinePlan, network: &Trainable<'_>, mlp: &Trainab
         keys: Vec::new(),
         values: Vec::new(),
         labels: Vec::new(),
-        full: false,
+        room: room.clone(),
     }));
     let kept = Arc::clone(&gatherer);
     let look = move |observed: &Observed<'_>| kept.lock().unwrap_or_else(PoisonError::into_inner).take(observed);
-    let alone = plan.predict.of_versions(network, &[(network.place.predictor.to_owned(), None)], EventTime::MIN);
+    let alone = plan.predict.of_versions(network, &[(network.place.predictor.to_owned(), None, EventTime::MIN)]);
     let plan = plan.clone().with_predictors(alone).with_observer(&Observer::new(look));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(Pipeline::evaluation(&plan)?.run(shutdown_signal()))?;
+    read(&plan, "rows to learn", Some(&room))?;
     let mut gatherer = gatherer.lock().unwrap_or_else(PoisonError::into_inner);
-    if gatherer.full {
-        bail!(
-            "more than {} rows, with their labels: give a shorter history, as `--file`, or a lower `replay.rows`",
-            gatherer.ends.len()
-        );
-    }
     Ok(gatherer.examples())
 }
 
@@ -87,10 +84,7 @@ impl Gatherer {
             }
             let place = match self.places.get(&(features.end, key_number)) {
                 Some(&place) => place,
-                None if self.values.len() + self.labels.len() >= NUMBERS_MAX => {
-                    self.full = true;
-                    return;
-                }
+                None if !self.room.fits(self.ends.len()) => return,
                 None => {
                     let place = self.ends.len();
                     self.places.insert((features.end, key_number), place);

@@ -4,6 +4,7 @@ mod classes;
 mod forecasts;
 mod gather;
 mod history;
+mod reading;
 mod trial;
 
 use std::path::PathBuf;
@@ -13,8 +14,9 @@ use clap::Args;
 
 use super::models::now;
 use super::report::Format;
+use super::run::end_at_signals;
 use super::usage::UsageError;
-use crate::models::Store;
+use crate::models::{Gate, NotCompared, Store, Version};
 use crate::spec::PipelinePlan;
 use crate::spec::trained::{NamedFolder, load_plan_to_train};
 use crate::stages::predict::trainable::{Place, Trainable, TrainableNetwork};
@@ -77,6 +79,8 @@ pub fn train(args: &TrainArgs) -> Result<()> {
     if !(args.hold_out > 0.0 && args.hold_out < 1.0) {
         return Err(UsageError::HoldOut { share: args.hold_out }.into());
     }
+    // Nothing is kept before the end: neither a history in part nor a network in part.
+    end_at_signals()?;
     let (mut plan, folders) = load_plan_to_train(&args.pipeline)?;
     if let Some(file) = &args.file {
         plan = plan.with_file(std::path::absolute(file)?.display().to_string(), 1);
@@ -92,12 +96,20 @@ pub fn train(args: &TrainArgs) -> Result<()> {
         TrainableNetwork::Forecasts(mlp) => forecasts::train(args, &plan, &network, &mlp, &store)?,
     };
     if args.promote {
-        let promotion = store.promote(version, &now(), "by `train --promote`: no worse than what served")?;
+        let promotion =
+            store.promote(version, Gate::Compared, &now(), "by `train --promote`: no worse than what served")?;
         complain!("{} serves", promotion.version);
     } else if args.format == Format::Text {
         say!("\nIt does not serve yet: `arterial models promote {} {version}`", store.folder().display());
     }
     Ok(())
+}
+
+/// Says why a version cannot take over under the usual rule.
+fn tell_not_compared(version: Version, not_compared: Option<&NotCompared>) {
+    if let Some(NotCompared { version: serves, why }) = not_compared {
+        complain!("{version} was not measured beside {serves}, which serves: {why}");
+    }
 }
 
 /// The network that is meant.

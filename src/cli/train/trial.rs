@@ -1,11 +1,15 @@
 //! Labelled rows -> a trained network and how good it is beside others, on the rows held out and in a cross-validation.
 
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::models::{Compared, Version};
+use crate::models::{ClassCard, Compared, Incomparable, NotCompared, Version};
 use crate::stages::predict::neural::fit::{Evaluation, Examples, Trained, Training, fit, folds};
 use crate::stages::predict::neural::logistic;
 use crate::stages::predict::trainable::TrainableClassifier;
+
+/// Fewest rows that two versions are compared on: of fewer, one row more or less on the right side may decide.
+const COMPARED_MIN: usize = 20;
 
 /// What is trained, and how it is measured.
 pub(super) struct Trial<'a> {
@@ -15,23 +19,38 @@ pub(super) struct Trial<'a> {
     pub(super) folds: Option<(u32, u32)>,
 }
 
+/// The version that serves.
+pub(super) struct Champion {
+    pub(super) version: Version,
+    pub(super) network: Trained,
+    pub(super) card: ClassCard,
+    /// Why it is not the network that is trained.
+    pub(super) difference: Option<String>,
+    /// Those of the rows held out that it was not trained on.
+    pub(super) unseen: Vec<usize>,
+}
+
 /// The network and its measures.
 pub(super) struct Outcome {
     pub(super) trained: Trained,
     pub(super) hold_out: Evaluation,
     pub(super) beside: Vec<Compared<Evaluation>>,
+    pub(super) not_compared: Option<NotCompared>,
     pub(super) cross_validation: Option<Evaluation>,
     /// The logistic regression's, on the same folds.
     pub(super) cross_validated_beside: Option<Evaluation>,
 }
 
 /// Trains the network on the rows that are known and measures it on those held out; cross-validates it over all.
+///
+/// # Errors
+/// Weights that training has left without meaning.
 pub(super) fn compare(
     trial: &Trial<'_>,
     all: &Examples,
     (known, held_out): (&Examples, &Examples),
-    champion: Option<&(Version, Trained)>,
-) -> Outcome {
+    champion: Option<&Champion>,
+) -> Result<Outcome> {
     let threshold = trial.network.threshold;
     let measured = |probabilities: &[f64]| Evaluation::of(probabilities, &held_out.labels, threshold);
     let (mut own, mut theirs) = (Vec::new(), Vec::new());
@@ -40,7 +59,7 @@ pub(super) fn compare(
         for repeat in 0..repeats {
             let seed = trial.training.seed.wrapping_add(u64::from(repeat));
             for fold in folds(&all.labels, count as usize, seed) {
-                let (evaluation, beside) = trial.fold(all, &fold, seed);
+                let (evaluation, beside) = trial.fold(all, &fold, seed)?;
                 own.push(evaluation);
                 theirs.extend(beside);
                 progress.inc(1);
@@ -48,23 +67,28 @@ pub(super) fn compare(
         }
         progress.finish_and_clear();
     }
-    let trained = fit(trial.network.params, known, trial.training);
+    let trained = fit(trial.network.params, known, trial.training)?;
     let share = known.labels.iter().filter(|label| **label > 0.5).count() as f64 / known.len().max(1) as f64;
     let mut beside = vec![("base_rate".to_owned(), vec![share; held_out.len()])];
     beside.extend(
         logistic::probabilities(known, held_out, &trained.scales).map(|made| ("logistic_regression".to_owned(), made)),
     );
-    // Another version may read other columns: it cannot be measured on these rows, and so not be replaced by this one.
-    let same = |(_, network): &&(Version, Trained)| network.scales.len() == held_out.columns;
-    beside.extend(champion.filter(same).map(|(version, network)| (version.to_string(), network.predict(held_out))));
-    let compared = |(model, made): (String, Vec<f64>)| Compared { model, hold_out: measured(&made) };
-    Outcome {
+    let compared = |(model, made): (String, Vec<f64>)| Compared { model, hold_out: measured(&made), own: None };
+    let mut beside: Vec<Compared<Evaluation>> = beside.into_iter().map(compared).collect();
+    let mut not_compared = None;
+    match champion.map(|champion| (champion, champion.beside(&trained, held_out, threshold))) {
+        Some((_, Ok(compared))) => beside.push(compared),
+        Some((champion, Err(why))) => not_compared = Some(NotCompared { version: champion.version, why }),
+        None => {}
+    }
+    Ok(Outcome {
         hold_out: measured(&trained.predict(held_out)),
-        beside: beside.into_iter().map(compared).collect(),
+        beside,
+        not_compared,
         cross_validation: (!own.is_empty()).then(|| Evaluation::mean(&own)),
         cross_validated_beside: (!theirs.is_empty()).then(|| Evaluation::mean(&theirs)),
         trained,
-    }
+    })
 }
 
 /// A bar on the terminal; nothing elsewhere.
@@ -77,14 +101,37 @@ fn progress(folds: u64) -> ProgressBar {
     bar
 }
 
+impl Champion {
+    /// How good it is on the rows held out that it has not seen, and how good the network that was trained now is on the same.
+    fn beside(
+        &self,
+        trained: &Trained,
+        held_out: &Examples,
+        threshold: f64,
+    ) -> Result<Compared<Evaluation>, Incomparable> {
+        if let Some(difference) = &self.difference {
+            return Err(Incomparable::Different { difference: difference.clone() });
+        }
+        let rows = held_out.select(&self.unseen);
+        let positives = rows.labels.iter().filter(|label| **label > 0.5).count();
+        if rows.len() < COMPARED_MIN || positives == 0 || positives == rows.len() {
+            let data_to = self.card.data_to.clone();
+            return Err(Incomparable::TooFewRows { rows: rows.len() as u64, data_to });
+        }
+        let measured = |network: &Trained| Evaluation::of(&network.predict(&rows), &rows.labels, threshold);
+        let own = (rows.len() < held_out.len()).then(|| measured(trained));
+        Ok(Compared { model: self.version.to_string(), hold_out: measured(&self.network), own })
+    }
+}
+
 impl Trial<'_> {
     /// Measures of one fold: the network's, and the logistic regression's.
-    fn fold(&self, all: &Examples, fold: &[usize], seed: u64) -> (Evaluation, Option<Evaluation>) {
+    fn fold(&self, all: &Examples, fold: &[usize], seed: u64) -> Result<(Evaluation, Option<Evaluation>)> {
         let others: Vec<usize> = (0..all.len()).filter(|row| fold.binary_search(row).is_err()).collect();
         let (learned, asked) = (all.select(&others), all.select(fold));
-        let trained = fit(self.network.params, &learned, Training { seed, ..self.training });
+        let trained = fit(self.network.params, &learned, Training { seed, ..self.training })?;
         let measured = |made: &[f64]| Evaluation::of(made, &asked.labels, self.network.threshold);
         let beside = logistic::probabilities(&learned, &asked, &trained.scales);
-        (measured(&trained.predict(&asked)), beside.map(|made| measured(&made)))
+        Ok((measured(&trained.predict(&asked)), beside.map(|made| measured(&made))))
     }
 }

@@ -7,6 +7,7 @@ use crate::spec::model::{
     AlertSpec, CleanStepSpec, FeatureSpec, ModelSpec, NormaliseSpec, Of, RangeSpec, SinkSpec, UnitSpec,
 };
 use crate::spec::plan::PipelinePlan;
+use crate::spec::trained::Start;
 use crate::vocab::duration_text;
 
 pub(super) fn source(plan: &PipelinePlan) -> Vec<String> {
@@ -169,7 +170,14 @@ pub(super) fn predict(plan: &PipelinePlan) -> Vec<String> {
             effect.unwrap_or_default()
         )
     };
-    plan.spec.predict.iter().map(line).collect()
+    let starts = plan.networks.iter().filter_map(|network| match &network.start {
+        Start::Version { version, data: (from, to), .. } => {
+            let folder = network.folder.display();
+            Some(format!("`{}` starts from {version} of `{folder}`, trained on {from} to {to}", network.place))
+        }
+        _ => network.note(&plan.name),
+    });
+    plan.spec.predict.iter().map(line).chain(starts).collect()
 }
 
 fn model_name(model: &ModelSpec) -> String {

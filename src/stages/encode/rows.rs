@@ -26,7 +26,7 @@ pub struct ForecastHead<'a> {
 impl<'a> ForecastHead<'a> {
     /// Of forecasts made at the end of a window, so many microseconds ahead, after so many labels.
     #[must_use]
-    pub fn new(maker: Maker<'a>, window_end: EventTime, horizon: i64, labels: u64) -> Self {
+    pub fn new(maker: &Maker<'a>, window_end: EventTime, horizon: i64, labels: u64) -> Self {
         Self {
             predictor: maker.predictor,
             horizon,

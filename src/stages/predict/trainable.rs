@@ -78,6 +78,9 @@ impl TrainableMlp<'_> {
     }
 }
 
+/// A version to be measured: the name of its predictor, the network, and the time from which on its forecasts count.
+pub type Measured = (String, Option<Arc<PretrainedMlp>>, EventTime);
+
 impl PredictPlan {
     /// The networks that can be trained on a history.
     pub fn trainable(&self) -> impl Iterator<Item = Trainable<'_>> {
@@ -105,19 +108,14 @@ impl PredictPlan {
     }
 
     /// A network of forecasts alone, in the place of all predictors: one predictor for each of `versions`, by its name, that
-    /// learns nothing. Scores count forecasts that are made from `from` on.
+    /// learns nothing. Scores of each count forecasts that are made from its time on.
     #[must_use]
-    pub fn of_versions(
-        &self,
-        network: &Trainable<'_>,
-        versions: &[(String, Option<Arc<PretrainedMlp>>)],
-        from: EventTime,
-    ) -> Self {
+    pub fn of_versions(&self, network: &Trainable<'_>, versions: &[Measured]) -> Self {
         let TrainableNetwork::Forecasts(TrainableMlp { params, columns }) = network.network else {
             return Self { predictors: Vec::new(), ..*self };
         };
         let own = self.predictors.iter().find(|predictor| predictor.name == network.place.predictor);
-        let version = |(predictor, (name, pretrained)): (&PredictorPlan, &(String, Option<Arc<PretrainedMlp>>))| {
+        let version = |predictor: &PredictorPlan, (name, pretrained, from): &Measured| {
             let start = MlpStart { pretrained: pretrained.clone(), frozen: true };
             let model = ModelPlan::Mlp(MlpParams { start, ..params.clone() }, columns.to_vec());
             let step = format!("predict.{name}");
@@ -133,13 +131,12 @@ impl PredictPlan {
                 drift: None,
                 observer: None,
                 explain: false,
-                score_from: from,
+                score_from: *from,
                 score_by: ScoreBy::Forecast,
                 ..predictor.clone()
             }
         };
-        let predictors =
-            own.into_iter().flat_map(|own| versions.iter().map(move |version| (own, version))).map(version);
-        Self { predictors: predictors.collect(), ..*self }
+        let predictors = own.map(|own| versions.iter().map(|one| version(own, one)).collect());
+        Self { predictors: predictors.unwrap_or_default(), ..*self }
     }
 }

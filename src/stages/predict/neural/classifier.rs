@@ -14,6 +14,7 @@ use super::fit::Pretrained;
 use super::integrated_gradients;
 use super::made::Made;
 use super::network::Kept;
+use super::origin::Origin;
 use super::rows::Rows;
 use super::training::{Dice, Learned, unit};
 use crate::stages::features::{FeatureColumn, FeatureMatrix};
@@ -152,8 +153,8 @@ struct Classifier {
     /// What it reads, as indices and as columns.
     columns: Vec<usize>,
     names: Vec<FeatureColumn>,
-    /// Hash of the trained network that it went on from.
-    pretrained: Option<String>,
+    /// The trained network that it went on from.
+    origin: Option<Origin>,
     scales: Vec<Moments>,
     positives: u64,
     learned: Learned,
@@ -167,8 +168,8 @@ struct Classifier {
 
 #[derive(Serialize, Deserialize)]
 struct Progress {
-    /// Hash of the trained network that it went on from.
-    pretrained: Option<String>,
+    /// The trained network that it went on from.
+    origin: Option<Origin>,
     steps: u64,
     taken: u64,
     positives: u64,
@@ -192,7 +193,7 @@ impl MlpClassifier {
                 }
             };
             Classifier {
-                pretrained: params.pretrained.as_ref().map(|pretrained| pretrained.hash.clone()),
+                origin: params.pretrained.as_ref().map(Origin::of_classes),
                 scales,
                 positives: 0,
                 learned: Learned::fresh(weights),
@@ -226,7 +227,7 @@ pub fn probability(odds: f32) -> f64 {
 
 impl Classifier {
     fn started(&self, params: &MlpClassifierParams) -> bool {
-        self.pretrained.is_some() || self.rows.taken() >= params.min_labels as u64
+        self.origin.is_some() || self.rows.taken() >= params.min_labels as u64
     }
 
     fn values(&self, row: &[f64]) -> Vec<f32> {
@@ -337,7 +338,7 @@ impl Classifier {
         if self.rows.taken() > 0 && (which == Snapshot::Full || self.changed) {
             self.learned.write(&self.network_step, writer);
             let progress = Progress {
-                pretrained: self.pretrained.clone(),
+                origin: self.origin.clone(),
                 steps: self.learned.steps,
                 taken: self.rows.taken(),
                 positives: self.positives,
@@ -357,10 +358,11 @@ impl Classifier {
                 let reason = "its columns are not this plan's".to_owned();
                 return Err(StateError { step: self.progress_step.clone(), block, reason });
             }
+            let goes_on = Origin::goes_on(progress.origin.as_ref(), self.origin.as_ref(), &self.progress_step)?;
             self.rows.restore(progress.taken, reader)?;
             (self.positives, self.refused) = (progress.positives, progress.refused);
-            // Another version serves now: it goes on from that one, with the rows that were remembered.
-            if progress.pretrained == self.pretrained {
+            // Otherwise another version serves now: it goes on from that one, with the rows that were remembered.
+            if goes_on {
                 self.learned.read(&self.network_step, reader)?;
                 self.learned.steps = progress.steps;
                 self.scales = progress.scales;

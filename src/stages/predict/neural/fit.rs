@@ -101,10 +101,20 @@ pub struct Training {
     pub seed: u64,
 }
 
+/// Weights that training has left without meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the weights are no numbers any more after epoch {epoch}: a lower `learning_rate` may help")]
+pub struct Diverged {
+    /// The epoch, from 1.
+    pub epoch: u32,
+}
+
 /// Trains a network: every epoch in an order of its own, by batches of the settings' size. What predicts is the mean of
 /// the weights.
-#[must_use]
-pub fn fit(params: &MlpClassifierParams, examples: &Examples, training: Training) -> Trained {
+///
+/// # Errors
+/// [`Diverged`]: give the network other settings.
+pub fn fit(params: &MlpClassifierParams, examples: &Examples, training: Training) -> Result<Trained, Diverged> {
     let mut scales = vec![Moments::default(); examples.columns];
     for row in 0..examples.len() {
         for (moments, value) in scales.iter_mut().zip(examples.row(row)).filter(|(_, value)| value.is_finite()) {
@@ -125,8 +135,11 @@ pub fn fit(params: &MlpClassifierParams, examples: &Examples, training: Training
             learned.step(params.rates, &gradients);
             learned.average(params.average);
         }
+        if !(learned.weights.finite() && learned.mean.finite()) {
+            return Err(Diverged { epoch: epoch + 1 });
+        }
     }
-    Trained { weights: learned.mean, scales }
+    Ok(Trained { weights: learned.mean, scales })
 }
 
 /// Rows by fold, each class spread evenly (stratified), in an order that follows from the seed.
@@ -163,20 +176,20 @@ pub struct Evaluation {
     pub log_loss: f64,
     /// Share on the right side of the threshold.
     pub accuracy: f64,
-    /// Share of those called positive that are; 0 where none was called so.
-    pub precision: f64,
-    /// Share of the positive that were called so.
-    pub recall: f64,
-    /// Harmonic mean of precision and recall.
-    pub f1: f64,
-    /// Area under the receiver operating characteristic, exact.
-    pub auc: f64,
+    /// Share of those called positive that are; none where none was called so.
+    pub precision: Option<f64>,
+    /// Share of the positive that were called so; none without positives.
+    pub recall: Option<f64>,
+    /// Harmonic mean of precision and recall; none where neither is.
+    pub f1: Option<f64>,
+    /// Area under the receiver operating characteristic, exact; none where one class is missing.
+    pub auc: Option<f64>,
     /// Expected calibration error over ten groups.
     pub calibration_error: f64,
 }
 
 impl Evaluation {
-    /// Of probabilities and their labels. A measure that is not defined, as recall without positives, is 0.
+    /// Of probabilities and their labels. Without any rows what is always defined is 0.
     #[must_use]
     pub fn of(probabilities: &[f64], labels: &[f32], threshold: f64) -> Self {
         let mut sums = ClassSums::default();
@@ -187,33 +200,38 @@ impl Evaluation {
             rows: sums.count(),
             log_loss: sums.mean_log_loss().unwrap_or_default(),
             accuracy: sums.accuracy().unwrap_or_default(),
-            precision: sums.precision().unwrap_or_default(),
-            recall: sums.recall().unwrap_or_default(),
-            f1: sums.f1().unwrap_or_default(),
+            precision: sums.precision(),
+            recall: sums.recall(),
+            f1: sums.f1(),
             auc: auc(probabilities, labels),
             calibration_error: sums.calibration_error().unwrap_or_default(),
         }
     }
 
-    /// The mean of several, as of the folds of a cross-validation; rows add up.
+    /// The mean of several, as of the folds of a cross-validation, of each measure over those where it is defined; rows add
+    /// up.
     #[must_use]
     pub fn mean(all: &[Self]) -> Self {
         let mean = |of: fn(&Self) -> f64| all.iter().map(of).sum::<f64>() / all.len().max(1) as f64;
+        let mean_defined = |of: fn(&Self) -> Option<f64>| {
+            let defined: Vec<f64> = all.iter().filter_map(of).collect();
+            (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)
+        };
         Self {
             rows: all.iter().map(|one| one.rows).sum(),
             log_loss: mean(|one| one.log_loss),
             accuracy: mean(|one| one.accuracy),
-            precision: mean(|one| one.precision),
-            recall: mean(|one| one.recall),
-            f1: mean(|one| one.f1),
-            auc: mean(|one| one.auc),
+            precision: mean_defined(|one| one.precision),
+            recall: mean_defined(|one| one.recall),
+            f1: mean_defined(|one| one.f1),
+            auc: mean_defined(|one| one.auc),
             calibration_error: mean(|one| one.calibration_error),
         }
     }
 }
 
 /// How often a positive has the greater probability, ties counting half (Mann and Whitney 1947), from ranks.
-fn auc(probabilities: &[f64], labels: &[f32]) -> f64 {
+fn auc(probabilities: &[f64], labels: &[f32]) -> Option<f64> {
     let mut rows: Vec<usize> = (0..probabilities.len().min(labels.len())).collect();
     rows.sort_by(|&one, &other| probabilities[one].total_cmp(&probabilities[other]));
     let (mut below, mut right, mut positives) = (0.0, 0.0, 0.0);
@@ -225,5 +243,5 @@ fn auc(probabilities: &[f64], labels: &[f32]) -> f64 {
         positives += positive;
     }
     let pairs = positives * below;
-    if pairs > 0.0 { right / pairs } else { 0.0 }
+    (pairs > 0.0).then(|| right / pairs)
 }

@@ -17,6 +17,7 @@ use super::inputs::{Batch, Scales};
 use super::integrated_gradients;
 use super::made::Made;
 use super::network::{Weights, forecast, input_gradients};
+use super::origin::Origin;
 use super::params::MlpParams;
 use super::replay::Replay;
 use super::training::Learned;
@@ -50,8 +51,6 @@ pub struct MlpPredictor {
     unmet: BTreeSet<KeyId>,
     /// Whether it came out of a state.
     restored: bool,
-    /// Whether that state says which trained network it went on from.
-    beginning_saved: bool,
     network_changed: bool,
     progress_changed: bool,
     network_step: String,
@@ -74,8 +73,8 @@ struct Progress {
 /// What a network went on from; none in the state of one that began with nothing.
 #[derive(Serialize, Deserialize)]
 struct Beginning {
-    /// Hash of the trained network.
-    hash: String,
+    /// The trained network.
+    origin: Origin,
     /// Keys that it has not met.
     unmet: BTreeSet<KeyId>,
 }
@@ -102,7 +101,6 @@ impl MlpPredictor {
             made: Made::default(),
             unmet: BTreeSet::new(),
             restored: false,
-            beginning_saved: false,
             network_changed: false,
             progress_changed: false,
             network_step: format!("{step}.network"),
@@ -133,12 +131,15 @@ impl MlpPredictor {
         }
     }
 
-    fn write_beginning(&mut self, writer: &mut dyn StateWriter) {
+    /// The trained network that it starts from.
+    fn origin(&self) -> Option<Origin> {
+        self.params.start.pretrained.as_ref().map(Origin::of_forecasts)
+    }
+
+    fn write_beginning(&self, writer: &mut dyn StateWriter) {
         if let Some(pretrained) = &self.params.start.pretrained {
-            let beginning = Beginning { hash: pretrained.hash.clone(), unmet: self.unmet.clone() };
+            let beginning = Beginning { origin: Origin::of_forecasts(pretrained), unmet: self.unmet.clone() };
             writer.put(&self.beginning_step, 0, to_block(&beginning));
-        } else if self.beginning_saved {
-            writer.delete(&self.beginning_step, 0);
         }
     }
 
@@ -250,7 +251,6 @@ impl Predictor for MlpPredictor {
         if keys > 0 && (which == Snapshot::Full || self.network_changed) {
             self.learned.write(&self.network_step, writer);
             self.write_beginning(writer);
-            self.beginning_saved &= which == Snapshot::Full;
         }
         if keys > 0 && (which == Snapshot::Full || self.network_changed || self.progress_changed) {
             let progress = Progress {
@@ -281,12 +281,13 @@ impl Predictor for MlpPredictor {
                 return Err(StateError { step: self.progress_step.clone(), block, reason });
             }
             let beginning = self.read_beginning(reader)?;
-            (self.restored, self.beginning_saved) = (true, beginning.is_some());
+            let (saved, loaded) = (beginning.as_ref().map(|one| &one.origin), self.origin());
+            let goes_on = Origin::goes_on(saved, loaded.as_ref(), &self.progress_step)?;
+            self.restored = true;
             self.learned.grow(progress.keys as usize);
             (self.due, self.due_labels) = (progress.due, progress.due_labels);
             (self.versions, self.refused) = (progress.versions, progress.refused);
-            let pretrained = self.params.start.pretrained.as_ref();
-            if beginning.as_ref().map(|beginning| &beginning.hash) == pretrained.map(|pretrained| &pretrained.hash) {
+            if goes_on {
                 self.learned.read(&self.network_step, reader)?;
                 self.learned.steps = progress.steps;
                 self.scales = progress.scales;

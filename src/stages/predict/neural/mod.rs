@@ -12,6 +12,7 @@
 //! | [`dense`], [`rows`], [`classifier`] | a plain network of classes, rows with their labels, and both as a model |
 //! | [`fit`], [`logistic`] | a network of classes trained on a history, and a regression to measure it beside |
 //! | [`mlp_fit`], [`pretrained`] | a network that keys share trained on a history, and one that a predictor starts from |
+//! | `origin` | the trained network that a state went on from |
 //! | [`integrated_gradients`] | why a network says what it says |
 
 pub mod classifier;
@@ -24,6 +25,7 @@ mod made;
 pub mod mlp;
 pub mod mlp_fit;
 pub mod network;
+mod origin;
 pub mod params;
 pub mod pretrained;
 pub mod replay;
