@@ -68,7 +68,11 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let summary = runtime.block_on(Pipeline::evaluation(&plan)?.run(shutdown_signal()))?;
     trained_on.tell();
-    print_summary(&plan, &summary, args.format)
+    print_summary(&plan, &summary, args.format)?;
+    if !summary.reached_end {
+        anyhow::bail!("stopped after {} rows: these are scores of a part of the history", summary.accounting().rows_in);
+    }
+    Ok(())
 }
 
 /// Versions that networks start from, the times that they were trained on, and the labels of those times that were scored.

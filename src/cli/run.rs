@@ -113,6 +113,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
         }
         print_summary(&plan, &summary, args.format)?;
         print_outputs(&plan, args.format);
+        if until == Until::Latest && !summary.reached_end {
+            complain!("stopped before the end of the input: the same command goes on from there");
+        }
         Ok(())
     })
 }

@@ -132,9 +132,22 @@ impl Worker {
             Ok(()) => self.summary.reached_end = self.finished(),
             // Told to stop while the far side was away: what was not committed is read again at the next start.
             Err(PipelineError::Stopped) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.give_up(&error);
+                return Err(error);
+            }
         }
         Ok(self.into_summary())
+    }
+
+    /// Readers of committed records wait for the end of every transaction that is open: those of the other workers' outputs too.
+    fn give_up(&mut self, error: &PipelineError) {
+        // A ledger that failed has no end to give; the next start ends it.
+        if !matches!(error, PipelineError::Ledger(_))
+            && let Err(failed) = self.transaction.abort()
+        {
+            tracing::warn!(error = %failed, "what was not committed could not be taken back; the next start does it");
+        }
     }
 
     fn work(&mut self) -> Result<(), PipelineError> {
