@@ -34,6 +34,11 @@ pub enum UsageError {
         "--folds is for networks of classes: rows of one time tell of each other, so forecasts are held out by time"
     )]
     FoldsOfForecasts,
+    /// `train` of a pipeline without networks.
+    #[error(
+        "the pipeline has no network to train: give a predictor `model: {{ mlp: {{}} }}`, or of classes `mlp_classifier`"
+    )]
+    NoNetwork,
     /// `train` of none or several networks.
     #[error("{found} networks are meant; there are: {all}")]
     WhichNetwork {

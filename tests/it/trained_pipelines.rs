@@ -248,3 +248,21 @@ fn network_gets_its_artefact_later_or_elsewhere_and_is_not_started_without_it() 
     write(&folder, &[("artefact: model", "artefact: moved")]);
     assert!(of_v1(&made(5).unwrap()), "where the folder lies is no part of the state");
 }
+
+#[test]
+fn network_of_a_challenger_is_trained_by_its_name_and_the_own_one_without() {
+    let folder = folder("challenger");
+    let own = "    model: { mlp: { slot: 30m, width: 12, blocks: 1, batch: 64, learning_rate: 0.01, dropout: 0, artefact: model } }\n";
+    let challenger =
+        "    challengers: { narrow: { mlp: { slot: 30m, width: 8, blocks: 1, batch: 64, artefact: other } } }\n";
+    write(&folder, &[(own, &format!("{own}{challenger}"))]);
+    trained(&folder, &["--predictor", "speed", "--epochs", "1"]);
+    assert!(folder.join("model/v1/card.json").exists() && !folder.join("other").exists());
+    trained(&folder, &["--challenger", "narrow", "--epochs", "1"]);
+    assert!(folder.join("other/v1/card.json").exists());
+    let several = refused(&folder, &["train", "corridor.yaml"], 2);
+    assert!(several.contains("--predictor speed; --predictor speed --challenger narrow"), "{several}");
+    write(&folder, &[(own, "    model: { online_linear: { scale: 10 } }\n")]);
+    let none = refused(&folder, &["train", "corridor.yaml"], 2);
+    assert!(none.contains("the pipeline has no network to train"), "{none}");
+}

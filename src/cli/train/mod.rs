@@ -120,9 +120,17 @@ fn choose<'a>(plan: &'a PipelinePlan, args: &TrainArgs) -> Result<Trainable<'a>>
             && args.challenger.as_ref().is_none_or(|asked| Some(asked.as_str()) == challenger)
             && args.expert.as_ref().is_none_or(|asked| Some(asked.as_str()) == expert)
     };
+    // What is not said may be anything, but what was said to the letter is meant before what it may also mean.
+    let exactly = |network: &&Trainable<'_>| {
+        let Place { predictor, challenger, expert } = network.place;
+        args.predictor.as_deref() == Some(predictor)
+            && args.challenger.as_deref() == challenger
+            && args.expert.as_deref() == expert
+    };
     let found: Vec<Trainable<'_>> = plan.predict.trainable().filter(fits).collect();
-    match found.as_slice() {
-        [one] => Ok(*one),
+    match (found.as_slice(), found.iter().find(exactly)) {
+        ([one], _) | (_, Some(one)) => Ok(*one),
+        _ if plan.predict.trainable().next().is_none() => Err(UsageError::NoNetwork.into()),
         _ => {
             let all = plan.predict.trainable().map(|network| network.place.to_string());
             Err(UsageError::WhichNetwork { found: found.len(), all: all.collect::<Vec<_>>().join("; ") }.into())
