@@ -50,7 +50,6 @@ impl Contenders {
         if !plan.same_window() {
             self.compare_earlier(plan, window, &labels);
         }
-        let mut baselines = (Vec::new(), Vec::new());
         for (model, (lane, plan)) in self.lanes.iter_mut().zip(plan.models()).enumerate() {
             lane.grow(window.key_count(), names);
             let mut drifts = Vec::new();
@@ -61,25 +60,17 @@ impl Contenders {
             } else {
                 lane.step((plan, shown), (window, features, names), &labels, found)
             };
-            if model == 0 {
-                baselines = (origin.persistence.clone(), origin.profile.clone());
-            }
             if shown {
-                // The baselines are the predictor's, which knows the keys for longer than a challenger may.
-                let (persistence, profile) = (vec![baselines.0.clone(); origin.model.len()], baselines.1.clone());
                 step.drifts.extend(drifts.into_iter().map(|drift| DriftDetection { predictor, model, ..drift }));
-                step.forecasts.push(Forecasts {
-                    predictor,
-                    made_by: model,
-                    persistence,
-                    profile,
-                    ..lane.emitted(&origin)
-                });
             }
             lane.pending.push(origin);
-            if !window.expired.is_empty() {
-                lane.forget(&window.expired);
-            }
+        }
+        // The baselines are the predictor's, which knows the keys for longer than a challenger may.
+        let own = self.lanes[0].pending.newest();
+        let made = own.and_then(|own| self.lanes[serving].emitted(own));
+        step.forecasts.extend(made.map(|made| Forecasts { predictor, made_by: serving, ..made }));
+        if !window.expired.is_empty() {
+            self.lanes.iter_mut().for_each(|lane| lane.forget(&window.expired));
         }
         if plan.same_window() {
             self.compare_newest(&labels);

@@ -358,20 +358,21 @@ impl Lane {
         Ok(())
     }
 
-    /// What leaves; whose it is, the caller knows.
-    pub(super) fn emitted(&self, origin: &Origin) -> Forecasts {
+    /// What leaves of the newest window, with the baselines of `own`; whose it is, the caller knows.
+    pub(super) fn emitted(&self, own: &Origin) -> Option<Forecasts> {
+        let origin = self.pending.newest()?;
         let horizons = origin.model.len();
-        Forecasts {
+        Some(Forecasts {
             end: origin.features.end,
             predictor: 0,
             made_by: 0,
             model: origin.model.clone(),
-            persistence: vec![origin.persistence.clone(); horizons],
-            profile: origin.profile.clone(),
+            persistence: vec![own.persistence.clone(); horizons],
+            profile: own.profile.clone(),
             lower: origin.bounds.iter().map(|bounds| bounds.lower.clone()).collect(),
             upper: origin.bounds.iter().map(|bounds| bounds.upper.clone()).collect(),
             version: (0..horizons).map(|horizon| self.version(horizon)).collect(),
-        }
+        })
     }
 }
 

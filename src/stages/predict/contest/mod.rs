@@ -178,7 +178,10 @@ impl Contest {
         if ended {
             self.begin(day);
         }
-        self.turn_by_file(end).or_else(|| self.turn_by_rule(end, day).filter(|_| ended))
+        match self.turn_by_file(end) {
+            None if ended => self.turn_by_rule(end, day),
+            turned => turned,
+        }
     }
 
     /// A day begins.
