@@ -96,7 +96,8 @@ pub enum Until {
     Latest,
 }
 
-/// Proof of group membership that a transactional ledger needs for its commit. Opaque outside its connector.
+/// What a reader tells its ledger at a commit: of a consumer group's, the proof of membership that a transaction needs; of
+/// files, which of them the positions are in. Opaque outside its connector.
 pub struct GroupMetadata(pub(crate) Box<dyn Any + Send>);
 
 impl GroupMetadata {
@@ -181,8 +182,8 @@ pub trait Source: Send {
         Ok(true)
     }
 
-    /// What a transactional ledger needs to commit offsets for this member; `None` where a source has no
-    /// groups. Ask afresh before every commit.
+    /// What the ledger has to know of this reader to commit its offsets; `None` where that is nothing. Ask afresh before
+    /// every commit.
     fn group_metadata(&self) -> Option<GroupMetadata>;
 
     /// Whether the far side answers at the moment.

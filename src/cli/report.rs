@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::runtime::RunSummary;
 use crate::spec::PipelinePlan;
 use crate::spec::model::Span;
+use crate::stages::clean::{Replaced, ReplacedValues};
 use crate::stages::encode::day_text;
 use crate::stages::predict::{Baseline, ClassSums, MeanWeight, ScoreTotal};
 
@@ -69,6 +70,7 @@ pub fn summary_json(plan: &PipelinePlan, summary: &RunSummary) -> serde_json::Va
         "windows": summary.windows(),
         "alerts": summary.alerts(),
         "refused_labels": summary.refused_labels(),
+        "replaced_values": replaced_json(&summary.replaced()),
         "scores": scores_json(&summary.scores),
         "days": summary.days.iter().flat_map(|(day, scores)| day_json(*day, scores)).collect::<Vec<_>>(),
         "commits": summary.commits,
@@ -76,6 +78,13 @@ pub fn summary_json(plan: &PipelinePlan, summary: &RunSummary) -> serde_json::Va
         "elapsed_s": summary.elapsed.as_secs_f64(),
         "state_digest": summary.digest().to_string(),
     })
+}
+
+fn replaced_json(replaced: &Replaced) -> Vec<serde_json::Value> {
+    let counts = replaced.iter().map(|(column, step, counted)| {
+        json!({ "column": &**column, "step": step, "values": counted.values, "replaced": counted.replaced })
+    });
+    counts.collect()
 }
 
 fn scores_json(scores: &[ScoreTotal]) -> Vec<serde_json::Value> {
@@ -144,6 +153,14 @@ fn print_accounting(plan: &PipelinePlan, summary: &RunSummary) {
     );
     if summary.refused_labels() > 0 {
         say!("{} labels were too extreme to learn from and were refused", summary.refused_labels());
+    }
+    for (column, step, counted) in summary.replaced().iter().filter(|(_, _, counted)| counted.replaced > 0) {
+        let ReplacedValues { values, replaced } = counted;
+        let most = match step {
+            "range" if counted.most() => ", most of them: are they in the unit that the limits are in?",
+            _ => "",
+        };
+        say!("`{step}` replaced {replaced} of {values} values of `{column}`{most}");
     }
     say!("state {}", summary.digest());
 }

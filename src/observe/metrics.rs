@@ -58,6 +58,13 @@ struct PromotionLabel {
     model: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ColumnLabel {
+    column: String,
+    /// The step's key in the pipeline file.
+    step: &'static str,
+}
+
 type ByPartition = Family<PartitionLabel, Gauge>;
 
 /// All metrics of one pipeline.
@@ -69,6 +76,7 @@ pub struct Metrics {
     source_failures: Family<WorkerLabel, Counter>,
     source_connected: Family<WorkerLabel, Gauge>,
     rejected: Family<ReasonLabel, Counter>,
+    replaced: Family<ColumnLabel, Counter>,
     windows: Family<WorkerLabel, Counter>,
     alerts: Family<WorkerLabel, Counter>,
     drifts: Family<HorizonLabel, Counter>,
@@ -113,6 +121,12 @@ impl Default for Metrics {
             source_failures: registered(&mut registry, "source_failures", "Failed reads", Family::default()),
             source_connected: registered(&mut registry, "source_connected", "1 if it answers", Family::default()),
             rejected: registered(&mut registry, "rejected_rows", "Dead letters by reason", Family::default()),
+            replaced: registered(
+                &mut registry,
+                "clean_replaced_values",
+                "Made null or moved to a limit",
+                Family::default(),
+            ),
             windows: registered(&mut registry, "window_closed_windows", "Closed windows, per key", Family::default()),
             alerts: registered(&mut registry, "alert_changes", "Alert changes", Family::default()),
             drifts: registered(&mut registry, "predict_drifts", "Rises of forecasts' errors", Family::default()),
@@ -181,6 +195,10 @@ impl WorkerMetrics {
         for promotion in &report.promotions {
             let (predictor, model) = (promotion.predictor.clone(), promotion.after.clone());
             self.metrics.promotions.get_or_create(&PromotionLabel { predictor, model }).inc();
+        }
+        for (column, step, counted) in report.replaced.iter().filter(|(_, _, counted)| counted.replaced > 0) {
+            let label = ColumnLabel { column: column.to_string(), step };
+            self.metrics.replaced.get_or_create(&label).inc_by(counted.replaced);
         }
         for ((stage, reason), rows) in &report.rejected {
             self.metrics.rejected.get_or_create(&ReasonLabel { stage, reason }).inc_by(*rows);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{AlertNotice, DeadLetterNotice, DriftNotice, PromotionNotice};
+use crate::stages::clean::Replaced;
 use crate::stages::predict::ScoreRow;
 
 /// Counts of one batch.
@@ -26,6 +27,8 @@ pub struct BatchReport {
     pub promotions: Vec<PromotionNotice>,
     /// Dead letters by (stage, reason code).
     pub rejected: BTreeMap<(&'static str, &'static str), u64>,
+    /// Values that cleaning replaced.
+    pub replaced: Replaced,
     /// The first dead letter of each stage and reason.
     pub first_rejected: Vec<DeadLetterNotice>,
 }

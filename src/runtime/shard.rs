@@ -20,7 +20,7 @@ use super::trace::Trace;
 use super::transaction::Transaction;
 use crate::observe::BatchReport;
 use crate::spec::PipelinePlan;
-use crate::stages::clean::{Cleaned, Cleaner};
+use crate::stages::clean::{Cleaned, Cleaner, Replaced, ReplacedValues};
 use crate::stages::custom::guarded;
 use crate::stages::decode::{DecodeError, DecodePlan, Decoded, Decoder};
 use crate::stages::predict::{ScoreRow, ScoreTotal};
@@ -59,6 +59,9 @@ pub(super) struct Shard {
     progress: Progress,
     changed: bool,
     late_told: bool,
+    /// Values that cleaning replaced since this shard was made, and whether it was told that they are most of a column.
+    replaced: Replaced,
+    replaced_told: bool,
     /// State blocks whose deletion the next commit writes: steps that were reset.
     reset: Vec<(String, u32)>,
     /// What passes between the stages, where a test looks on.
@@ -92,6 +95,8 @@ impl Shard {
             progress,
             changed: !reset.is_empty() || changes.decisions().is_some(),
             late_told: false,
+            replaced: Replaced::default(),
+            replaced_told: false,
             reset,
             trace: None,
         };
@@ -147,7 +152,10 @@ impl Shard {
         self.outputs.late(batch, &late, transaction.records());
         self.tell_late(rows_decoded, late.len());
 
-        let Cleaned { rows, rejected, filtered, duplicates } = self.cleaner.clean(rows)?;
+        let Cleaned { rows, rejected, filtered, duplicates, replaced } = self.cleaner.clean(rows)?;
+        self.replaced.merge(&replaced);
+        report.replaced = replaced;
+        self.tell_replaced();
         let accounting = &mut self.progress.accounting;
         accounting.filtered += filtered.len() as u64;
         accounting.duplicate += duplicates.len() as u64;
@@ -189,6 +197,23 @@ impl Shard {
             newest,
             "most rows are late: they are behind the newest time of their partition by more than `max_delay`. If that time \
              cannot be, `event_time.future_skew`, or `latest` for files, makes dead letters of such times"
+        );
+    }
+
+    /// Says once where most values of a column are outside its limits.
+    fn tell_replaced(&mut self) {
+        let most = |(_, step, counted): &(_, &str, ReplacedValues)| *step == "range" && counted.most();
+        let Some((column, _, counted)) = self.replaced.iter().find(most).filter(|_| !self.replaced_told) else {
+            return;
+        };
+        self.replaced_told = true;
+        tracing::warn!(
+            partition = self.partition.number,
+            column = &**column,
+            values = counted.values,
+            replaced = counted.replaced,
+            "most values of a column are outside the limits of `range`. If they are in another unit than the limits, \
+             `- unit:` in front of it converts them; the summary and `arterial_clean_replaced_values` count every column"
         );
     }
 
@@ -321,6 +346,7 @@ impl Shard {
             accounting: self.progress.accounting,
             windows: self.progress.windows,
             alerts: self.progress.alerts,
+            replaced: self.replaced.clone(),
             digest: digest_of_blocks(&blocks),
         }
     }

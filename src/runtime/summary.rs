@@ -6,6 +6,7 @@ use std::time::Duration;
 use arterial_connectors::position::Partition;
 
 use super::shard::Shard;
+use crate::stages::clean::Replaced;
 use crate::stages::predict::{ScoreRow, ScoreTotal, merge_totals};
 use crate::state::{Accounting, Digest, combine};
 
@@ -40,6 +41,8 @@ pub struct PartitionSummary {
     pub windows: u64,
     /// Alert changes since the pipeline's first start.
     pub alerts: u64,
+    /// Values that cleaning replaced, since this run took the partition or last went back to its last commit.
+    pub replaced: Replaced,
     /// Digest of the partition's canonical state.
     pub digest: Digest,
 }
@@ -154,6 +157,14 @@ impl RunSummary {
     #[must_use]
     pub fn alerts(&self) -> u64 {
         self.partitions.values().map(|partition| partition.alerts).sum()
+    }
+
+    /// Values that cleaning replaced in this run.
+    #[must_use]
+    pub fn replaced(&self) -> Replaced {
+        let mut sum = Replaced::default();
+        self.partitions.values().for_each(|partition| sum.merge(&partition.replaced));
+        sum
     }
 
     /// Labels that models refused in order to stay sound, of keys that are still known: 0 for sane input.

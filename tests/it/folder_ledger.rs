@@ -18,6 +18,7 @@ fn config() -> FolderLedgerConfig {
     FolderLedgerConfig {
         pipeline: "p".to_owned(),
         input: "rows.parquet".to_owned(),
+        files: Vec::new(),
         partitions: vec![3],
         sinks: vec![FolderSink::lines("one"), FolderSink::lines("two")],
     }

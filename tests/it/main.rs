@@ -51,6 +51,7 @@ mod file_csv;
 mod file_json;
 mod file_source;
 mod file_support;
+mod folder_files;
 mod folder_ledger;
 #[cfg(feature = "kafka")]
 mod folder_parquet;

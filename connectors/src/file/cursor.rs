@@ -20,6 +20,9 @@ pub(super) trait Cursor: Send {
     /// The offset after each partition's last row, once the files have been read to their end.
     fn ends(&self) -> Option<&[i64]>;
 
+    /// Number of the file, from 0, whose row was read last or comes next.
+    fn file(&self) -> usize;
+
     /// Goes back to a known place at or before all these (partition, offset).
     fn rewind(&mut self, wanted: &[(usize, i64)]);
 

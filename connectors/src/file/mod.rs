@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `paths` | a path or a pattern -> the files it names, in order |
 //! | [`mod@format`] | a file's name -> its format and compression |
+//! | `listing` | those files as a later run has to find them again |
 //! | [`rows`] | [`FileRows`]: the rows of Parquet in that order, for a replay; errors that name the path |
 //! | `partitions` | a batch of Parquet -> rows of each partition |
 //! | `text` | a file of text, compressed or not -> its lines |
@@ -22,6 +23,7 @@
 mod cursor;
 pub mod format;
 mod json_lines;
+mod listing;
 mod parquet_cursor;
 mod partitions;
 mod paths;
@@ -36,6 +38,8 @@ use std::path::Path;
 use crate::source::SourceError;
 
 pub use format::FileFormat;
+pub(crate) use listing::FilesRead;
+pub use listing::{ListedFile, listing};
 pub use partitions::{key_texts, split_rows};
 pub use rows::{FileRows, FileRowsConfig, rows_total};
 pub use source::{FileSource, FileSourceConfig};

@@ -94,6 +94,10 @@ impl Cursor for ParquetCursor {
         self.starts.get(self.files.row_groups()).map(Vec::as_slice)
     }
 
+    fn file(&self) -> usize {
+        self.files.file_of(self.row_group)
+    }
+
     fn rewind(&mut self, wanted: &[(usize, i64)]) {
         let before = |offsets: &&Vec<i64>| wanted.iter().all(|(partition, offset)| offsets[*partition] <= *offset);
         // The first row group begins at offset 0, before everything.

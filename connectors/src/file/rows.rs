@@ -191,6 +191,11 @@ impl ParquetFiles {
         self.files.last().map_or(0, |file| file.row_groups_end)
     }
 
+    /// Number of the file that has a row group; of all files behind the last.
+    pub(super) fn file_of(&self, row_group: usize) -> usize {
+        self.files.partition_point(|file| file.row_groups_end <= row_group)
+    }
+
     /// Starts to read one row group; opens its file if another was read last.
     pub(super) fn read_group(
         &mut self,
@@ -198,7 +203,7 @@ impl ParquetFiles {
         columns: &Columns,
         batch_rows: usize,
     ) -> Result<ParquetRecordBatchReader, SourceError> {
-        let index = self.files.partition_point(|file| file.row_groups_end <= row_group);
+        let index = self.file_of(row_group);
         let first_group = index.checked_sub(1).map_or(0, |before| self.files[before].row_groups_end);
         if self.open.index != index {
             let found = &self.files[index];

@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::cursor::{Cursor, Part};
 use super::format::FileFormat;
+use super::listing::{FilesRead, ListedFile, list};
 use super::parquet_cursor::ParquetCursor;
 use super::paths::paths_of;
 use super::rows::ParquetFiles;
@@ -74,6 +76,9 @@ pub struct FileSource {
     /// As the user wrote it, for errors.
     path: PathBuf,
     cursor: Box<dyn Cursor>,
+    listing: Arc<[ListedFile]>,
+    /// Files that the cursor has come to.
+    files_read: usize,
     readings: Vec<Reading>,
     assigned: bool,
     turn: usize,
@@ -92,6 +97,7 @@ impl FileSource {
             return Err(SourceError::Config { what: "file.partitions".to_owned(), reason });
         }
         let paths = paths_of(&config.path)?;
+        let listing = list(&config.path, &paths)?.into();
         let cursor: Box<dyn Cursor> = match FileFormat::of_all(&paths)? {
             FileFormat::Parquet => Box::new(parquet_cursor(config, paths)?),
             FileFormat::Json => {
@@ -104,7 +110,7 @@ impl FileSource {
             }
         };
         let readings = (0..config.partitions).map(|_| Reading::default()).collect();
-        Ok(Self { path: config.path.clone(), cursor, readings, assigned: false, turn: 0 })
+        Ok(Self { path: config.path.clone(), cursor, listing, files_read: 0, readings, assigned: false, turn: 0 })
     }
 
     fn reading(&mut self, partition: Partition) -> Result<&mut Reading, SourceError> {
@@ -177,7 +183,9 @@ impl FileSource {
                 self.cursor.rewind(&behind);
             }
             self.cursor.pass_over(&active)?;
-            for part in self.cursor.next_parts()?.unwrap_or_default() {
+            let parts = self.cursor.next_parts()?.unwrap_or_default();
+            self.files_read = self.files_read.max(self.cursor.file() + 1);
+            for part in parts {
                 self.readings[part.partition].keep(part);
             }
         }
@@ -269,8 +277,9 @@ impl Source for FileSource {
         Ok(vec![self.readings.len() as u32])
     }
 
+    /// Not a group's: which files the positions count the rows of.
     fn group_metadata(&self) -> Option<GroupMetadata> {
-        None
+        Some(GroupMetadata::new(FilesRead::new(&self.listing, self.files_read)))
     }
 
     fn connected(&self) -> Result<(), String> {

@@ -147,6 +147,10 @@ impl Cursor for TextCursor {
         self.starts.get(self.paths.len()).map(Vec::as_slice)
     }
 
+    fn file(&self) -> usize {
+        self.file
+    }
+
     fn rewind(&mut self, wanted: &[(usize, i64)]) {
         let before = |offsets: &&Vec<i64>| wanted.iter().all(|(partition, offset)| offsets[*partition] <= *offset);
         // The first file begins at offset 0, before everything.

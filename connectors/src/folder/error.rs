@@ -45,6 +45,16 @@ pub enum FolderError {
         /// What is to be read now.
         expected: String,
     },
+    /// Files that were read are not as they were: its positions mean other rows.
+    #[error("folder `{}` was filled from `{input}`, whose files have changed: {change}", .path.display())]
+    Files {
+        /// The folder.
+        path: PathBuf,
+        /// The path or pattern of the files.
+        input: String,
+        /// The first change.
+        change: FileChange,
+    },
     /// It was filled with another number of partitions: keys would move between them.
     #[error("folder `{}` was filled with {found:?} partitions, and there are {expected:?} now", .path.display())]
     Partitions {
@@ -70,6 +80,35 @@ pub enum FolderError {
         path: PathBuf,
         /// What is wrong with it.
         reason: Damage,
+    },
+}
+
+/// How files that were read are not as they were.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileChange {
+    /// One is not there any more.
+    #[error("`{name}` was read and is gone")]
+    Gone {
+        /// The file.
+        name: String,
+    },
+    /// One has come in between.
+    #[error("`{name}` was not there and comes before `{before}`, which was read")]
+    Inserted {
+        /// The new file.
+        name: String,
+        /// The file whose place it has.
+        before: String,
+    },
+    /// One that is not the last has another length.
+    #[error("`{name}` had {read} bytes when it was read and has {found}")]
+    Resized {
+        /// The file.
+        name: String,
+        /// Bytes then.
+        read: u64,
+        /// Bytes now.
+        found: u64,
     },
 }
 
@@ -123,6 +162,10 @@ impl FolderError {
             Self::Taken { .. } => "give each run a folder of its own, or wait until the other one ends",
             Self::Foreign { .. } => "name another folder: outputs and state of two pipelines cannot be told apart",
             Self::Input { .. } => "fill a new folder, or name the same input: it may have got more files at its end",
+            Self::Files { .. } => {
+                "how far was read is a number of rows of all files in the order of their names: put those that were read back as \
+                 they were and give new ones names that come last, or fill a new folder"
+            }
             Self::Partitions { .. } => "use the same number of partitions, or fill a new folder from the start",
             Self::Damaged { .. } => {
                 "remove the newest epoch's directory to go on from the one before it, or fill a new folder from the start"

@@ -13,6 +13,7 @@ use super::lock::{Folder, Inner};
 use super::manifest::Manifest;
 use super::sink::{FolderSink, SinkFile};
 use super::{epochs, state};
+use crate::file::{FilesRead, ListedFile};
 use crate::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, misuse};
 use crate::position::Partition;
 
@@ -23,6 +24,8 @@ pub struct FolderLedgerConfig {
     pub pipeline: String,
     /// What is read, in the words of the one who asked for it: positions are in this input and in no other.
     pub input: String,
+    /// The files of it that are there now, in their order; none where no files are read.
+    pub files: Vec<ListedFile>,
     /// Partitions of each of the source's topics.
     pub partitions: Vec<u32>,
     /// The sinks by index.
@@ -69,7 +72,7 @@ impl FolderLedger {
     /// Takes the slot over from the ledger that was opened for it before.
     ///
     /// # Errors
-    /// [`FolderError::Foreign`], [`FolderError::Input`] and [`FolderError::Partitions`] where the folder's epochs are not ours
+    /// [`FolderError::Foreign`], [`FolderError::Input`], [`FolderError::Files`] and [`FolderError::Partitions`] where the folder's epochs are not ours
     /// to go on from.
     pub fn open(folder: &Folder, slot: &str, config: FolderLedgerConfig) -> Result<Self, FolderError> {
         let mut inner = folder.inner();
@@ -114,6 +117,9 @@ impl FolderLedger {
         let state_digest = state::merge(before, directory, &mut *commit.state)?;
         let mut manifest = Manifest { epoch: last.epoch + 1, records, state_digest, ..last };
         manifest.advance(commit.positions);
+        if let Some(read) = commit.group.and_then(|proof| proof.get::<FilesRead>()) {
+            manifest.note_files(read);
+        }
         manifest.write(directory)?;
         sync_dir(directory)?;
         asked("rename", directory, fs::rename(directory, epochs::complete(path, manifest.epoch)))?;

@@ -8,9 +8,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::disk::{DurableFile, asked, remove_file, sync_dir};
-use super::error::{Damage, FolderError};
+use super::error::{Damage, FileChange, FolderError};
 use super::ledger::FolderLedgerConfig;
 use super::{epochs, state};
+use crate::file::{FilesRead, ListedFile};
 use crate::ledger::{LedgerError, Restored};
 use crate::position::{Partition, Position};
 
@@ -29,6 +30,9 @@ pub struct Manifest {
     pub pipeline: String,
     /// What was read.
     pub input: String,
+    /// The files whose rows the positions count, where files were read: those that come after them may change.
+    #[serde(default)]
+    pub files: Vec<ListedFile>,
     /// Number of the epoch, from 1.
     pub epoch: u64,
     /// Partitions of each of the source's topics.
@@ -48,6 +52,7 @@ impl Manifest {
             version: VERSION,
             pipeline: config.pipeline.clone(),
             input: config.input.clone(),
+            files: Vec::new(),
             epoch: 0,
             partitions: config.partitions.clone(),
             positions: Vec::new(),
@@ -150,6 +155,32 @@ impl Manifest {
         self.positions = all.into_values().collect();
     }
 
+    /// Takes over which files were read, where this reader has come as far as those before it.
+    pub(super) fn note_files(&mut self, read: &FilesRead) {
+        if read.files().len() >= self.files.len() {
+            self.files = read.files().to_vec();
+        }
+    }
+
+    /// Refuses files that are not those whose rows were counted: the last of them may have grown, and others may come
+    /// after it.
+    fn check_files(&self, now: &[ListedFile]) -> Result<(), FileChange> {
+        for (index, read) in self.files.iter().enumerate() {
+            let (name, last) = (read.name.clone(), index + 1 == self.files.len());
+            match now.get(index) {
+                Some(found) if found.name == name && (last || found.bytes == read.bytes) => {}
+                Some(found) if found.name == name => {
+                    return Err(FileChange::Resized { name, read: read.bytes, found: found.bytes });
+                }
+                Some(found) if now.iter().any(|one| one.name == name) => {
+                    return Err(FileChange::Inserted { name: found.name.clone(), before: name });
+                }
+                _ => return Err(FileChange::Gone { name }),
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a folder of another pipeline.
     ///
     /// # Errors
@@ -162,10 +193,10 @@ impl Manifest {
         Err(FolderError::Foreign { path, found, expected })
     }
 
-    /// Refuses a folder of another pipeline, of another input or of another number of partitions.
+    /// Refuses a folder of another pipeline, of another input, of other files or of another number of partitions.
     pub(super) fn check(&self, folder: &Path, config: &FolderLedgerConfig) -> Result<(), FolderError> {
         self.check_owner(folder, &config.pipeline)?;
-        let FolderLedgerConfig { input, partitions, .. } = config.clone();
+        let FolderLedgerConfig { input, partitions, files, .. } = config.clone();
         let (path, found) = (folder.to_owned(), self.clone());
         if found.input != input {
             return Err(FolderError::Input { path, found: found.input, expected: input });
@@ -173,7 +204,7 @@ impl Manifest {
         if found.partitions != partitions {
             return Err(FolderError::Partitions { path, found: found.partitions, expected: partitions });
         }
-        Ok(())
+        self.check_files(&files).map_err(|change| FolderError::Files { path, input, change })
     }
 
     fn read(epoch: &Path) -> Result<Self, FolderError> {

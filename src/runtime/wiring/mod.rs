@@ -12,7 +12,7 @@ mod share;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arterial_connectors::discard::DiscardLedger;
-use arterial_connectors::file::{FileSource, FileSourceConfig, TableClock, TableLayout, Unpivot};
+use arterial_connectors::file::{FileSource, FileSourceConfig, TableClock, TableLayout, Unpivot, listing};
 use arterial_connectors::folder::{Columns, Folder, FolderLedger, FolderLedgerConfig, FolderSink};
 use arterial_connectors::ledger::{Ledger, LedgerError};
 use arterial_connectors::simulate::{Faults, SimulateConfig, SimulateSource};
@@ -97,8 +97,15 @@ impl Wiring {
         let control = plan.sinks.control().map(|_| FolderSink::lines(CONTROL_FILE));
         let sinks = declared.chain(control).collect();
         let input = plan.source.file.as_ref().map_or_else(|| plan.topic(0).to_owned(), |file| file.path.clone());
+        let unlisted = |error: SourceError| LedgerError::Client {
+            operation: "listing the files that are read",
+            reason: error.to_string(),
+            transient: false,
+        };
+        let files = plan.source.file.as_ref().map(|file| listing(&plan.folder.join(&file.path)));
+        let files = files.transpose().map_err(unlisted)?.unwrap_or_default();
         let (pipeline, partitions) = (plan.name.clone(), partition_counts.to_vec());
-        Ok(FolderLedger::open(folder, slot, FolderLedgerConfig { pipeline, input, partitions, sinks })?)
+        Ok(FolderLedger::open(folder, slot, FolderLedgerConfig { pipeline, input, files, partitions, sinks })?)
     }
 
     /// Address `host:port` of the embedded broker, where the plan has one: send rows there.

@@ -11,11 +11,11 @@ use arrow::error::ArrowError;
 use super::custom::CustomPlan;
 use super::dedupe::Dedupe;
 use super::plan::Step;
-use super::{CleanPlan, CustomStep};
+use super::{CleanPlan, CustomStep, Replaced};
 use crate::stages::rows::{Reason, RejectStage, Rejected, Rows};
 use crate::vocab::{Snapshot, StateError, StateReader, StateWriter};
 
-/// What cleaning made of a batch. Every row that came in is in exactly one of the four.
+/// What cleaning made of a batch. Every row that came in is in exactly one of the first four.
 #[derive(Debug)]
 pub struct Cleaned {
     /// The rows that go on, in the plan's output schema.
@@ -26,6 +26,8 @@ pub struct Cleaned {
     pub filtered: Vec<u32>,
     /// Origins of duplicate rows, ascending.
     pub duplicates: Vec<u32>,
+    /// Values that were replaced.
+    pub replaced: Replaced,
 }
 
 /// A batch that the plan was not made for: a fault of the engine, never of a row.
@@ -152,11 +154,19 @@ pub(super) struct Working {
     doomed: BTreeMap<u32, Rejected>,
     filtered: Vec<u32>,
     duplicates: Vec<u32>,
+    pub(super) replaced: Replaced,
 }
 
 impl Working {
     fn new(rows: Rows) -> Self {
-        Self { rows, keep: Vec::new(), doomed: BTreeMap::new(), filtered: Vec::new(), duplicates: Vec::new() }
+        Self {
+            rows,
+            keep: Vec::new(),
+            doomed: BTreeMap::new(),
+            filtered: Vec::new(),
+            duplicates: Vec::new(),
+            replaced: Replaced::default(),
+        }
     }
 
     /// The row becomes a dead letter, for its first reason.
@@ -208,7 +218,8 @@ impl Working {
     fn finish(mut self) -> Cleaned {
         self.filtered.sort_unstable();
         self.duplicates.sort_unstable();
-        let rejected = self.doomed.into_values().collect();
-        Cleaned { rows: self.rows, rejected, filtered: self.filtered, duplicates: self.duplicates }
+        let rejected = std::mem::take(&mut self.doomed).into_values().collect();
+        let Self { rows, filtered, duplicates, replaced, .. } = self;
+        Cleaned { rows, rejected, filtered, duplicates, replaced }
     }
 }

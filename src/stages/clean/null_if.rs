@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::AsArray;
+use arrow::array::{Array, AsArray};
 use arrow::compute::nullif;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -18,7 +18,7 @@ use crate::vocab::YamlPath;
 /// Conditions under which values become null.
 #[derive(Debug)]
 pub(super) struct NullIf {
-    conditions: Vec<(usize, Expression)>,
+    conditions: Vec<(usize, Arc<str>, Expression)>,
     schema: SchemaRef,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn plan_null_if(scope: &mut Scope<'_>, path: &YamlPath, columns: &BTr
         match (index, Expression::compile(text, scope.schema, Wanted::Boolean, scope.sandbox)) {
             (Some(index), Ok(condition)) => {
                 fields[index] = Arc::new(fields[index].as_ref().clone().with_nullable(true));
-                conditions.push((index, condition));
+                conditions.push((index, Arc::from(name.as_str()), condition));
             }
             (_, Err(error)) => scope.refuse_sql(&place, error),
             (None, Ok(_)) => {}
@@ -50,15 +50,18 @@ impl NullIf {
     pub(super) fn apply(&self, work: &mut Working) -> Result<(), CleanError> {
         let before = work.rows.batch.clone();
         let mut columns = before.columns().to_vec();
-        for (index, condition) in &self.conditions {
+        for (index, name, condition) in &self.conditions {
             let evaluated = condition.evaluate(&before)?;
             for failure in evaluated.failures {
                 work.doom(failure.row, Reason::SqlFailed, failure.detail);
             }
             let mask = evaluated.values.as_boolean();
+            let values = columns[*index].len() - columns[*index].null_count();
             if mask.true_count() > 0 {
                 columns[*index] = nullif(columns[*index].as_ref(), mask)?;
             }
+            let left = columns[*index].len() - columns[*index].null_count();
+            work.replaced.count(name, "null_if", values, values - left);
         }
         work.rows.batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         Ok(())

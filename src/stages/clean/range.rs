@@ -30,6 +30,7 @@ pub(super) struct Range {
 #[derive(Debug)]
 struct Bounded {
     index: usize,
+    name: Arc<str>,
     minimum: f64,
     maximum: f64,
 }
@@ -87,7 +88,7 @@ fn bounds(scope: &Scope<'_>, name: &str, index: usize, limits: Limits) -> Result
     let (minimum, maximum) = if whole { (least.ceil(), greatest.floor()) } else { (least, greatest) };
     // Also false where a limit is NaN.
     if minimum <= maximum && minimum <= representable.1 && maximum >= representable.0 {
-        return Ok(Bounded { index, minimum, maximum });
+        return Ok(Bounded { index, name: Arc::from(name), minimum, maximum });
     }
     let found = data_type.to_string();
     Err(CleanPlanError::EmptyRange { name: name.to_owned(), found, minimum: least, maximum: greatest })
@@ -103,7 +104,13 @@ impl Range {
     pub(super) fn apply(&self, work: &mut Working) -> Result<(), CleanError> {
         let mut columns = work.rows.batch.columns().to_vec();
         for bounded in &self.columns {
-            let Some(outside) = rows_outside(&columns[bounded.index], bounded) else { continue };
+            let found = rows_outside(&columns[bounded.index], bounded);
+            if matches!(self.otherwise, Otherwise::Null | Otherwise::Clamp) {
+                let replaced = found.iter().flatten().filter(|out| **out).count();
+                let values = columns[bounded.index].len() - columns[bounded.index].null_count();
+                work.replaced.count(&bounded.name, "range", values, replaced);
+            }
+            let Some(outside) = found else { continue };
             match self.otherwise {
                 Otherwise::Null => {
                     let mask = outside.iter().map(|out| Some(*out)).collect();
@@ -112,10 +119,9 @@ impl Range {
                 Otherwise::Clamp => columns[bounded.index] = clamped(&columns[bounded.index], bounded),
                 Otherwise::Drop => mark(&outside, |row| work.filter(row)),
                 Otherwise::DeadLetter => {
-                    let name = self.schema.field(bounded.index).name();
                     mark(&outside, |row| {
                         let value = array_value_to_string(&columns[bounded.index], row).unwrap_or_default();
-                        let detail = format!("{name} = {value} is outside {}", limits_text(bounded));
+                        let detail = format!("{} = {value} is outside {}", bounded.name, limits_text(bounded));
                         work.doom(row, Reason::OutOfRange, detail);
                     });
                 }

@@ -1,0 +1,114 @@
+//! Files by a pattern, read into a folder by one run after another: what may become of them in between.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::TempDir;
+
+use crate::kafka_backfill::messages;
+use crate::kafka_run_support::{finish, refused};
+use crate::run_support::edited;
+
+/// Days of history in files of their own, and a pipeline to read them.
+struct History {
+    root: TempDir,
+}
+
+impl History {
+    fn new(days: &[&str]) -> Self {
+        let history = Self { root: tempfile::tempdir().unwrap() };
+        let text = edited(&[("at_least_once\n", "exactly_once\nruntime: { commit_rows_max: 100 }\n")]);
+        std::fs::write(history.root.path().join("pipeline.yaml"), text).unwrap();
+        for (day, name) in (0..).zip(days) {
+            history.write(name, day..day + 1);
+        }
+        history
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// What the corridor says in these hours.
+    fn write(&self, name: &str, hours: std::ops::Range<i64>) {
+        let lines: Vec<String> = messages(hours).iter().map(|message| format!("{message}\n")).collect();
+        std::fs::write(self.path(name), lines.concat()).unwrap();
+    }
+
+    fn backfill(&self) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arterial"));
+        command.args(["backfill", "--format", "json", "--partitions", "2", "--from", "day-*", "--to", "out"]);
+        command.arg("pipeline.yaml").current_dir(self.root.path()).env("ARTERIAL_LOG", "warn");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
+    }
+
+    fn rows_in(&self) -> Option<u64> {
+        finish(self.backfill())["rows"]["in"].as_u64()
+    }
+
+    fn refusal(&self) -> String {
+        refused(self.backfill())
+    }
+}
+
+fn lines_of(path: &Path) -> u64 {
+    std::fs::read_to_string(path).unwrap().lines().count() as u64
+}
+
+#[test]
+fn files_that_come_last_and_the_growth_of_the_last_are_read_on() {
+    let history = History::new(&["day-1.ndjson", "day-2.ndjson"]);
+    let rows = |names: &[&str]| Some(names.iter().map(|name| lines_of(&history.path(name))).sum::<u64>());
+    assert_eq!(history.rows_in(), rows(&["day-1.ndjson", "day-2.ndjson"]));
+    history.write("day-2.ndjson", 1..3);
+    history.write("day-3.ndjson", 3..4);
+    assert_eq!(history.rows_in(), rows(&["day-1.ndjson", "day-2.ndjson", "day-3.ndjson"]));
+}
+
+#[test]
+fn files_that_go_come_in_between_or_change_in_length_are_refused_by_name() {
+    let history = History::new(&["day-1.ndjson", "day-2.ndjson", "day-4.ndjson"]);
+    history.rows_in();
+    history.write("day-3.ndjson", 7..8);
+    let inserted = history.refusal();
+    assert!(
+        inserted.contains("`day-3.ndjson` was not there and comes before `day-4.ndjson`, which was read"),
+        "{inserted}"
+    );
+    assert!(inserted.contains("give new ones names that come last, or fill a new folder"), "{inserted}");
+    std::fs::remove_file(history.path("day-3.ndjson")).unwrap();
+    let first = std::fs::read(history.path("day-1.ndjson")).unwrap();
+    std::fs::remove_file(history.path("day-1.ndjson")).unwrap();
+    let gone = history.refusal();
+    assert!(gone.contains("day-*`, whose files have changed: `day-1.ndjson` was read and is gone"), "{gone}");
+    let bytes = first.len();
+    std::fs::write(history.path("day-1.ndjson"), &first[..bytes - 1]).unwrap();
+    let resized = history.refusal();
+    let told = format!("`day-1.ndjson` had {bytes} bytes when it was read and has {}", bytes - 1);
+    assert!(resized.contains(&told), "{resized}");
+    // As it was, the folder is good again.
+    std::fs::write(history.path("day-1.ndjson"), first).unwrap();
+    assert!(history.rows_in().is_some());
+}
+
+#[test]
+fn file_that_ended_a_run_may_be_put_right_and_those_behind_it_may_change() {
+    let history = History::new(&["day-1.ndjson", "day-3.ndjson"]);
+    let good = std::fs::read(history.path("day-3.ndjson")).unwrap();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&good).unwrap();
+    let whole = encoder.finish().unwrap();
+    std::fs::write(history.path("day-2.ndjson.gz"), &whole[..whole.len() / 2]).unwrap();
+    let broken = history.refusal();
+    assert!(broken.contains("day-2.ndjson.gz`: is cut short"), "{broken}");
+    assert!(history.path("out/epoch-0000000001").exists(), "the first file's rows are durable");
+    std::fs::remove_file(history.path("day-2.ndjson.gz")).unwrap();
+    std::fs::rename(history.path("day-3.ndjson"), history.path("day-2.ndjson")).unwrap();
+    history.write("day-4.ndjson", 5..6);
+    let lines = ["day-1.ndjson", "day-2.ndjson", "day-4.ndjson"].map(|name| lines_of(&history.path(name)));
+    assert_eq!(history.rows_in(), Some(lines.iter().sum()));
+    assert_eq!(std::fs::read(history.path("day-2.ndjson")).unwrap(), good);
+}
