@@ -8,7 +8,7 @@ use anyhow::Result;
 use arterial::runtime::{Connect, Pipeline, RunOptions, RunSummary, Wiring};
 use arterial::spec::PipelinePlan;
 use arterial_connectors::discard::DiscardLedger;
-use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored, StateRecord};
+use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
 use arterial_connectors::position::Partition;
 use arterial_connectors::source::{GroupMetadata, SeekTo, Source, SourceError, SourceEvent, Until};
 
@@ -55,7 +55,7 @@ impl Connect for Metered {
             Outputs::Discarded => Box::new(DiscardLedger),
             Outputs::Committed => self.wiring.ledger(slot, partition_counts)?,
         };
-        Ok(Box::new(MeteredLedger { inner, meter: Arc::clone(&self.meter) }))
+        Ok(Box::new(MeteredLedger { inner, meter: Arc::clone(&self.meter), in_flight: None }))
     }
 }
 
@@ -117,6 +117,33 @@ impl Source for MeteredSource {
 struct MeteredLedger {
     inner: Box<dyn Ledger>,
     meter: SharedMeter,
+    /// The commit whose end is not known yet, and since when.
+    in_flight: Option<(CommitCost, Instant)>,
+}
+
+impl MeteredLedger {
+    /// Begins a commit in either way, and notes what it carries.
+    fn begin_commit<T>(
+        &mut self,
+        commit: Commit<'_>,
+        begin: impl FnOnce(&mut dyn Ledger, Commit<'_>) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let since = Instant::now();
+        let mut cost = CommitCost { records: 0, bytes: 0, took: Duration::ZERO };
+        let mut state = commit.state.inspect(|record| {
+            cost.records += 1;
+            cost.bytes += record.key.len() + record.value.as_ref().map_or(0, Vec::len);
+        });
+        let begun = begin(self.inner.as_mut(), Commit { state: &mut state, ..commit });
+        self.in_flight = Some((cost, since));
+        begun
+    }
+
+    fn ended(&mut self) {
+        if let Some((cost, since)) = self.in_flight.take() {
+            with(&self.meter, |meter| meter.committed(CommitCost { took: since.elapsed(), ..cost }));
+        }
+    }
 }
 
 impl Ledger for MeteredLedger {
@@ -138,17 +165,29 @@ impl Ledger for MeteredLedger {
     }
 
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
-        let length = |record: &StateRecord| record.key.len() + record.value.as_ref().map_or(0, Vec::len);
-        let (mut records, mut bytes) = (0, 0);
-        let since = Instant::now();
-        let mut state = commit.state.inspect(|record| {
-            records += 1;
-            bytes += length(record);
-        });
-        let outcome = self.inner.commit(Commit { state: &mut state, ..commit })?;
-        let took = since.elapsed();
-        with(&self.meter, |meter| meter.committed(CommitCost { records, bytes, took }));
+        let outcome = self.begin_commit(commit, |ledger, commit| ledger.commit(commit))?;
+        self.ended();
         Ok(outcome)
+    }
+
+    fn commit_soon(&mut self, commit: Commit<'_>) -> Result<Option<CommitOutcome>, LedgerError> {
+        let outcome = self.begin_commit(commit, |ledger, commit| ledger.commit_soon(commit))?;
+        if outcome.is_some() {
+            self.ended();
+        }
+        Ok(outcome)
+    }
+
+    fn outcome(&mut self, patience: Duration) -> Result<Option<CommitOutcome>, LedgerError> {
+        let outcome = self.inner.outcome(patience)?;
+        if outcome.is_some() {
+            self.ended();
+        }
+        Ok(outcome)
+    }
+
+    fn overlaps(&self) -> bool {
+        self.inner.overlaps()
     }
 
     fn abort(&mut self) -> Result<(), LedgerError> {

@@ -88,7 +88,7 @@ pub struct RawRow<'a> {
     pub offset: i64,
     /// The broker's timestamp, milliseconds since 1970 UTC; `None` where the record carries none.
     pub broker_ts_ms: Option<i64>,
-    /// Headers in the order they were written; empty where there are none or the source was told to skip them.
+    /// Headers in the order they were written; empty where there are none.
     pub headers: &'a [Header],
 }
 

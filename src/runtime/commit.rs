@@ -261,8 +261,13 @@ impl Worker {
     }
 
     pub(super) fn back_off(&mut self) {
-        let pause = BACKOFF_MIN.saturating_mul(1 << self.failures_in_a_row.min(10)).min(BACKOFF_MAX);
+        self.pause(self.failures_in_a_row);
         self.failures_in_a_row += 1;
+    }
+
+    /// Waits the longer, the more has failed in a row; not after the word to stop.
+    pub(super) fn pause(&self, failures: u32) {
+        let pause = BACKOFF_MIN.saturating_mul(1 << failures.min(10)).min(BACKOFF_MAX);
         let end = Instant::now() + pause;
         while Instant::now() < end && !self.stopped() {
             std::thread::sleep(BACKOFF_MIN.min(pause));

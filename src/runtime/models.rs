@@ -53,7 +53,7 @@ impl Models {
         self.features.meet_keys(keys.len(), |key| keys.values(key).next());
         let matrix = self.features.update(window);
         let step = self.predict.step_named(window, &matrix, keys);
-        outputs.forecasts((keys, &window.live), &step.forecasts, &self.predict, transaction.records());
+        outputs.forecasts((keys, &window.live), &step.forecasts, &self.predict, transaction)?;
         outputs.scores(&step.scores, transaction.records());
         outputs.drifts(keys, &step.drifts, report, transaction.records());
         outputs.promotions(&step.promotions, report, transaction.records());

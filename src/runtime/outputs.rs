@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::Array;
 use arterial_connectors::file::key_texts;
-use arterial_connectors::ledger::Records;
+use arterial_connectors::ledger::{LedgerError, Records};
 use arterial_connectors::payload::{Header, Payload};
 use arterial_connectors::position::Partition;
 use arterial_connectors::source::SourceBatch;
 
 use super::control::ControlRecord;
+use super::transaction::Transaction;
 use crate::observe::{BatchReport, DeadLetterNotice, DriftNotice, PromotionNotice};
 use crate::spec::PipelinePlan;
 use crate::spec::model::Output;
@@ -101,14 +102,17 @@ impl Outputs {
     }
 
     /// Every forecast of every live key, explained where the predictor is to be.
+    ///
+    /// # Errors
+    /// What the ledger refuses: one window has more of them than should be kept.
     pub(super) fn forecasts(
         &mut self,
         (keys, live): (&Keys, &[bool]),
         made: &[Forecasts],
         predict: &Predict,
-        records: &mut Records,
-    ) {
-        let Some(sink) = self.plan.sinks.sink(Output::Forecasts) else { return };
+        transaction: &mut Transaction,
+    ) -> Result<(), LedgerError> {
+        let Some(sink) = self.plan.sinks.sink(Output::Forecasts) else { return Ok(()) };
         let plan = Arc::clone(&self.plan);
         for forecasts in made {
             let explained = plan.predict.explains(forecasts.predictor);
@@ -127,10 +131,12 @@ impl Outputs {
                     self.value.clear();
                     self.key.clear();
                     encode_forecast(&head, &row, &mut self.value, &mut self.key);
-                    records.push(sink, Some(self.key.as_bytes()), Some(&self.value), Vec::new());
+                    transaction.records().push(sink, Some(self.key.as_bytes()), Some(&self.value), Vec::new());
                 }
+                transaction.relieve()?;
             }
         }
+        Ok(())
     }
 
     /// Scores by day.

@@ -196,7 +196,8 @@ impl Shard {
             rows,
             newest,
             "most rows are late: they are behind the newest time of their partition by more than `max_delay`. If that time \
-             cannot be, `event_time.future_skew`, or `latest` for files, makes dead letters of such times"
+             cannot be, a shorter `event_time.future_skew`, or `latest` for files, makes dead letters of such times, and \
+             `--reset watermark` forgets it"
         );
     }
 

@@ -50,8 +50,8 @@ impl Transaction {
         &mut self.records
     }
 
-    /// Hands the records over where they are more than should be kept. Called between two windows: a failure throws
-    /// the working state away, wherever in its batch that stands.
+    /// Hands the records over where they are more than should be kept. Called between two windows, and
+    /// between the horizons of one: a failure throws the working state away, wherever in its batch that stands.
     pub(super) fn relieve(&mut self) -> Result<(), LedgerError> {
         if self.records.bytes() < self.bytes_max { Ok(()) } else { self.append() }
     }

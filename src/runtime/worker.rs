@@ -5,6 +5,7 @@
 //! in the open transaction or nowhere.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,8 @@ pub(crate) struct Worker {
     pub(super) drift: Drift,
     pub(super) pace: CommitPace,
     pub(super) failures_in_a_row: u32,
+    /// Reads that failed for a moment, one after the other.
+    source_failures: u32,
     pub(super) in_flight: Option<InFlight>,
     pub(super) summary: WorkerSummary,
 }
@@ -118,6 +121,7 @@ impl Worker {
             drift,
             pace,
             failures_in_a_row: 0,
+            source_failures: 0,
             in_flight: None,
             summary: WorkerSummary::default(),
         }
@@ -128,7 +132,12 @@ impl Worker {
     /// # Errors
     /// Whatever cannot be cured by aborting and going back to the last commit.
     pub(crate) fn run(mut self) -> Result<WorkerSummary, PipelineError> {
-        match self.work() {
+        // A panic, too, must not leave a transaction open.
+        let worked = catch_unwind(AssertUnwindSafe(|| self.work())).unwrap_or_else(|panic| {
+            self.take_back();
+            resume_unwind(panic)
+        });
+        match worked {
             Ok(()) => self.summary.reached_end = self.finished(),
             // Told to stop while the far side was away: what was not committed is read again at the next start.
             Err(PipelineError::Stopped) => {}
@@ -143,9 +152,13 @@ impl Worker {
     /// Readers of committed records wait for the end of every transaction that is open: those of the other workers' outputs too.
     fn give_up(&mut self, error: &PipelineError) {
         // A ledger that failed has no end to give; the next start ends it.
-        if !matches!(error, PipelineError::Ledger(_))
-            && let Err(failed) = self.transaction.abort()
-        {
+        if !matches!(error, PipelineError::Ledger(_)) {
+            self.take_back();
+        }
+    }
+
+    fn take_back(&mut self) {
+        if let Err(failed) = self.transaction.abort() {
             tracing::warn!(error = %failed, "what was not committed could not be taken back; the next start does it");
         }
     }
@@ -181,11 +194,17 @@ impl Worker {
         let look = if self.in_flight.is_some() { IN_FLIGHT_POLL_MAX } else { POLL_MAX };
         let wait = self.pace.remaining(Instant::now()).min(look);
         let event = match self.source.poll(wait) {
-            Ok(event) => event,
+            Ok(event) => {
+                self.source_failures = 0;
+                event
+            }
             Err(error) if error.transient() => {
-                tracing::warn!(%error, "source failed for a moment; trying again");
+                tracing::warn!(%error, hint = error.hint(), "source failed for a moment; trying again");
                 self.metrics.source_failed();
-                return Ok(());
+                // One that fails at once must not be asked again and again; a commit is due all the same.
+                self.pause(self.source_failures);
+                self.source_failures += 1;
+                None
             }
             Err(error) => return Err(error.into()),
         };

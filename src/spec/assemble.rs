@@ -162,7 +162,7 @@ fn decode_settings(name: &str, source: &SourceSpec) -> DecodeSettings {
         zone: decode.timezone.as_ref().and_then(|name| name.parse().ok()),
         timestamp: decode.timestamp,
         event_time: event_time.column.clone(),
-        future_skew: event_time.future_skew.map(|span| span.micros),
+        future_skew: event_time.future_skew().map(|span| span.micros),
         // The rules have refused what is not RFC 3339.
         latest: event_time.latest.as_ref().and_then(|text| micros(text)),
         max_bytes: decode.max_bytes as usize,

@@ -102,8 +102,10 @@ pub enum Reason {
     LookupMissing,
     /// An expression of a `sql` step failed for this row.
     SqlFailed,
-    /// The row's key is null or the partition's limit of keys is reached.
+    /// The row's key is null, too long or cannot be told from others.
     BadKey,
+    /// A limit of the state is reached: keys of a partition, readings that `dedupe` remembers.
+    LimitReached,
     /// A number beyond 2^62 in magnitude in a column that windows add up.
     Unrepresentable,
     /// Refused by a cleaning step of the embedding program.
@@ -131,6 +133,7 @@ impl Reason {
             Self::LookupMissing => "lookup_missing",
             Self::SqlFailed => "sql_failed",
             Self::BadKey => "bad_key",
+            Self::LimitReached => "limit_reached",
             Self::Unrepresentable => "unrepresentable",
             Self::Custom => "custom",
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use arterial::connectors::memory::{MemoryLedger, MemoryLedgerConfig};
+use arterial::connectors::memory::{MemoryLedger, MemoryLedgerConfig, MemoryRecord};
 use arterial::spec::PipelineFile;
 use arterial::{
     AdditiveForecast, FeatureMatrix, Fresh, KeyId, MemoryBroker, OnlinePredictor, Pipeline, PipelineBuilder,
@@ -91,8 +91,12 @@ impl OnlinePredictor for Moody {
 }
 
 fn registry(armed: &Arc<AtomicBool>) -> Registry {
+    moody(custom_cleaning_step::registry(), armed)
+}
+
+fn moody(registry: Registry, armed: &Arc<AtomicBool>) -> Registry {
     let armed = Arc::clone(armed);
-    custom_cleaning_step::registry().model("moody", move |_| {
+    registry.model("moody", move |_| {
         let armed = Arc::clone(&armed);
         Ok(Fresh::new(move |step| {
             Box::new(Moody { step: step.to_owned(), labels: 0, armed: Arc::clone(&armed) }) as Box<_>
@@ -162,6 +166,31 @@ fn model_that_panics_is_named_with_its_partition_and_nothing_is_lost() {
     assert_eq!(end, 150);
     assert_eq!(second.accounting(), whole.accounting());
     assert_eq!(second.digest(), whole.digest());
+}
+
+#[test]
+fn what_a_model_that_panics_left_open_is_taken_back_so_that_no_reader_waits_for_it() {
+    let feed = "feed: { partitions: 2, rows_max: 60 }";
+    let recorded = "custom: { name: recorded, settings: { minutes: 60 } }";
+    let ends = "sinks:\n  forecasts: { from: forecasts, memory: {} }\nledger: { custom: { name: shelf } }\n";
+    let text = PIPELINE.replace(feed, recorded).replace(
+        "clean:\n  - custom: { name: stuck, settings: { sensor: sensor_id, column: speed_mph, repeats_max: 70 } }\n",
+        "",
+    ) + ends;
+    let (memory, armed) = (MemoryBroker::new(), Arc::new(AtomicBool::new(true)));
+    memory.create_topic("forecasts", 1).unwrap();
+    let shelf = memory.clone();
+    let registry = moody(custom_source::registry(), &armed).ledger("shelf", move |request| {
+        let sinks: Vec<&str> = request.sinks.iter().map(String::as_str).collect();
+        sinks.iter().for_each(|sink| drop(shelf.create_topic(sink, 1)));
+        Ok(Box::new(MemoryLedger::open(&shelf, MemoryLedgerConfig::new("shelf", request.slot, &sinks))?))
+    });
+    let running = Pipeline::from_yaml(&text).registry(registry).build().unwrap().start().unwrap();
+    let failed = block_on(running.end());
+    assert!(matches!(failed, Err(PipelineError::Panicked { .. })), "{failed:?}");
+    memory.send("forecasts", MemoryRecord::new("of", "another")).unwrap();
+    let committed = memory.committed_records("forecasts").unwrap();
+    assert_eq!(committed.last().map(|last| last.value.as_deref()), Some(Some(b"another".as_slice())));
 }
 
 #[test]

@@ -137,6 +137,8 @@ fn rule_that_nobody_registered_and_column_that_is_not_there_are_problems_at_thei
     assert!(said.contains("did you mean `speed_mph`") && said.contains("pipeline.yaml:12:"), "{said}");
     let said = problems(", when: \"> 1\"", "");
     assert!(said.contains("alert `every_third` has no `when`"), "{said}");
+    let said = problems("pipeline: ", "ledger: { custom: { name: shelf } }\npipeline: ");
+    assert!(said.contains("a `feed` lets rows go when its own memory has committed them"), "{said}");
     let said = problems("{ custom", "{ measure: speed_mph, custom");
     assert!(said.contains("`measure` means nothing beside `custom`"), "{said}");
 }

@@ -224,7 +224,7 @@ fn keys_beyond_the_limit_or_without_a_value_are_refused() {
         row(at(11, 30, 0), "b", 1.0),
     ]);
     let refused: Vec<(u32, Reason)> = partition.refused.iter().map(|one| (one.origin, one.reason)).collect();
-    assert_eq!(refused, [(1, Reason::BadKey), (3, Reason::BadKey)]);
+    assert_eq!(refused, [(1, Reason::BadKey), (3, Reason::LimitReached)]);
     assert!(partition.refused[1].detail.contains("`keys.max`"), "{}", partition.refused[1].detail);
     partition.flush();
     assert_eq!(partition.closed[0].keys["b"].rows, 2);

@@ -168,7 +168,8 @@ impl Embedded {
 
     /// What a `memory: {}` sink gets, once each. An output that is never taken is made and dropped; one that is taken and
     /// not read brings the pipeline to a halt, until it is read or dropped. So read it before you wait for the end of the
-    /// run; told to stop, the pipeline waits 10 s for its readers and then ends with [`LedgerError::Unread`].
+    /// run; told to stop, the pipeline waits 10 s for its readers and then ends with [`LedgerError::Unread`]: what was
+    /// committed for that output and not read is lost to it.
     ///
     /// # Errors
     /// [`BuildError::NoOutput`].

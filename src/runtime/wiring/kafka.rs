@@ -164,7 +164,7 @@ impl Wiring {
             return Ok(vec![Finding::ok("brokers", "none is needed".to_owned())]);
         };
         let config = self.ledger_config(kafka, "doctor", &[])?;
-        let ahead = self.plan.source.event_time.future_skew.unwrap_or(AHEAD_MAX);
+        let ahead = self.plan.source.event_time.future_skew().unwrap_or(AHEAD_MAX);
         Ok(check_up(&config, Present { now_ms: now_micros / 1000, ahead_ms_max: ahead.micros / 1000 }))
     }
 

@@ -98,6 +98,51 @@ impl JsonSchema for Span {
     }
 }
 
+/// How far a time may lie ahead of its record's arrival: a span, or `unbounded`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FutureSkew {
+    /// At most this far.
+    Within(Span),
+    /// As far as it likes.
+    Unbounded,
+}
+
+/// What [`FutureSkew::Unbounded`] is written as.
+const UNBOUNDED: &str = "unbounded";
+
+impl Serialize for FutureSkew {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Within(span) => span.serialize(serializer),
+            Self::Unbounded => serializer.serialize_str(UNBOUNDED),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for FutureSkew {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        if text == UNBOUNDED {
+            return Ok(Self::Unbounded);
+        }
+        Span::parse(&text).map(Self::Within).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for FutureSkew {
+    fn schema_name() -> Cow<'static, str> {
+        "FutureSkew".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^([0-9]{1,8}(ms|s|m|h|d)|unbounded)$",
+            "description": "A whole number and a unit, as 250ms, 90s, 5m; or unbounded.",
+        })
+    }
+}
+
 /// A null, boolean, number or text: a cell of a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

@@ -8,7 +8,7 @@ use arterial_connectors::csv::CsvDialect;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CustomSpec, SecuritySpec, Settings, Span};
+use super::{CustomSpec, FutureSkew, SecuritySpec, Settings, Span};
 
 /// A stream of readings: exactly one of `kafka`, `file`, `simulate`, `feed`, `custom`, and how to read it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -325,8 +325,9 @@ pub struct EventTimeSpec {
     pub max_delay: Span,
     /// A partition without records for this long, by the wall clock, has its open windows closed.
     pub idle_after: Option<Span>,
-    /// How far a time may lie ahead of the record's broker timestamp; rows further ahead are dead letters.
-    pub future_skew: Option<Span>,
+    /// How far a time may lie ahead of the record's broker timestamp; rows further ahead are dead letters, for one clock that is
+    /// ahead would make all other sensors late. As `max_delay` unless given; `unbounded` for readings that are made up.
+    pub future_skew: Option<FutureSkew>,
     /// The last time that can be meant (RFC 3339): rows with a later one are dead letters and close no windows. One year
     /// misspelt in a table would make everything after it late.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -334,6 +335,18 @@ pub struct EventTimeSpec {
     /// Partitions this far ahead of the slowest are paused.
     #[serde(default = "default_max_drift")]
     pub max_drift: Span,
+}
+
+impl EventTimeSpec {
+    /// How far a time may lie ahead of its arrival, where that is limited.
+    #[must_use]
+    pub fn future_skew(&self) -> Option<Span> {
+        match self.future_skew {
+            Some(FutureSkew::Within(span)) => Some(span),
+            Some(FutureSkew::Unbounded) => None,
+            None => Some(self.max_delay),
+        }
+    }
 }
 
 fn default_max_drift() -> Span {

@@ -26,6 +26,11 @@ pub(super) fn check(check: &mut Check<'_>) {
         let message = "a Kafka source keeps positions and state in Kafka, in one transaction with the outputs";
         check.push(ledger.key_problem(message, "remove `ledger`"));
     }
+    if ledger.given() && check.source().is_some_and(|source| source.get("feed").given()) {
+        let message = "a `feed` lets rows go when its own memory has committed them, and would fill up";
+        let hint = "remove `ledger`: positions and state are in what `PipelineBuilder::memory` is given; or read from a custom source";
+        check.push(ledger.key_problem(message, hint));
+    }
 }
 
 fn check_name(check: &mut Check<'_>, name: &Part<'_>, what: &str, known: &[&String]) {

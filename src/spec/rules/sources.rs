@@ -7,7 +7,7 @@ use arterial_connectors::simulate::DETECTORS_MAX;
 use chrono::DateTime;
 
 use super::{Check, security};
-use crate::spec::model::{Delivery, EARLIEST, EMBEDDED, Settings, Span, Stamps};
+use crate::spec::model::{Delivery, EARLIEST, EMBEDDED, FutureSkew, Settings, Span, Stamps};
 use crate::spec::part::Part;
 use crate::spec::syntax;
 use crate::stages::decode::{Format, TimestampFormat};
@@ -63,7 +63,7 @@ fn check_event_time(check: &mut Check<'_>, event_time: &Part<'_>) {
     }
     let future_skew = event_time.get("future_skew");
     let max_delay = event_time.get("max_delay").read::<Span>();
-    if let (Some(skew), Some(delay)) = (future_skew.read::<Span>(), max_delay)
+    if let (Some(FutureSkew::Within(skew)), Some(delay)) = (future_skew.read(), max_delay)
         && skew > delay
     {
         let message = format!("`future_skew` {skew} is more than `max_delay` {delay}");

@@ -121,7 +121,7 @@ impl DedupePlan {
                 }
                 Seen::Full => {
                     let detail = format!("dedupe remembers {READINGS_MAX} readings already");
-                    work.doom(row, Reason::BadKey, detail);
+                    work.doom(row, Reason::LimitReached, detail);
                 }
             }
         }

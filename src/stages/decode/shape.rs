@@ -125,19 +125,22 @@ fn same(found: &[u8], expected: &[u8]) -> bool {
 }
 
 fn float_or_null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
-    let Some((negative, digits, places, end)) = decimal(text, at) else { return null(text, at) };
+    let Some(found) = decimal(text, at) else { return null(text, at) };
+    if found.digits > DIGITS_EXACT {
+        return fast_float2::parse(&text[at..found.end]).ok().map(|value| (Slot::Float(value), found.end));
+    }
     // Both are exact in f64, so their quotient is correctly rounded (Clinger 1990).
-    let value = digits as f64 / TENS[places];
-    Some((Slot::Float(if negative { -value } else { value }), end))
+    let value = found.number as f64 / TENS[found.places];
+    Some((Slot::Float(if found.negative { -value } else { value }), found.end))
 }
 
 fn int_or_null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
     match decimal(text, at) {
-        Some((negative, digits, 0, end)) => {
-            let value = digits as i64;
-            Some((Slot::Int(if negative { -value } else { value }), end))
+        Some(found) if found.places == 0 && found.digits <= DIGITS_WHOLE => {
+            let value = found.number as i64;
+            Some((Slot::Int(if found.negative { -value } else { value }), found.end))
         }
-        // A fraction is not whole: the scanner says so.
+        // A fraction is not whole, and more digits may be too many: the scanner says so.
         Some(_) => None,
         None => null(text, at),
     }
@@ -165,16 +168,33 @@ fn scalar(text: &[u8], at: usize) -> Option<(Slot, usize)> {
     }
 }
 
-/// A number of at most 15 digits without exponent: whether it is negative, its digits, how many of them stand after the
-/// point, and its end.
-fn decimal(text: &[u8], at: usize) -> Option<(bool, u64, usize, usize)> {
+/// So many digits are exact in f64, as the power of ten is that moves their point.
+const DIGITS_EXACT: usize = 15;
+/// So many digits fit in 64 bits whatever they are.
+const DIGITS_WHOLE: usize = 18;
+/// More digits than any program writes of a number of 64 bits: what has them is left to the scanner.
+const DIGITS_MAX: usize = 40;
+
+/// A number without exponent.
+struct Decimal {
+    negative: bool,
+    /// Its digits without the point; right where there are at most [`DIGITS_WHOLE`].
+    number: u64,
+    /// How many they are.
+    digits: usize,
+    /// How many of them stand after the point.
+    places: usize,
+    end: usize,
+}
+
+fn decimal(text: &[u8], at: usize) -> Option<Decimal> {
     let negative = *text.get(at)? == b'-';
     let first = at + usize::from(negative);
-    let (mut digits, mut end) = (0, first);
+    let (mut number, mut end) = (0_u64, first);
     while let Some(digit) = digit(text, end) {
-        digits = digits * 10 + digit;
+        number = number.wrapping_mul(10).wrapping_add(digit);
         end += 1;
-        if end - first > 15 {
+        if end - first > DIGITS_MAX {
             return None;
         }
     }
@@ -188,9 +208,9 @@ fn decimal(text: &[u8], at: usize) -> Option<(bool, u64, usize, usize)> {
         end += 1;
         let point = end;
         while let Some(digit) = digit(text, end) {
-            digits = digits * 10 + digit;
+            number = number.wrapping_mul(10).wrapping_add(digit);
             end += 1;
-            if whole + end - point > 15 {
+            if whole + end - point > DIGITS_MAX {
                 return None;
             }
         }
@@ -200,7 +220,7 @@ fn decimal(text: &[u8], at: usize) -> Option<(bool, u64, usize, usize)> {
         }
     }
     // The text that follows is compared next: a letter, a second point or an exponent does not fit it.
-    Some((negative, digits, places, end))
+    Some(Decimal { negative, number, digits: whole + places, places, end })
 }
 
 fn digit(text: &[u8], at: usize) -> Option<u64> {

@@ -274,7 +274,7 @@ impl Windows {
             Interned::NoKey => Err((Reason::BadKey, "a key column is null or holds U+001F".to_owned())),
             Interned::TooLong => Err((Reason::BadKey, format!("the key is longer than {KEY_BYTES_MAX} bytes"))),
             Interned::Full => {
-                Err((Reason::BadKey, format!("one key more than `keys.max`: the partition has {keys_max}")))
+                Err((Reason::LimitReached, format!("one key more than `keys.max`: the partition has {keys_max}")))
             }
         }
     }
