@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use arterial::cli::{Cli, LogWriter, UsageError, execute};
+use arterial::cli::{Cli, LogWriter, UnusableError, UsageError, execute};
 use arterial::runtime::PipelineError;
 use arterial::spec::SpecErrors;
 use arterial_connectors::ledger::LedgerError;
@@ -60,9 +60,12 @@ fn model_hint(_error: &anyhow::Error) -> Option<&'static str> {
     None
 }
 
-fn hint(error: &anyhow::Error) -> Option<&'static str> {
-    None.or_else(|| error.downcast_ref::<PipelineError>().map(PipelineError::hint))
+fn hint(error: &anyhow::Error) -> Option<String> {
+    let fixed = None
+        .or_else(|| error.downcast_ref::<PipelineError>().map(PipelineError::hint))
         .or_else(|| error.downcast_ref::<SourceError>().map(SourceError::hint))
         .or_else(|| error.downcast_ref::<LedgerError>().map(LedgerError::hint))
         .or_else(|| model_hint(error))
+        .map(str::to_owned);
+    fixed.or_else(|| error.downcast_ref::<UnusableError>().map(UnusableError::hint))
 }

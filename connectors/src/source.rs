@@ -297,7 +297,7 @@ impl SourceError {
             }
             Self::Access(error) => error.hint(),
             Self::NoColumn { .. } => {
-                "correct the name where the pipeline names the file's columns, as under `paths:`; where several columns \
+                "correct the name where the pipeline names the file's columns, as under `paths:` or `csv:`; where several columns \
                  are read as one, correct `delimiter:`"
             }
             Self::Shorter { .. } => {

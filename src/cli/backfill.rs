@@ -15,6 +15,7 @@ use super::load::{load_plan, load_plan_with_tables, tell_notes};
 use super::progress;
 use super::report::{Format, print_outputs, print_summary};
 use super::run::shutdown_signal;
+use super::unusable::{FirstLetter, Remembered};
 use super::usage::UsageError;
 use crate::runtime::{Connect, Pipeline, PipelineError, RunOptions, Wiring};
 use crate::spec::PipelinePlan;
@@ -64,7 +65,7 @@ pub struct BackfillArgs {
 /// Runs the verb; prints the summary to stdout.
 ///
 /// # Errors
-/// A file that cannot be read or does not check, or a run that failed: what is complete in the folder stays.
+/// A file that cannot be read or does not check, or a run that failed or could use no row: what is complete in the folder stays.
 pub fn backfill(args: &BackfillArgs) -> Result<()> {
     let (plan, partitions) = match args.partitions {
         // Nothing is connected, so no secrets are needed.
@@ -90,6 +91,8 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
     let plan = Arc::new(plan);
     let connection = Arc::new(Wiring::new(&plan).map_err(PipelineError::from)?);
     let (listener, bar) = progress::listener_over(extent, args.format);
+    let first = FirstLetter::default();
+    let listener = first.beside(listener);
     let options = RunOptions { until: Until::Latest, listener, ..RunOptions::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let ended = runtime.block_on(Pipeline::new(Arc::clone(&plan), connection, options).run(shutdown_signal()));
@@ -97,6 +100,8 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
     let summary = ended?;
     print_summary(&plan, &summary, args.format)?;
     print_outputs(&plan, args.format);
+    // What is no history is not handed over either.
+    first.refuse_unusable(&summary, Remembered::of(&plan))?;
     if summary.reached_end {
         return Ok(Manifest::mark_finished(&to)?);
     }

@@ -12,7 +12,8 @@ use clap::Args;
 use super::load::load_plan;
 use super::report::{Format, print_summary};
 use super::run::shutdown_signal;
-use crate::runtime::Pipeline;
+use super::unusable::{FirstLetter, Remembered};
+use crate::runtime::{Pipeline, RunOptions};
 use crate::spec::{NetworkStart, PipelinePlan, Start};
 use crate::stages::encode::time_text;
 use crate::stages::predict::{Observed, Observer};
@@ -53,7 +54,7 @@ fn time(text: &str) -> Result<EventTime, String> {
 /// Runs the verb; prints the score table.
 ///
 /// # Errors
-/// A file that cannot be read or does not check, or a run that failed.
+/// A file that cannot be read or does not check, or a run that failed or could use no row.
 pub fn eval(args: &EvalArgs) -> Result<()> {
     let mut plan = load_plan(&args.pipeline)?;
     if let Some(from) = args.from {
@@ -66,9 +67,12 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     let looks_on = Arc::clone(&trained_on);
     plan = plan.with_observer(&Observer::new(move |observed| looks_on.look(observed)));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let summary = runtime.block_on(Pipeline::evaluation(&plan)?.run(shutdown_signal()))?;
+    let first = FirstLetter::default();
+    let listener = first.beside(RunOptions::default().listener);
+    let summary = runtime.block_on(Pipeline::evaluation_told(&plan, listener)?.run(shutdown_signal()))?;
     trained_on.tell();
     print_summary(&plan, &summary, args.format)?;
+    first.refuse_unusable(&summary, Remembered::Nowhere)?;
     if !summary.reached_end {
         anyhow::bail!("stopped after {} rows: these are scores of a part of the history", summary.accounting().rows_in);
     }

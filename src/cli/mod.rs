@@ -43,6 +43,7 @@ mod simulate;
 mod test;
 #[cfg(feature = "neural")]
 mod train;
+mod unusable;
 mod usage;
 mod validate;
 
@@ -50,6 +51,7 @@ use clap::{Parser, Subcommand};
 
 pub use bar::LogWriter;
 pub use report::summary_json;
+pub use unusable::UnusableError;
 pub use usage::UsageError;
 
 /// City sensor streams in, congestion and safety alerts out.

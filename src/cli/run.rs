@@ -13,6 +13,7 @@ use super::bar::Extent;
 use super::load::load_plan;
 use super::progress;
 use super::report::{Format, print_outputs, print_summary};
+use super::unusable::{FirstLetter, Remembered};
 use super::usage::UsageError;
 use crate::observe::Metrics;
 use crate::runtime::{History, Pipeline, PipelineError, RunOptions, Wiring};
@@ -63,7 +64,7 @@ pub enum UntilArg {
 /// Runs the verb; prints the summary to stdout.
 ///
 /// # Errors
-/// A file that cannot be read or does not check, or a run that failed.
+/// A file that cannot be read or does not check, a run that failed, or one up to the end whose rows all are dead letters.
 pub fn run(args: &RunArgs) -> Result<()> {
     let mut plan = load_plan(&args.pipeline)?.with_reset(&args.reset).map_err(UsageError::from)?;
     for (step, near) in plan.unknown_resets() {
@@ -102,6 +103,8 @@ pub fn run(args: &RunArgs) -> Result<()> {
             }
             None => (progress::listener(until, args.format), None),
         };
+        let first = FirstLetter::default();
+        let listener = first.beside(listener);
         let options = RunOptions { until, metrics, listener, history, ..RunOptions::default() };
         let ended = Pipeline::new(Arc::clone(&plan), connection, options).run(bounded_shutdown()).await;
         if let Some(bar) = bar {
@@ -115,6 +118,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
         print_outputs(&plan, args.format);
         if until == Until::Latest && !summary.reached_end {
             complain!("stopped before the end of the input: the same command goes on from there");
+        }
+        if until == Until::Latest {
+            first.refuse_unusable(&summary, Remembered::of(&plan))?;
         }
         Ok(())
     })

@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::report::Format;
 use crate::runtime::{Connect, Wiring};
+use crate::spec::model::CsvFileSpec;
 use crate::spec::{PipelineFile, PipelinePlan, Registry, SpecErrors, folder_of, suggest};
 use crate::vocab::{At, YamlPath};
 
@@ -101,12 +102,29 @@ fn input_problem(file: &mut PipelineFile, error: SourceError) {
     let place = YamlPath::default().key("sources").key(name);
     let (mut path, mut hint) = (place.key("file").key("path"), error.hint().to_owned());
     if let SourceError::NoColumn { name, others, .. } = &error {
-        let named = source.decode.paths.iter().find(|(_, path)| *path == name).map(|(column, _)| column);
-        path = named.map_or(path, |column| place.key("decode").key("paths").key(column));
+        let csv = source.file.as_ref().and_then(|file| file.csv.as_ref());
+        let of_csv = csv.and_then(|csv| csv_place(csv, name, &place.key("file").key("csv")));
+        let of_paths = source.decode.paths.iter().find(|(_, path)| *path == name);
+        let of_paths = of_paths.map(|(column, _)| place.key("decode").key("paths").key(column));
+        let named = of_csv.or(of_paths);
         hint = suggest::hint(name, others.iter().map(String::as_str), "it has").unwrap_or(hint);
-        if named.is_none() {
+        if let Some(named) = named {
+            path = named;
+        } else {
             hint = format!("write under `paths:` what the file calls it, as `{name}: ...`; {hint}");
         }
     }
     file.report(&At { path, error, hint: Some(hint) });
+}
+
+/// Where `csv` names this column of the table.
+fn csv_place(csv: &CsvFileSpec, name: &str, at: &YamlPath) -> Option<YamlPath> {
+    for (column, parts) in &csv.join {
+        if let Some(part) = parts.iter().position(|part| part == name) {
+            return Some(at.key("join").key(column).index(part));
+        }
+    }
+    let keep = csv.unpivot.as_ref().and_then(|unpivot| unpivot.keep.as_ref());
+    let kept = keep.and_then(|keep| keep.iter().position(|kept| kept == name));
+    kept.map(|index| at.key("unpivot").key("keep").index(index))
 }

@@ -23,7 +23,7 @@ use super::{models, normalise, suggest, tables, units};
 use crate::schema::{self, TopicSchema};
 use crate::stages::alert::{AlertInput, AlertPlan, AlertSettings, MeasureSettings};
 use crate::stages::clean::{CleanInput, CleanPlan, CleanStep, Limits, Table, UnitChange};
-use crate::stages::decode::{CsvSettings, DecodePlan, DecodeSettings};
+use crate::stages::decode::{CsvSettings, DecodePlan, DecodeSettings, TextTimeFormat};
 use crate::stages::expression::did_you_mean;
 use crate::stages::features::{FeatureSettings, FeaturesInput, FeaturesPlan};
 use crate::stages::predict::{PredictInput, PredictPlan, PredictorSettings};
@@ -156,11 +156,14 @@ fn decode_settings(name: &str, source: &SourceSpec) -> DecodeSettings {
             columns: decode.columns.clone(),
             dialect: decode.dialect(),
             decimal_comma: decode.decimal == Some(','),
+            thousands: decode.thousands,
             nulls: decode.nulls.clone(),
         },
         paths: decode.paths.clone(),
         zone: decode.timezone.as_ref().and_then(|name| name.parse().ok()),
         timestamp: decode.timestamp,
+        // The rules have refused what is no format.
+        timestamp_format: decode.timestamp_format.as_ref().and_then(|text| TextTimeFormat::new(text).ok()),
         event_time: event_time.column.clone(),
         future_skew: event_time.future_skew().map(|span| span.micros),
         // The rules have refused what is not RFC 3339.

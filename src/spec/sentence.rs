@@ -178,6 +178,10 @@ fn wrong_type(kind: &TypeKind, node: Option<&Node>, found: String) -> Fault {
         Some(Value::Text(text)) if wants_number(kind) && tree::number(text).is_some() => {
             Some("write it without quotes".to_owned())
         }
+        Some(Value::Text(text)) if wants_number(kind) && text.ends_with('%') => {
+            let percent = text.trim_end_matches('%').trim().parse().ok();
+            percent.map(|percent: f64| format!("shares are written as parts of 1: `{}`", percent / 100.0))
+        }
         Some(Value::Null) if allows(kind, JsonType::Object) => Some("write `{}` for the defaults".to_owned()),
         Some(Value::Null) => Some("give it a value, or remove the key".to_owned()),
         Some(Value::Text(_) | Value::Map(_)) if allows(kind, JsonType::Array) => {

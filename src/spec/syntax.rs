@@ -49,8 +49,41 @@ pub(crate) fn zone(text: &str) -> Result<Tz, String> {
     text.parse().map_err(|_| zone_hint(text))
 }
 
+/// What people write for a zone, and zones that are meant by it: abbreviations are of one half of the year, and of several
+/// countries.
+const ABBREVIATIONS: [(&str, &str, &str); 13] = [
+    ("PST", "PDT", "America/Los_Angeles"),
+    ("MST", "MDT", "America/Denver"),
+    ("CST", "CDT", "America/Chicago"),
+    ("EST", "EDT", "America/New_York"),
+    ("CET", "CEST", "Europe/Berlin"),
+    ("MEZ", "MESZ", "Europe/Berlin"),
+    ("GMT", "BST", "Europe/London"),
+    ("WET", "WEST", "Europe/Lisbon"),
+    ("EET", "EEST", "Europe/Helsinki"),
+    ("MSK", "MSD", "Europe/Moscow"),
+    ("JST", "JDT", "Asia/Tokyo"),
+    ("AEST", "AEDT", "Australia/Sydney"),
+    ("NZST", "NZDT", "Pacific/Auckland"),
+];
+
 /// Zones are known by their cities: a city that is none is not to be taken for one whose continent fits.
 fn zone_hint(text: &str) -> String {
+    let upper = text.to_ascii_uppercase();
+    if let Some((.., zone)) =
+        ABBREVIATIONS.iter().find(|(winter, summer, _)| [*winter, *summer].contains(&upper.as_str()))
+    {
+        return format!("name the zone by its largest city, which knows summer and winter: as `{zone}`");
+    }
+    let offset = ["UTC", "GMT", ""].iter().filter_map(|before| upper.strip_prefix(before));
+    if let Some(sign) = offset.filter_map(|rest| rest.chars().next()).find(|sign| ['+', '-'].contains(sign)) {
+        // Names of `Etc` count the other way round, as POSIX does.
+        let other = if sign == '+' { '-' } else { '+' };
+        return format!(
+            "name the zone by its largest city, as `Europe/Copenhagen`; clocks that never change, one hour from UTC at `{sign}1`, \
+             are `Etc/GMT{other}1`: its sign is the other one"
+        );
+    }
     let split = |zone: &'static str| zone.rsplit_once('/').unwrap_or(("", zone));
     let (area, city) = text.rsplit_once('/').unwrap_or(("", text));
     let known = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());

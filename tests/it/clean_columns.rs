@@ -89,7 +89,10 @@ fn limits_of_the_schema_do_not_hold_in_another_unit() {
     let changed = [unit("speed_kmh", "km/h", "m/s", None), open];
     assert_eq!(
         problems(&changed),
-        ["clean[1].range.columns.speed_kmh: column `speed_kmh` has neither `minimum` nor `maximum`"]
+        [
+            "clean[1].range.columns.speed_kmh: column `speed_kmh` has neither `minimum` nor `maximum`; a step before has \
+          changed the unit, and the schema's limits are in the one before: give some in m/s, or put `range` first"
+        ]
     );
     let own = range("speed_kmh", Limits { minimum: Some(0.0), maximum: Some(70.0) }, Otherwise::Null);
     let cleaned = clean(&[unit("speed_kmh", "km/h", "m/s", None), own], &[row("A", 0, 180.0), row("A", 60, 360.0)]);
@@ -107,7 +110,7 @@ fn steps_that_take_no_row_out_may_stand_before_dedupe_and_others_are_named() {
 
 #[test]
 fn what_cannot_be_is_refused_with_the_nearest_name() {
-    let cases: [(CleanStep, &str); 10] = [
+    let cases: [(CleanStep, &str); 12] = [
         (rename(&[("cont", "n")]), "clean[0].rename.cont: unknown column `cont`; did you mean `count`?"),
         (rename(&[("count", "note")]), "clean[0].rename.count: column `note` exists already"),
         (rename(&[("sensor_id", "id")]), "is the source's `partitioned_by` and must stay as it came"),
@@ -115,6 +118,8 @@ fn what_cannot_be_is_refused_with_the_nearest_name() {
         (CleanStep::Filter("sped_kmh > 1".to_owned()), "unknown column `sped_kmh`; did you mean `speed_kmh`?"),
         (CleanStep::Cast(map(&[("observed_at", CastType::Text)])), "is the source's `event_time.column`"),
         (unit("speed_kmh", "kmph", "m/s", None), "clean[0].unit.speed_kmh: unknown unit `kmph`; did you mean `km/h`?"),
+        (unit("speed_kmh", "km/h", "metres", None), "unknown unit `metres`; write `m`"),
+        (unit("speed_kmh", "km/h", "bananas", None), "unknown unit `bananas`; units are m/s, km/h, mi/h"),
         (unit("speed_kmh", "km/h", "degC", None), "`km/h` and `degC` measure different things"),
         (unit("note", "km/h", "m/s", None), "column `note` is Utf8, not a number"),
         (unit("speed_kmh", "km/h", "m/s", Some("count")), "column `count` exists already"),

@@ -114,6 +114,43 @@ fn columns_that_lack_what_is_read_are_refused_with_the_nearest() {
 }
 
 #[test]
+fn thousands_are_groups_of_three_or_no_number() {
+    let settings = |thousands: char, decimal_comma: bool| {
+        let dialect = CsvDialect { delimiter: b';', ..CsvDialect::default() };
+        let csv = CsvSettings { dialect, decimal_comma, thousands: Some(thousands), ..settings().csv };
+        DecodeSettings { csv, ..settings() }
+    };
+    let record = |number: &str| format!(";L1;2026-03-02T08:00:00Z;{number};;;");
+    for (sign, comma, number, expected) in [
+        ('.', true, "1.038,4", "1038.4"),
+        ('.', true, "-1.234.567", "-1234567.0"),
+        ('.', true, "1038,4", "1038.4"),
+        ('.', true, "61", "61.0"),
+        (',', false, "1,038.4", "1038.4"),
+        ('\'', false, "12'000", "12000.0"),
+        ('\u{a0}', true, "12\u{a0}000,5", "12000.5"),
+    ] {
+        let read = decode(settings(sign, comma), &[record(number)]);
+        assert!(rows(&read).iter().any(|row| row.contains(&format!("\"speed_kmh\":{expected}"))), "{number}: {read:?}");
+    }
+    for (sign, comma, wrong) in [
+        ('.', true, "61.5"),
+        ('.', true, "1.0384"),
+        ('.', true, ".038"),
+        ('.', true, "1,038.4"),
+        ('.', true, "1..038"),
+        (',', false, "1,03"),
+        (',', false, "1038,400"),
+        (' ', false, "1 038,4"),
+    ] {
+        let (reason, detail) = refused(settings(sign, comma), &record(wrong));
+        assert_eq!((reason, detail), (Reason::WrongType, format!("`km/h`: `{wrong}` is not a number")));
+    }
+    let whole = decode(settings('.', true), &[";L1;2026-03-02T08:00:00Z;;1.038;;"]);
+    assert!(rows(&whole)[0].contains("\"lanes\":1038"), "{whole:?}");
+}
+
+#[test]
 fn a_file_of_other_columns_brings_its_own_names() {
     let mut decoder = decoder(settings());
     for (names, record) in [

@@ -49,6 +49,7 @@ pub(crate) fn flat_settings() -> DecodeSettings {
         paths: BTreeMap::new(),
         zone: None,
         timestamp: TimestampFormat::Rfc3339,
+        timestamp_format: None,
         event_time: "observed_at".to_owned(),
         future_skew: None,
         latest: None,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arterial::stages::decode::{DecodeSettings, TimestampFormat};
+use arterial::stages::decode::{DecodeSettings, TextTimeFormat, TimestampFormat};
 use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, TimeZone};
 use chrono_tz::Tz;
 use proptest::prelude::*;
@@ -222,6 +222,54 @@ fn number_is_no_time_where_text_is_declared_nor_text_where_a_number_is() {
     assert_eq!(refused(millis(), "1795420800000000"), format!("1795420800000000 {since}"));
     assert_eq!(refused(millis(), "9223372036854775807"), format!("9223372036854775807 {since}"));
     assert_eq!(refused(millis(), "-1e18"), format!("-1000000000000000000 {since}"));
+}
+
+/// Times of a declared format, in JSON.
+fn declared(format: &str, zone: Option<Tz>, times: &[&str]) -> Vec<Result<i64, String>> {
+    let timestamp_format = Some(TextTimeFormat::new(format).unwrap());
+    read(DecodeSettings { timestamp_format, zone, ..settings() }, &quoted(times))
+}
+
+#[test]
+fn text_of_a_declared_format_is_the_instant_that_it_names_in_the_zone() {
+    let berlin = Some(chrono_tz::Europe::Berlin);
+    let at = |text: &str| Ok(DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros());
+    for (format, time, instant) in [
+        ("%d.%m.%Y %H:%M", "02.03.2026 08:15", "2026-03-02T08:15:00+01:00"),
+        ("%d.%m.%Y %H:%M", "2.7.2026 8:15", "2026-07-02T08:15:00+02:00"),
+        ("%d/%m/%Y %H:%M:%S", "02/03/2026 08:15:30", "2026-03-02T08:15:30+01:00"),
+        ("%m/%d/%Y %I:%M %p", "03/02/2026 8:15 PM", "2026-03-02T20:15:00+01:00"),
+        ("%Y%m%d %H%M", "20260302 0815", "2026-03-02T08:15:00+01:00"),
+        ("%d.%m.%y %H:%M:%S%.f", "02.03.26 08:15:00.25", "2026-03-02T08:15:00.25+01:00"),
+        ("%d.%m.%Y", "02.03.2026", "2026-03-02T00:00:00+01:00"),
+        ("%d.%m.%Y %H", "02.03.2026 08", "2026-03-02T08:00:00+01:00"),
+        ("%d-%b-%Y %H:%M %z", "02-Mar-2026 08:15 -0500", "2026-03-02T08:15:00-05:00"),
+        ("%Y-%m-%d %H:%M:%S%#z", "2026-03-02 08:15:00+02", "2026-03-02T08:15:00+02:00"),
+        // The hour that came twice is the earlier one.
+        ("%d.%m.%Y %H:%M", "25.10.2026 02:30", "2026-10-25T02:30:00+02:00"),
+    ] {
+        assert_eq!(declared(format, berlin, &[time]), [at(instant)], "{format}");
+    }
+    let refusals = declared(
+        "%d.%m.%Y %H:%M",
+        berlin,
+        &["29.03.2026 02:30", "2026-03-02 08:15", "02.03.26 08:15", "02.13.2026 08:15", "02.03.2026 08:15 Uhr"],
+    );
+    assert_eq!(
+        refusals[0],
+        Err("`29.03.2026 02:30` does not exist in Europe/Berlin, where clocks jumped over it".to_owned())
+    );
+    for refused in &refusals[1..] {
+        let detail = refused.as_ref().unwrap_err();
+        assert!(detail.ends_with("is not a time written as `%d.%m.%Y %H:%M`"), "{detail}");
+    }
+    let zoneless = declared("%d.%m.%Y %H:%M", None, &["02.03.2026 08:15"]);
+    assert_eq!(zoneless, [Err("`02.03.2026 08:15` has no offset, and no `timezone` is declared".to_owned())]);
+    let number = read(
+        DecodeSettings { timestamp_format: TextTimeFormat::new("%Y%m%d").ok(), zone: berlin, ..settings() },
+        &["20260302".to_owned()],
+    );
+    assert!(number[0].is_err(), "a number of JSON is no text: {number:?}");
 }
 
 #[test]

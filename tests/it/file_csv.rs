@@ -207,10 +207,13 @@ fn tables_that_lack_what_readings_need_are_refused_by_name_and_remedy() {
     let excel = folder.path().join("excel.csv");
     std::fs::write(&excel, &utf_16).unwrap();
     let unmarked = refused(&excel, "");
-    assert!(unmarked.contains("as text in UTF-16 does; convert it"), "{unmarked}");
+    assert!(unmarked.contains("as text in UTF-16 does; say so") && unmarked.contains("utf-16le"), "{unmarked}");
     std::fs::write(&excel, [vec![0xff, 0xfe], utf_16].concat()).unwrap();
     let marked = refused(&excel, "");
-    assert!(marked.contains("excel.csv`: is written in UTF-16") && marked.contains("iconv -f UTF-16"), "{marked}");
+    assert!(
+        marked.contains("excel.csv`: is written in UTF-16") && marked.contains("csv: { encoding: utf-16le }"),
+        "{marked}"
+    );
     let old = refused(&at("old.csv", "sensor_id,observed_at,speed_kmh\rL1,2026-03-02T08:00:00Z,5\r"), "");
     assert!(old.contains("ends its lines with carriage returns alone"), "{old}");
     let twice = refused(&at("twice.csv", "sensor_id,sensor_id\n"), "");

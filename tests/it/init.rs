@@ -24,7 +24,7 @@ fn init(folder: &Path, file: &str) -> String {
 }
 
 /// Makes a pipeline of a file, tests and runs it; its text and the counts of rows.
-fn walk(file: &str, text: impl AsRef<[u8]>) -> (String, Value) {
+pub fn walk(file: &str, text: impl AsRef<[u8]>) -> (String, Value) {
     let folder = tempfile::tempdir().expect("a folder");
     write(&folder.path().join(file), text);
     let pipeline = init(folder.path(), file);
@@ -39,7 +39,7 @@ fn walk(file: &str, text: impl AsRef<[u8]>) -> (String, Value) {
 }
 
 /// Readings of three stations each five minutes, as `line(time, station, value)` writes one.
-fn readings(line: impl Fn(String, usize, f64) -> String) -> String {
+pub fn readings(line: impl Fn(String, usize, f64) -> String) -> String {
     let time = |step: usize| format!("2026-03-02 {:02}:{:02}", 7 + step / 12, 5 * (step % 12));
     let all = (0..40).flat_map(|step| (0..3).map(move |station| (step, station)));
     all.map(|(step, station)| line(time(step), station, 40.0 + step as f64 / 2.0) + "\n").collect()
@@ -353,27 +353,4 @@ fn three_rows_are_enough_for_a_pipeline_that_is_sound() {
         let (pipeline, rows) = walk(file, text);
         assert_eq!((&rows["in"], &rows["accepted"]), (&3.into(), &3.into()), "{file}: {rows}\n{pipeline}");
     }
-}
-
-#[test]
-fn file_in_utf_16_is_refused_by_name_with_the_way_to_read_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let text = "station,time,speed\nA,2026-03-02T07:00:00Z,50\n";
-    for (name, mark, bytes) in [
-        ("little.csv", vec![0xff, 0xfe], text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()),
-        ("big.csv", vec![0xfe, 0xff], text.encode_utf16().flat_map(u16::to_be_bytes).collect()),
-        ("unmarked.csv", Vec::new(), text.encode_utf16().flat_map(u16::to_le_bytes).collect()),
-    ] {
-        std::fs::write(folder.path().join(name), [mark, bytes].concat()).expect("written");
-        let refused = arterial(folder.path(), &["init", "--from", name]);
-        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
-        let said = said(&refused);
-        assert!(said.contains(name) && said.contains("UTF-16") && said.contains("iconv -f UTF-16"), "{said}");
-    }
-    let way = format!(
-        "iconv -f UTF-16 -t UTF-8 little.csv > utf-8-little.csv && {} init --from utf-8-little.csv",
-        env!("CARGO_BIN_EXE_arterial")
-    );
-    let done = Command::new("sh").current_dir(folder.path()).args(["-c", &way]).output().expect("a shell");
-    assert!(done.status.success(), "{}", said(&done));
 }

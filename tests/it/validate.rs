@@ -79,6 +79,8 @@ fn a_window_over_an_unknown_column_is_refused() {
 fn a_measure_of_an_unknown_forecast_is_refused() {
     let said = with("measure", "speed.15m\"", "speed.45m\"");
     assert!(said.contains("speed.45m"), "{said}");
+    let said = with("horizon", "speed.15m\"", "speed.15min\"");
+    assert!(said.contains("found `.15`") && said.contains("horizon is a number and `s`, `m`, `h` or `d`"), "{said}");
 }
 
 #[test]
@@ -178,6 +180,21 @@ fn header_that_lacks_a_named_column_is_a_problem_of_the_name_and_a_table_that_is
     assert!(said.contains("validate-misspelt.yaml:6:") && said.contains("did you mean `mhp`?"), "{said}");
     let (code, said) = over_table("elsewhere", None);
     assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn column_that_csv_names_and_the_table_lacks_is_a_problem_of_that_name() {
+    let table = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("validate-halves.csv");
+    std::fs::write(&table, "sensor_id,date,time,speed_kmh\nN7,2026-03-02,07:00,50\n").expect("a table");
+    let source = "file: { path: validate-halves.csv, csv: { join: { observed_at: [day, time] } } }
+    decode: { format: csv, schema: traffic-observation.v1, timezone: Europe/Copenhagen }";
+    let text = GOOD.replace("simulate: { length: 1d }\n    decode: { schema: traffic-observation.v1 }", source);
+    let (code, said) = validate("halves", &text);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("has no column `day`, only: sensor_id, date, time, speed_kmh"), "{said}");
+    let place = said.lines().skip_while(|line| !line.contains("observed_at: [day, time]")).nth(1).expect("a mark");
+    assert_eq!(place.trim_start_matches(['|', ' ']), "^^^", "{said}");
+    assert!(!said.contains("under `paths:`"), "{said}");
 }
 
 /// What `validate` prints, also where nothing is wrong.

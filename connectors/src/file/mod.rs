@@ -13,6 +13,9 @@
 //! | [`rows`] | [`FileRows`]: the rows of Parquet in that order, for a replay; errors that name the path |
 //! | `partitions` | a batch of Parquet -> rows of each partition |
 //! | `text` | a file of text, compressed or not -> its lines |
+//! | [`encoding`] | text that is not in UTF-8 -> the same text in UTF-8 |
+//! | `recognise` | what is no text by its first bytes, and what to do about it |
+//! | [`sample`] | the first lines of a file, and how they are written |
 //! | `json_lines` | a line of JSON -> its partition key |
 //! | [`table`] | CSV -> records of named cells: header, wide tables, tables without times |
 //! | `cursor` | what the source asks of a reading position |
@@ -21,13 +24,16 @@
 //! | [`source`] | [`FileSource`]: partitions, offsets, seek, pause |
 
 mod cursor;
+pub mod encoding;
 pub mod format;
 mod json_lines;
 mod listing;
 mod parquet_cursor;
 mod partitions;
 mod paths;
+mod recognise;
 pub mod rows;
+pub mod sample;
 pub mod source;
 pub mod table;
 mod text;
@@ -35,13 +41,13 @@ mod text_cursor;
 
 use std::path::Path;
 
-use crate::source::SourceError;
-
+pub use encoding::TextEncoding;
 pub use format::FileFormat;
 pub(crate) use listing::FilesRead;
 pub use listing::{ListedFile, listing};
 pub use partitions::{key_texts, split_rows};
 pub use rows::{FileRows, FileRowsConfig, rows_total};
+pub use sample::{EncodingSign, FirstLines, first_lines};
 pub use source::{FileSource, FileSourceConfig};
 pub use table::{TableClock, TableLayout, Unpivot};
 
@@ -49,22 +55,4 @@ pub use table::{TableClock, TableLayout, Unpivot};
 #[must_use]
 pub fn exists(pattern: &Path) -> bool {
     paths::paths_of(pattern).is_ok_and(|paths| paths.iter().any(|path| path.exists()))
-}
-
-/// The first lines of the first file that a path or a pattern names: what is looked at to learn how it is written. Bytes that
-/// are no UTF-8 are replaced.
-///
-/// # Errors
-/// [`SourceError::File`] where there is no such file, or it cannot be read so far, or is written in UTF-16.
-pub fn first_lines(pattern: &Path, count: usize) -> Result<Vec<String>, SourceError> {
-    let (mut lines, mut line) = (Vec::new(), Vec::new());
-    let Some(path) = paths::paths_of(pattern)?.into_iter().next() else { return Ok(lines) };
-    let mut file = text::TextFile::open(&path)?;
-    while lines.len() < count && file.next_line(&mut line)?.is_some() {
-        if line.contains(&0) {
-            return Err(rows::unreadable(&path, text::UTF_16));
-        }
-        lines.push(String::from_utf8_lossy(&line).into_owned());
-    }
-    Ok(lines)
 }

@@ -7,17 +7,22 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat};
 
+use super::encoding::TextEncoding;
+use super::recognise::{declare, no_line};
 use super::rows::{no_column, unreadable};
-use super::text::{RECORD_BYTES_MAX, TextFile, UTF_16};
+use super::text::{RECORD_BYTES_MAX, TextFile};
 use crate::csv::{CsvDialect, CsvParser, Fed};
 use crate::source::SourceError;
 
 /// What text looks like that is written with the line ends of another time.
-const LONE_RETURNS: &str = "ends its lines with carriage returns alone; convert it: `tr '\\r' '\\n'`";
+pub(super) const LONE_RETURNS: &str =
+    "ends its lines with carriage returns alone; convert it: `tr '\\r' '\\n' < OLD > NEW`";
 
 /// How tables of delimited text are laid out.
 #[derive(Debug, Clone, Default)]
 pub struct TableLayout {
+    /// How characters are written.
+    pub encoding: TextEncoding,
     /// How cells are told apart.
     pub dialect: CsvDialect,
     /// Names of the columns, of files without a header.
@@ -105,6 +110,11 @@ impl Table {
         }
     }
 
+    /// How characters are written in the files.
+    pub(super) fn encoding(&self) -> TextEncoding {
+        self.layout.encoding
+    }
+
     /// Reads the header of a file that was just opened, and looks whether everything is there.
     pub(super) fn open(&mut self, file: &mut TextFile) -> Result<(), SourceError> {
         let names = match &self.layout.header {
@@ -114,8 +124,8 @@ impl Table {
                 let Some(_) = self.next_record(file, &mut record)? else {
                     return Err(unreadable(file.path(), "is empty; its first line has to name the columns"));
                 };
-                if record.contains(&0) {
-                    return Err(unreadable(file.path(), UTF_16));
+                if let Some(reason) = no_line(&record).or_else(|| misread(file, &record)) {
+                    return Err(unreadable(file.path(), reason));
                 }
                 if self.trailing {
                     return Err(unreadable(file.path(), LONE_RETURNS));
@@ -244,6 +254,17 @@ impl Table {
             Err(unreadable(file.path(), reason))
         })
     }
+}
+
+/// Why a header cannot be read in the encoding of its file: names of columns would be wrong, and every row with them.
+fn misread(file: &TextFile, header: &[u8]) -> Option<String> {
+    let valid = std::str::from_utf8(header).err()?.valid_up_to();
+    let before = String::from_utf8_lossy(&header[..valid]);
+    let label = file.encoding().label();
+    let remedy = declare(TextEncoding::WINDOWS_1252);
+    Some(format!(
+        "is not {label}: its header is no such text behind `{before}`; where it is an Excel `CSV` of Western Europe, {remedy}"
+    ))
 }
 
 impl TableLayout {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::format::Compression;
+use super::encoding::TextEncoding;
+use super::format::{Compression, FileFormat};
+use super::recognise::{declare, no_text};
 use super::rows::unreadable;
 use crate::source::SourceError;
 
@@ -17,25 +19,33 @@ pub(super) const RECORD_BYTES_MAX: usize = 16 << 20;
 /// Bytes that are read, and decompressed, at a time.
 const BUFFER_BYTES: usize = 256 << 10;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// The same mark in UTF-16, its bytes in either order.
-const BYTE_ORDER_MARKS_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
-
-/// What text of two bytes a character looks like without a mark.
-pub(super) const UTF_16: &str = "holds zero bytes, as text in UTF-16 does; convert it: `iconv -f UTF-16LE -t UTF-8`";
-
 /// A file being read.
 pub(super) struct TextFile {
     path: PathBuf,
     compression: Compression,
+    encoding: TextEncoding,
+    /// The text, in UTF-8.
     reader: Box<dyn BufRead + Send>,
     /// Lines read so far.
     lines: i64,
 }
 
 impl TextFile {
-    /// Opens the file and steps over a byte order mark.
-    pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
+    /// Opens the file, whose text is in this encoding, and steps over a byte order mark.
+    pub(super) fn open(path: &Path, encoding: TextEncoding) -> Result<Self, SourceError> {
+        let (mut opened, marked) = Self::open_marked(path)?;
+        if let Some(marked) = marked.filter(|marked| *marked != encoding) {
+            return Err(unreadable(path, otherwise(path, marked, encoding)));
+        }
+        if encoding != TextEncoding::UTF_8 {
+            opened.encoding = encoding;
+            opened.reader = Box::new(encoding.decode(opened.reader, BUFFER_BYTES));
+        }
+        Ok(opened)
+    }
+
+    /// Opens the file and steps over a byte order mark; also the encoding that it says. The text stays as it is.
+    pub(super) fn open_marked(path: &Path) -> Result<(Self, Option<TextEncoding>), SourceError> {
         let failed = |error: std::io::Error| unreadable(path, error.to_string());
         let file = File::open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.is_dir() {
@@ -52,25 +62,23 @@ impl TextFile {
                 Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder))
             }
         };
-        let mut opened = Self { path: path.to_owned(), compression, reader, lines: 0 };
+        let encoding = TextEncoding::UTF_8;
+        let mut opened = Self { path: path.to_owned(), compression, encoding, reader, lines: 0 };
         let begins = opened.peek()?;
-        if BYTE_ORDER_MARKS_16.iter().any(|mark| begins.starts_with(mark)) {
-            let name = path.display();
-            let reason = format!(
-                "is written in UTF-16, as Excel's `Unicode text` is; convert it: `iconv -f UTF-16 -t UTF-8 {name} > utf-8-{}`, \
-                 or save it as `CSV UTF-8`",
-                path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default()
-            );
+        if let Some(reason) = no_text(path, begins) {
             return Err(unreadable(path, reason));
         }
-        if begins.starts_with(BYTE_ORDER_MARK) {
-            opened.reader.consume(BYTE_ORDER_MARK.len());
-        }
-        Ok(opened)
+        let marked = TextEncoding::of_mark(begins);
+        opened.reader.consume(marked.map_or(0, |(_, length)| length));
+        Ok((opened, marked.map(|(encoding, _)| encoding)))
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn encoding(&self) -> TextEncoding {
+        self.encoding
     }
 
     /// What has been read from the disk and not been consumed; empty at the end.
@@ -123,4 +131,21 @@ impl TextFile {
         };
         unreadable(&self.path, reason)
     }
+}
+
+/// Why a file cannot be read in an encoding that is not the one its byte order mark says.
+fn otherwise(path: &Path, marked: TextEncoding, declared: TextEncoding) -> String {
+    let name = path.display();
+    let file_name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    if marked == TextEncoding::UTF_8 {
+        let declared = declared.label();
+        return format!(
+            "begins with the mark of UTF-8, where `encoding` says {declared}; remove `encoding`, or read files that are \
+             written otherwise as a source of their own"
+        );
+    }
+    if FileFormat::of(path) == FileFormat::Csv {
+        return format!("is written in UTF-16, as Excel's `Unicode text` is; {}", declare(marked));
+    }
+    format!("is written in UTF-16; convert it: `iconv -f UTF-16 -t UTF-8 {name} > utf-8-{file_name}`")
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::cursor::{Cursor, Part};
+use super::encoding::TextEncoding;
 use super::json_lines::key_of;
 use super::rows::unreadable;
 use super::table::Table;
@@ -96,11 +97,14 @@ impl TextCursor {
 
 /// Opens a file and reads its header, where it has one.
 fn open(path: &Path, rows: &mut TextRows) -> Result<TextFile, SourceError> {
-    let mut file = TextFile::open(path)?;
-    if let TextRows::Table(table) = rows {
-        table.open(&mut file)?;
+    match rows {
+        TextRows::Json(_) => TextFile::open(path, TextEncoding::UTF_8),
+        TextRows::Table(table) => {
+            let mut file = TextFile::open(path, table.encoding())?;
+            table.open(&mut file)?;
+            Ok(file)
+        }
     }
-    Ok(file)
 }
 
 /// Rows on their way into the partitions of their keys.

@@ -85,13 +85,13 @@ impl Findings {
         let sample = &*sample;
         let all: Vec<Column> = (0..sample.columns.len()).map(|index| Column::of(sample, index)).collect();
         let time = time_place(sample, said)?;
-        let (key, key_reason) = key_of(sample, &all, time.map(|(index, _)| index), said)?;
-        let time_of = match time {
-            Some((index, text)) => TimeOf::Column(sample.columns[index].clone(), text),
+        let (key, key_reason) = key_of(sample, &all, time.as_ref().map(|(index, _)| *index), said)?;
+        let time_of = match &time {
+            Some((index, text)) => TimeOf::Column(sample.columns[*index].clone(), text.clone()),
             None if matches!(sample.written, Written::Csv { .. }) && key == KeyOf::Header => TimeOf::Row,
             None => bail!("{}", time::no_time(sample)),
         };
-        if said.timezone.is_some() && !matches!(time_of, TimeOf::Column(_, TimeText::Local)) {
+        if said.timezone.is_some() && !matches!(&time_of, TimeOf::Column(_, text) if text.is_local()) {
             return Err(UsageError::ZoneOfNothing.into());
         }
         let special = |name: &str| {
@@ -103,7 +103,7 @@ impl Findings {
             KeyOf::Header => all.iter().filter(|one| !special(&one.name)).count(),
             KeyOf::File => 1,
         };
-        let seen = time.and_then(|time| gap(sample, time, &key));
+        let seen = time.as_ref().and_then(|time| gap(sample, time, &key));
         let columns: Vec<Column> = match key {
             KeyOf::Header => vec![pooled(all.into_iter().filter(|one| !special(&one.name)))],
             _ => all.into_iter().filter(|one| !special(&one.name) && one.kind != Kind::Mixed).collect(),
@@ -113,14 +113,14 @@ impl Findings {
             (Some(interval), _) => (interval.micros, true),
             (None, seen) => (seen.unwrap_or(USUAL_INTERVAL), seen.is_some()),
         };
-        let disorder = time.map_or(0, |time| time::disorder(sample, time));
+        let disorder = time.as_ref().map_or(0, |time| time::disorder(sample, time));
         Ok(Self {
             rows: sample.rows.len(),
             keys,
             time: time_of,
             time_reason: match &halves {
                 Some(Halves { parts: [date, day], .. }) => format!("`{date}` and `{day}`, a date and a time of day"),
-                None => time::reason(sample, time.map(|(index, _)| index), said.time.is_some()),
+                None => time::reason(sample, time.as_ref().map(|(index, _)| *index), said.time.is_some()),
             },
             halves,
             zone: said.timezone,
@@ -147,8 +147,8 @@ impl Findings {
         };
         let sensor = told(sensor, &self.key_reason, "--sensor COLUMN");
         let zone = match (&self.time, self.zone) {
-            (TimeOf::Column(_, TimeText::Local), Some(zone)) => format!(" in {zone}"),
-            (TimeOf::Column(_, TimeText::Local), None) => " as UTC, or as --timezone says".to_owned(),
+            (TimeOf::Column(_, text), Some(zone)) if text.is_local() => format!(" in {zone}"),
+            (TimeOf::Column(_, text), None) if text.is_local() => " as UTC, or as --timezone says".to_owned(),
             _ => String::new(),
         };
         let time = match &self.time {
@@ -269,12 +269,12 @@ fn distinct(sample: &Sample, index: Option<usize>) -> usize {
 }
 
 /// The usual time between two readings of a sensor.
-fn gap(sample: &Sample, (time, text): (usize, TimeText), key: &KeyOf) -> Option<i64> {
+fn gap(sample: &Sample, (time, text): &(usize, TimeText), key: &KeyOf) -> Option<i64> {
     let key = if let KeyOf::Column(name, _) = key { sample.columns.iter().position(|one| one == name) } else { None };
     let mut last: BTreeMap<String, i64> = BTreeMap::new();
     let mut gaps = Vec::new();
     for row in &sample.rows {
-        let Some(at) = micros(&row[time], text) else { continue };
+        let Some(at) = micros(&row[*time], text) else { continue };
         let of = key.map(|key| format!("{:?}", row[key])).unwrap_or_default();
         if let Some(before) = last.insert(of, at).filter(|before| *before < at) {
             gaps.push(at - before);

@@ -1,7 +1,9 @@
 //! `arterial init`: a file or a topic -> a pipeline that reads it, with comments that say what was seen there.
 
 mod column;
+mod dates;
 mod guess;
+mod numbers;
 mod sample;
 mod time;
 mod words;

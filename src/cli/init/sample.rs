@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use arterial_connectors::file::{FileFormat, FileRows, FileRowsConfig, first_lines};
+use arterial_connectors::file::{EncodingSign, FileFormat, FileRows, FileRowsConfig, FirstLines, first_lines};
 use serde_json::Value;
 
+use super::numbers::Numbers;
 use crate::spec::PipelinePlan;
 use crate::stages::encode::json_lines;
 
@@ -30,7 +31,7 @@ pub(super) enum Cell {
 /// How the rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    Csv { delimiter: char, decimal_comma: bool },
+    Csv { delimiter: char, numbers: Numbers },
     Json,
     Parquet,
 }
@@ -47,6 +48,8 @@ pub(super) struct Sample {
     pub(super) partitions: Vec<i32>,
     /// Words that stood for no value.
     pub(super) nulls: Vec<String>,
+    /// The label of the encoding, where it is not UTF-8, and what says so.
+    pub(super) encoding: Option<(String, String)>,
 }
 
 impl Sample {
@@ -56,7 +59,7 @@ impl Sample {
             FileFormat::Csv => Self::of_csv(&first_lines(pattern, rows + 1)?)
                 .with_context(|| format!("reading `{}` as CSV", pattern.display())),
             FileFormat::Json => {
-                let lines = first_lines(pattern, rows)?;
+                let lines = first_lines(pattern, rows)?.lines;
                 if lines
                     .iter()
                     .find(|line| !line.trim().is_empty())
@@ -99,7 +102,8 @@ impl Sample {
             .with_context(|| format!("reading `{}`", pattern.display()))
     }
 
-    fn of_csv(lines: &[String]) -> Result<Self> {
+    fn of_csv(first: &FirstLines) -> Result<Self> {
+        let lines = &first.lines;
         let Some(header) = lines.first() else { bail!("it is empty: its first line has to name the columns") };
         let cells = |delimiter: &char| header.matches(*delimiter).count();
         let delimiter = DELIMITERS.into_iter().rev().max_by_key(cells).unwrap_or(',');
@@ -114,17 +118,18 @@ impl Sample {
             bail!("its header names column `{}` twice: give one of them another name", name.1);
         }
         let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>()?;
-        let decimal_comma = has_decimal_commas(records.iter().flatten());
-        let written = Written::Csv { delimiter, decimal_comma };
-        let mut sample = Self { written, columns, rows: Vec::new(), partitions: Vec::new(), nulls: Vec::new() };
+        let numbers = Numbers::of(records.iter().flatten(), delimiter);
+        let written = Written::Csv { delimiter, numbers };
+        let encoding = encoding(first);
+        let (rows, partitions, nulls) = Default::default();
+        let mut sample = Self { written, columns, rows, partitions, nulls, encoding };
         for record in records {
             for null in record.iter().filter(|cell| is_null_word(cell)) {
                 if !sample.nulls.iter().any(|known| known == null) {
                     sample.nulls.push(null.to_owned());
                 }
             }
-            let row =
-                (0..sample.columns.len()).map(|column| cell(record.get(column).unwrap_or_default(), decimal_comma));
+            let row = (0..sample.columns.len()).map(|column| cell(record.get(column).unwrap_or_default(), numbers));
             sample.rows.push(row.collect());
             sample.partitions.push(0);
         }
@@ -152,7 +157,7 @@ impl Sample {
             partitions.push(partition);
         }
         rows.iter_mut().for_each(|row| row.resize(columns.len(), Cell::Null));
-        Self { written, columns, rows, partitions, nulls: Vec::new() }.checked()
+        Self { written, columns, rows, partitions, nulls: Vec::new(), encoding: None }.checked()
     }
 
     fn checked(self) -> Result<Self> {
@@ -163,31 +168,30 @@ impl Sample {
     }
 }
 
+/// The encoding, and what says so, of what is not UTF-8.
+fn encoding(first: &FirstLines) -> Option<(String, String)> {
+    let why = match first.sign? {
+        EncodingSign::Mark => "its first bytes say so".to_owned(),
+        EncodingSign::ZeroBytes => "every other byte of its first line is zero".to_owned(),
+        EncodingSign::Line(line) => format!(
+            "line {line} is not UTF-8. Excel writes this one in Western Europe: where letters come out wrong, try \
+             windows-1250 (Central Europe) or another"
+        ),
+    };
+    Some((first.encoding.label(), why))
+}
+
 /// A cell of delimited text is what it looks like. Zeros in front make a name of what looks like a number.
-fn cell(text: &str, decimal_comma: bool) -> Cell {
-    let point =
-        |text: &str| if decimal_comma && is_decimal(text, ',') { text.replace(',', ".") } else { text.to_owned() };
+fn cell(text: &str, numbers: Numbers) -> Cell {
     let named = text.len() > 1
         && text.starts_with('0')
         && !text.starts_with("0.")
-        && !(decimal_comma && text.starts_with("0,"));
-    match point(text).parse::<f64>() {
+        && !(numbers.decimal_comma && text.starts_with("0,"));
+    match numbers.read(text) {
         _ if text.is_empty() || is_null_word(text) => Cell::Null,
-        Ok(number) if number.is_finite() && !named => Cell::Number(number, text.to_owned()),
+        Some(number) if !named => Cell::Number(number, text.to_owned()),
         _ => Cell::Text(text.to_owned()),
     }
-}
-
-/// Whether decimals of these cells stand behind a comma: some do, and none behind a point.
-fn has_decimal_commas<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> bool {
-    cells.clone().any(|cell| is_decimal(cell, ',')) && !{ cells }.any(|cell| is_decimal(cell, '.'))
-}
-
-/// Whether a text is digits, a sign that stands before decimals, and digits.
-fn is_decimal(text: &str, sign: char) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.strip_prefix(['-', '+']).unwrap_or(text);
-    number.split_once(sign).is_some_and(|(whole, decimals)| digits(whole) && digits(decimals))
 }
 
 fn is_null_word(text: &str) -> bool {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{DateTime, NaiveDateTime};
 
+use super::dates::{self, Dates, dates, is_clock, is_date};
 use super::guess::GIVEN;
 use super::sample::{Cell, Sample, Written};
 use super::words::has_word;
@@ -19,8 +20,6 @@ pub(super) const SOME: Wanted = Wanted { share: 0.5, named: true };
 /// Zone-less times, as the decoder takes them.
 const LOCAL: [&str; 4] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
 
-/// Times of day, as they stand in one of [`LOCAL`].
-const DAY: [&str; 2] = ["%H:%M:%S%.f", "%H:%M"];
 /// What a time is called that is put together.
 const JOINED: &str = "observed_at";
 
@@ -34,24 +33,40 @@ pub(super) struct Wanted {
 }
 
 /// How times are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TimeText {
     Rfc3339,
     /// Without a zone.
     Local,
+    /// In a format of its own, without a zone.
+    Dates(Dates),
     EpochS,
     EpochMs,
     EpochUs,
 }
 
-/// The column of times: nearly all of its cells are some, and its name says so where several are.
+impl TimeText {
+    /// Whether they lack a zone.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Self::Local | Self::Dates(_))
+    }
+
+    /// Whether they lack the time of day.
+    fn is_day(&self) -> bool {
+        matches!(self, Self::Dates(dates) if dates.whole_days)
+    }
+}
+
+/// The column of times: nearly all of its cells are some, with the time of day if there is such a column, and its name says so
+/// where several are.
 pub(super) fn time_column(sample: &Sample) -> Option<(usize, TimeText)> {
     let candidates = (0..sample.columns.len()).filter_map(|index| {
         let named = has_word(&sample.columns[index], &TIME_WORDS).is_some();
         let text = time_text(sample, index, Wanted { share: MOST, named })?;
         Some((index, text, named))
     });
-    candidates.max_by_key(|(index, _, named)| (*named, std::cmp::Reverse(*index))).map(|(index, text, _)| (index, text))
+    let best = candidates.max_by_key(|(index, text, named)| (!text.is_day(), *named, std::cmp::Reverse(*index)));
+    best.map(|(index, text, _)| (index, text))
 }
 
 /// How the times of a column are written, if it holds some.
@@ -78,6 +93,14 @@ pub(super) fn time_text(sample: &Sample, index: usize, wanted: Wanted) -> Option
         .filter(|_| wanted.named && share(&whole))
         .find(|(scale, _)| share(&|cell| epoch(cell, *scale)))
         .map(|(_, text)| text)
+        .or_else(|| {
+            // Eight digits may be a number of anything.
+            let texts = sample.rows.iter().any(|row| matches!(row[index], Cell::Text(_)));
+            let least = wanted.share * sample.rows.len() as f64;
+            // Typed columns of dates are no text.
+            let text = sample.written != Written::Parquet && (wanted.named || texts);
+            text.then(|| dates(sample, index, least)).flatten().map(TimeText::Dates)
+        })
 }
 
 fn zoned(text: &str) -> Option<i64> {
@@ -101,28 +124,32 @@ pub(super) struct Halves {
 
 /// Where no column holds whole times: puts one of dates and one of times of day together, in the place of the first.
 pub(super) fn join_halves(sample: &mut Sample) -> Option<Halves> {
-    if !matches!(sample.written, Written::Csv { .. }) || time_column(sample).is_some() {
+    let whole = || time_column(sample).is_some_and(|(_, text)| !text.is_day());
+    if !matches!(sample.written, Written::Csv { .. }) || whole() {
         return None;
     }
-    let halves = |fits: fn(&str) -> bool| {
+    let half = |fits: &dyn Fn(&str) -> bool| {
         let most = |index: &usize| {
-            let fitting = |row: &&Vec<Cell>| matches!(&row[*index], Cell::Text(text) if fits(text));
+            let fitting = |row: &&Vec<Cell>| dates::written(sample, &row[*index]).is_some_and(fits);
             sample.rows.iter().filter(fitting).count() as f64 >= MOST * sample.rows.len() as f64
         };
         (0..sample.columns.len()).find(most)
     };
-    let date = halves(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok())?;
-    let day = halves(|text| DAY.iter().any(|format| NaiveTime::parse_from_str(text, format).is_ok()))?;
+    let date = half(&|text| is_date(text).is_some())?;
+    let compact = sample.rows.iter().any(|row| dates::written(sample, &row[date]).and_then(is_date) == Some(true));
+    let day = half(&|text| is_clock(text, compact))?;
     let parts = [sample.columns[date].clone(), sample.columns[day].clone()];
     let mut name = JOINED.to_owned();
     while sample.columns.contains(&name) {
         name.push('_');
     }
     for row in &mut sample.rows {
-        let joined = match (&row[date], &row[day]) {
-            (Cell::Text(date), Cell::Text(day)) => Cell::Text(format!("{date} {day}")),
-            _ => Cell::Null,
+        let text = |cell: &Cell| match cell {
+            Cell::Text(text) | Cell::Number(_, text) => Some(text.clone()),
+            Cell::Null | Cell::Bool => None,
         };
+        let both = text(&row[date]).zip(text(&row[day]));
+        let joined = both.map_or(Cell::Null, |(date, day)| Cell::Text(format!("{date} {day}")));
         row[date] = joined;
         row.remove(day);
     }
@@ -132,11 +159,11 @@ pub(super) fn join_halves(sample: &mut Sample) -> Option<Halves> {
 }
 
 /// How far behind the newest time before it in its partition a row comes at most, microseconds.
-pub(super) fn disorder(sample: &Sample, (time, text): (usize, TimeText)) -> i64 {
+pub(super) fn disorder(sample: &Sample, (time, text): &(usize, TimeText)) -> i64 {
     let mut newest: BTreeMap<i32, i64> = BTreeMap::new();
     let mut most = 0;
     for (row, partition) in sample.rows.iter().zip(&sample.partitions) {
-        let Some(at) = micros(&row[time], text) else { continue };
+        let Some(at) = micros(&row[*time], text) else { continue };
         let newest = newest.entry(*partition).or_insert(at);
         *newest = at.max(*newest);
         most = most.max(*newest - at);
@@ -145,8 +172,9 @@ pub(super) fn disorder(sample: &Sample, (time, text): (usize, TimeText)) -> i64 
 }
 
 /// A cell as microseconds since 1970; zone-less times as if they were UTC.
-pub(super) fn micros(cell: &Cell, text: TimeText) -> Option<i64> {
+pub(super) fn micros(cell: &Cell, text: &TimeText) -> Option<i64> {
     match (cell, text) {
+        (Cell::Text(text) | Cell::Number(_, text), TimeText::Dates(dates)) => dates::micros(&dates.format, text),
         (Cell::Text(text), _) => zoned(text).or_else(|| local(text)),
         (Cell::Number(number, _), TimeText::EpochS) => Some((number * 1e6) as i64),
         (Cell::Number(number, _), TimeText::EpochMs) => Some((number * 1e3) as i64),
@@ -179,8 +207,9 @@ pub(super) fn no_time(sample: &Sample) -> String {
     };
     let seen: Vec<String> = sample.columns.iter().enumerate().map(example).collect();
     format!(
-        "no column holds times that can be read: RFC 3339 (`2026-11-23T08:00:00Z`, also without zone or seconds), or numbers \
-         since 1970 in a column whose name says so, or a date and a time of day in two columns (`2026-11-23`, `08:00`); found {}. \
+        "no column holds times that can be read: RFC 3339 (`2026-11-23T08:00:00Z`, also without zone or seconds), or dates as \
+         `23.11.2026 08:00`, `23/11/2026 8:00 AM` or `20261123 0800`, or numbers since 1970 in a column whose name says so, or a \
+         date and a time of day in two columns; found {}. \
          Write others so; of a table whose rows are equally far apart, `csv.event_time` can say when the first was (docs/files.md)",
         seen.join(", ")
     )

@@ -208,6 +208,10 @@ fn source(text: &mut String, schema: &str, place: &Place, sample: &Sample, field
         }
     };
     let mut csv = Vec::new();
+    if let Some((label, why)) = &sample.encoding {
+        let _ = writeln!(text, "      # The encoding: {why}.");
+        csv.push(format!("encoding: {label}"));
+    }
     if findings.key == KeyOf::Header {
         csv.push(format!("unpivot: {{ column: {}, value: {} }}", fields.key, fields.values[0]));
     }
@@ -226,13 +230,16 @@ fn source(text: &mut String, schema: &str, place: &Place, sample: &Sample, field
         let _ = writeln!(text, "      csv: {{ {} }}", csv.join(", "));
     }
     text.push_str("    decode:\n");
-    if let Written::Csv { delimiter, decimal_comma } = sample.written {
+    if let Written::Csv { delimiter, numbers } = sample.written {
         text.push_str("      format: csv\n");
         if delimiter != ',' {
             let _ = writeln!(text, "      delimiter: {}", quoted(&delimiter.to_string()));
         }
-        if decimal_comma {
+        if numbers.decimal_comma {
             text.push_str("      decimal: \",\"\n");
+        }
+        if let Some(sign) = numbers.thousands {
+            let _ = writeln!(text, "      thousands: {}", quoted(&sign.to_string()));
         }
         if !sample.nulls.is_empty() {
             let nulls: Vec<String> = sample.nulls.iter().map(|null| quoted(null)).collect();
@@ -250,16 +257,21 @@ fn source(text: &mut String, schema: &str, place: &Place, sample: &Sample, field
 fn time(text: &mut String, place: &Place, fields: &Fields<'_>) {
     let findings = fields.findings;
     match &findings.time {
-        TimeOf::Column(name, TimeText::Local) => {
-            let name = quoted(name);
-            let _ = match findings.zone {
-                Some(zone) => writeln!(text, "      # Times of {name} have no zone.\n      timezone: {zone}"),
-                None => writeln!(
-                    text,
-                    "      # Times of {name} have no zone: put in where the sensors are, as Europe/Copenhagen.\n      \
-                     timezone: UTC"
+        TimeOf::Column(name, TimeText::Local) => time_zone(text, name, findings),
+        TimeOf::Column(name, TimeText::Dates(dates)) => {
+            let format = quoted(&dates.format.to_string());
+            let why = match &dates.other_order {
+                None => "Times are written so",
+                Some((_, Some(cell))) => {
+                    &format!("Times are written so, by {}: one number in it is no month", quoted(cell))
+                }
+                Some((other, None)) => &format!(
+                    "Nothing in the sample says whether day or month comes first. Where the month does: {}",
+                    quoted(other)
                 ),
             };
+            let _ = writeln!(text, "      # {why}.\n      timestamp_format: {format}");
+            time_zone(text, name, findings);
         }
         TimeOf::Column(_, TimeText::EpochS) => text.push_str("      timestamp: epoch_s\n"),
         TimeOf::Column(_, TimeText::EpochMs) => text.push_str("      timestamp: epoch_ms\n"),
@@ -284,6 +296,18 @@ fn time(text: &mut String, place: &Place, fields: &Fields<'_>) {
          event_time: {{ column: {}, max_delay: {late}{skew} }}\n\n",
         findings.key_reason, fields.key, findings.time_reason, fields.time
     );
+}
+
+/// Where times are local that have no zone.
+fn time_zone(text: &mut String, name: &str, findings: &Findings) {
+    let name = quoted(name);
+    let _ = match findings.zone {
+        Some(zone) => writeln!(text, "      # Times of {name} have no zone.\n      timezone: {zone}"),
+        None => writeln!(
+            text,
+            "      # Times of {name} have no zone: put in where the sensors are, as Europe/Copenhagen.\n      timezone: UTC"
+        ),
+    };
 }
 
 fn stages(text: &mut String, fields: &Fields<'_>) {
@@ -379,7 +403,13 @@ fn test(text: &mut String, sample: &Sample, fields: &Fields<'_>) {
         (key, key_name) = (first(sample, name, |cell| as_yaml(cell, number)), name);
     }
     if let TimeOf::Column(name, time) = &findings.time {
-        (at, time_name) = (first(sample, name, |cell| micros(cell, *time).and(as_yaml(cell, true))), name);
+        (at, time_name) = (
+            first(sample, name, |cell| {
+                // What a format reads is text, also where it looks like a number.
+                micros(cell, time).and(as_yaml(cell, !matches!(time, TimeText::Dates(_))))
+            }),
+            name,
+        );
     }
     let target_name = if findings.key == KeyOf::Header { target } else { column.name.as_str() };
     let limit = column.limit(findings.low_is_bad());

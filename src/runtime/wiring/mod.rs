@@ -12,7 +12,9 @@ mod share;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arterial_connectors::discard::DiscardLedger;
-use arterial_connectors::file::{FileSource, FileSourceConfig, TableClock, TableLayout, Unpivot, listing};
+use arterial_connectors::file::{
+    FileSource, FileSourceConfig, TableClock, TableLayout, TextEncoding, Unpivot, listing,
+};
 use arterial_connectors::folder::{Columns, Folder, FolderLedger, FolderLedgerConfig, FolderSink};
 use arterial_connectors::ledger::{Ledger, LedgerError};
 use arterial_connectors::simulate::{Faults, SimulateConfig, SimulateSource};
@@ -224,7 +226,10 @@ fn table_layout(plan: &PipelinePlan, csv: Option<&CsvFileSpec>) -> TableLayout {
         value: unpivot.value.clone(),
         keep: unpivot.keep.clone(),
     };
+    // The rules have refused what is no encoding.
+    let encoding = csv.encoding.as_ref().and_then(|label| TextEncoding::of(label)).unwrap_or_default();
     TableLayout {
+        encoding,
         dialect: decode.dialect(),
         header: decode.columns.clone(),
         nulls: decode.nulls.clone(),

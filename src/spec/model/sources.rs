@@ -104,15 +104,19 @@ pub struct FileSourceSpec {
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
     pub partitions: u32,
-    /// What has to be done with tables of CSV before they are readings.
+    /// What has to be known of tables of CSV, or done with them, before they are readings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csv: Option<CsvFileSpec>,
 }
 
-/// Tables of CSV that are not one reading a row, or lack columns.
+/// Tables of CSV that are not one reading a row, lack columns or are not written in UTF-8.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsvFileSpec {
+    /// How characters are written, a label of the WHATWG's Encoding Standard: `windows-1252` (Latin-1, Excel's `CSV` in
+    /// Western Europe), `utf-16le` (Excel's `Unicode text`); `utf-8` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
     /// A wide table, with a column for every sensor, becomes one with a row for every reading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpivot: Option<UnpivotSpec>,
@@ -269,6 +273,10 @@ pub struct DecodeSpec {
     /// `format: csv`: the character before the decimals of a number, `.` unless given; `,` for `61,5`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decimal: Option<char>,
+    /// `format: csv`: the character between every three digits before the decimals, as `"."` in `1.038,4`; none unless
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thousands: Option<char>,
     /// `format: csv`: cells that mean null, as `[NA, "-"]`, beside empty ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nulls: Vec<String>,
@@ -280,9 +288,13 @@ pub struct DecodeSpec {
     pub paths: BTreeMap<String, String>,
     /// IANA zone of times written without one, as `Europe/Copenhagen`. Without it such times are rejected.
     pub timezone: Option<String>,
-    /// How the event time is written.
+    /// How times are written.
     #[serde(default)]
     pub timestamp: TimestampFormat,
+    /// How times of text are written, where not as RFC 3339, in the words of strftime: `"%d.%m.%Y %H:%M"`. Without `%z` they
+    /// are those of `timezone`; without a time of day they are the beginning of the day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp_format: Option<String>,
     /// Longest payload, bytes; longer ones are dead letters.
     #[serde(default = "default_max_bytes")]
     #[schemars(range(min = 1))]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use arterial_connectors::file::FileFormat;
+use arterial_connectors::file::{FileFormat, TextEncoding};
 use arterial_connectors::simulate::DETECTORS_MAX;
 use chrono::DateTime;
 
@@ -12,6 +12,13 @@ use crate::spec::part::Part;
 use crate::spec::syntax;
 use crate::stages::decode::{Format, TimestampFormat};
 use crate::stages::expression::{closest, did_you_mean};
+
+/// Encodings that tables of cities are found in.
+const ENCODINGS: [&str; 7] =
+    ["utf-8", "windows-1252", "windows-1250", "windows-1251", "iso-8859-15", "utf-16le", "utf-16be"];
+
+/// What stands between thousands somewhere: also the blanks that do not break, and Switzerland's apostrophes.
+const THOUSANDS: [char; 8] = ['.', ',', ' ', '\u{a0}', '\u{202f}', '\'', '\u{2019}', '_'];
 
 /// How a point in time is written.
 pub(super) const TIME_HINT: &str = "write RFC 3339 with an offset: `2026-11-23T08:00:00Z`";
@@ -82,6 +89,16 @@ fn check_tables(check: &mut Check<'_>, source: &Part<'_>) {
         let hint = "remove it, or name a file that ends in `.csv`, `.csv.gz` or `.csv.zst`";
         check.push(csv.key_problem(format!("`csv` says nothing of `{path}`, which is no CSV file by its name"), hint));
     }
+    let encoding = csv.get("encoding");
+    if let Some(label) = encoding.text().filter(|label| TextEncoding::of(label).is_none()) {
+        let near = did_you_mean(label, ENCODINGS);
+        let hint = format!(
+            "{}write a label of the WHATWG's Encoding Standard, as {}",
+            near.map_or_else(String::new, |near| near + " Or "),
+            ENCODINGS.map(|label| format!("`{label}`")).join(", ")
+        );
+        check.push(encoding.problem(format!("`{label}` is no encoding of text"), hint));
+    }
     for (column, parts) in csv.get("join").entries() {
         if parts.items().len() < 2 {
             let hint = format!("name two or more, as `{column}: [date, time]`; one alone is renamed by `paths`");
@@ -101,6 +118,11 @@ fn check_tables(check: &mut Check<'_>, source: &Part<'_>) {
     let start = clock.get("start");
     if let Some(text) = start.read::<String>().filter(|text| DateTime::parse_from_rfc3339(text).is_err()) {
         check.push(start.problem(format!("`{text}` is no time"), TIME_HINT));
+    }
+    let format = source.get("decode").get("timestamp_format");
+    if format.given() {
+        let hint = "leave it out: times that count rows are written as RFC 3339";
+        check.push(format.key_problem("`timestamp_format` and `csv.event_time` disagree", hint));
     }
     let timestamp = source.get("decode").get("timestamp");
     if timestamp.read::<TimestampFormat>().is_some_and(|format| format != TimestampFormat::Rfc3339) {
@@ -153,7 +175,7 @@ fn check_file(check: &mut Check<'_>, source: &Part<'_>) {
 fn check_csv(check: &mut Check<'_>, source: &Part<'_>) {
     let decode = source.get("decode");
     if decode.get("format").read() != Some(Format::Csv) {
-        for key in ["columns", "delimiter", "quote", "decimal", "nulls"] {
+        for key in ["columns", "delimiter", "quote", "decimal", "thousands", "nulls"] {
             let part = decode.get(key);
             if part.given() {
                 check.push(
@@ -182,6 +204,16 @@ fn check_csv(check: &mut Check<'_>, source: &Part<'_>) {
         check.push(decimal.problem(format!("{other:?} stands before no decimals"), "write `\",\"` or `\".\"`"));
     }
     let read = |part: &Part<'_>, usual| part.read::<char>().unwrap_or(usual);
+    let thousands = decode.get("thousands");
+    if let Some(sign) = thousands.read::<char>() {
+        if !THOUSANDS.contains(&sign) {
+            let hint = "write `\".\"`, `\",\"`, `\"'\"`, `\"_\"` or a blank: `\" \"`, `\"\\u00a0\"`, `\"\\u202f\"`";
+            check.push(thousands.problem(format!("{sign:?} stands between no digits"), hint));
+        } else if sign == read(&decimal, '.') {
+            let hint = "say both: `1.038,4` is `decimal: \",\"` and `thousands: \".\"`";
+            check.push(thousands.problem(format!("{sign:?} stands before decimals already"), hint));
+        }
+    }
     if read(&delimiter, ',') == read(&quote, '"') {
         let part = if quote.given() { &quote } else { &delimiter };
         check.push(part.problem("`delimiter` and `quote` are the same character", "change one of them"));

@@ -4,11 +4,13 @@ use super::Check;
 use super::predict::models;
 use crate::spec::part::Part;
 use crate::spec::syntax;
+use crate::stages::decode::{TextTimeFormat, TimestampFormat};
 
 pub(super) fn check(check: &mut Check<'_>) {
     let mut zones: Vec<Part<'_>> = Vec::new();
     let mut times: Vec<Part<'_>> = Vec::new();
     if let Some(source) = check.source() {
+        check_format(check, &source.get("decode"));
         zones.push(source.get("decode").get("timezone"));
         times.push(source.get("simulate").get("start"));
         times.push(source.get("event_time").get("latest"));
@@ -28,6 +30,26 @@ pub(super) fn check(check: &mut Check<'_>) {
         if let Some(text) = time.text().filter(|text| !syntax::is_time(text)) {
             check.push(time.problem(format!("`{text}` is not a time"), super::sources::TIME_HINT));
         }
+    }
+}
+
+/// A format reads times by itself or with the zone that is declared.
+fn check_format(check: &mut Check<'_>, decode: &Part<'_>) {
+    let (format, timestamp) = (decode.get("timestamp_format"), decode.get("timestamp"));
+    let Some(text) = format.text() else { return };
+    match TextTimeFormat::new(text) {
+        Err(error) => check.push(format.problem(error.to_string(), error.hint())),
+        Ok(read) if !read.says_offset() && !decode.get("timezone").given() => {
+            let hint = "add `timezone`, where the sensors are, as `Europe/Copenhagen`; or `%z`, where the times say it";
+            check.push(
+                format.problem(format!("times written as `{text}` have no offset, and `timezone` is not given"), hint),
+            );
+        }
+        Ok(_) => {}
+    }
+    if timestamp.given() && timestamp.read::<TimestampFormat>().is_some_and(|one| one != TimestampFormat::Rfc3339) {
+        let hint = "leave out one of them: numbers since 1970 are no text";
+        check.push(timestamp.problem("`timestamp` and `timestamp_format` disagree", hint));
     }
 }
 

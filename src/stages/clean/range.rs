@@ -59,7 +59,13 @@ pub(super) fn plan_range(
                 }
                 bounded.push(column);
             }
-            Err(error) => scope.refuse(&place, error),
+            Err(error) => {
+                let changed = scope.schema.field(index).metadata().get(UNIT_CHANGED);
+                let hint = changed.filter(|_| matches!(error, CleanPlanError::NoLimits { .. })).map(|unit| {
+                    format!("a step before has changed the unit, and the schema's limits are in the one before: give some in {unit}, or put `range` first")
+                });
+                scope.refuse_with(&place, error, hint);
+            }
         }
     }
     let schema = Arc::new(Schema::new_with_metadata(fields, scope.schema.metadata().clone()));

@@ -208,7 +208,14 @@ fn hash_text(hasher: &mut blake3::Hasher, text: Option<&str>) {
 
 fn csv_error(error: &csv::Error) -> TableError {
     let line = error.position().map_or(0, csv::Position::line);
-    TableError::Csv { line, message: error.to_string() }
+    let message = match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => {
+            "it is not UTF-8; convert the file: `iconv -f WINDOWS-1252 -t UTF-8`, where it is an Excel `CSV` of Western Europe"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    };
+    TableError::Csv { line, message }
 }
 
 fn unique_keys(columns: &BTreeMap<String, Vec<Cell>>, key: &[&str]) -> Result<Vec<String>, TableError> {

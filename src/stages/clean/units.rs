@@ -80,6 +80,46 @@ const UNITS: [Unit; 45] = [
     unit(&["lb"], Kind::Mass, 0.453_592_37),
 ];
 
+/// Words for units that are written otherwise here, without a plural's `s`.
+const WORDS: [(&str, &str); 22] = [
+    ("metre", "m"),
+    ("meter", "m"),
+    ("kilometre", "km"),
+    ("kilometer", "km"),
+    ("centimetre", "cm"),
+    ("centimeter", "cm"),
+    ("millimetre", "mm"),
+    ("millimeter", "mm"),
+    ("foot", "ft"),
+    ("feet", "ft"),
+    ("celsiu", "degC"),
+    ("c", "degC"),
+    ("fahrenheit", "degF"),
+    ("f", "degF"),
+    ("kelvin", "K"),
+    ("pascal", "Pa"),
+    ("hectopascal", "hPa"),
+    ("second", "s"),
+    ("minute", "min"),
+    ("hour", "h"),
+    ("litre", "L"),
+    ("liter", "L"),
+];
+
+/// What may be meant by a name that is no unit's.
+fn unit_hint(name: &str) -> String {
+    let lower = name.to_lowercase();
+    let word = lower.strip_suffix('s').unwrap_or(&lower);
+    if let Some((_, unit)) = WORDS.iter().find(|(known, _)| *known == word) {
+        return format!("write `{unit}`");
+    }
+    let names = || UNITS.iter().flat_map(|unit| unit.names.iter().copied());
+    did_you_mean(name, names()).unwrap_or_else(|| {
+        let first: Vec<&str> = UNITS.iter().filter_map(|unit| unit.names.first().copied()).collect();
+        format!("units are {}", first.join(", "))
+    })
+}
+
 /// Why a unit cannot become another.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum UnitProblem {
@@ -117,8 +157,5 @@ pub fn same_unit(one: &str, other: &str) -> Option<bool> {
 
 fn find(name: &str) -> Result<&'static Unit, UnitProblem> {
     let found = UNITS.iter().find(|unit| unit.names.contains(&name));
-    found.ok_or_else(|| {
-        let names = UNITS.iter().flat_map(|unit| unit.names.iter().copied());
-        UnitProblem::Unknown { name: name.to_owned(), hint: did_you_mean(name, names) }
-    })
+    found.ok_or_else(|| UnitProblem::Unknown { name: name.to_owned(), hint: Some(unit_hint(name)) })
 }

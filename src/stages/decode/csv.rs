@@ -8,7 +8,7 @@ use arterial_connectors::csv::{CsvDialect, CsvParser, Fed};
 use super::decoder::quoted;
 use super::plan::{Column, DecodePlan, Kind};
 use super::scanner::Slot;
-use super::settings::TimestampFormat;
+use super::settings::{CsvSettings, TimestampFormat};
 use crate::stages::rows::Reason;
 
 /// Reads records whose cells have names.
@@ -17,15 +17,22 @@ pub(super) struct CsvCells {
     names: Arc<[String]>,
     /// Where the value of each column stands; `None` for a column that the record does not have.
     places: Vec<Option<usize>>,
+    /// What is told beside bytes that are no UTF-8.
+    remedy: &'static str,
 }
+
+/// Of a file it can be said how it is written.
+const OTHER_ENCODING: &str =
+    "; where its file is written otherwise, say so under `file`: `csv: { encoding: windows-1252 }`";
 
 impl CsvCells {
     pub(super) fn new(dialect: CsvDialect) -> Self {
-        Self { parser: CsvParser::new(dialect), names: Arc::from([]), places: Vec::new() }
+        Self { parser: CsvParser::new(dialect), names: Arc::from([]), places: Vec::new(), remedy: "" }
     }
 
-    /// Cells of the records to come.
-    pub(super) fn lay_out(&mut self, names: &Arc<[String]>, columns: &[Column]) {
+    /// Cells of the records to come, which are rows of a file or messages.
+    pub(super) fn lay_out(&mut self, names: &Arc<[String]>, columns: &[Column], of_file: bool) {
+        self.remedy = if of_file { OTHER_ENCODING } else { "" };
         if !Arc::ptr_eq(names, &self.names) {
             self.names = Arc::clone(names);
             self.places = columns.iter().map(|column| names.iter().position(|name| *name == column.path)).collect();
@@ -40,8 +47,9 @@ impl CsvCells {
         slots: &mut [Slot],
         scratch: &mut String,
     ) -> Result<(), (Reason, String)> {
-        std::str::from_utf8(record)
-            .map_err(|error| (Reason::InvalidUtf8, format!("not UTF-8 from byte {}", error.valid_up_to())))?;
+        std::str::from_utf8(record).map_err(|error| {
+            (Reason::InvalidUtf8, format!("not UTF-8 from byte {}{}", error.valid_up_to(), self.remedy))
+        })?;
         self.split(record)?;
         scratch.clear();
         for ((place, column), slot) in self.places.iter().zip(&plan.columns).zip(slots) {
@@ -50,7 +58,7 @@ impl CsvCells {
             *slot = match place {
                 None => Slot::Absent,
                 Some(_) if cell.is_empty() || plan.settings.csv.nulls.iter().any(|null| null == cell) => Slot::Null,
-                Some(_) => value(cell, column, (plan.settings.timestamp, plan.settings.csv.decimal_comma), scratch)?,
+                Some(_) => value(cell, column, (plan.settings.timestamp, &plan.settings.csv), scratch)?,
             };
         }
         Ok(())
@@ -83,13 +91,17 @@ impl CsvCells {
 fn value(
     cell: &str,
     column: &Column,
-    (timestamp, decimal_comma): (TimestampFormat, bool),
+    (timestamp, settings): (TimestampFormat, &CsvSettings),
     scratch: &mut String,
 ) -> Result<Slot, (Reason, String)> {
     let refused =
         |reason: Reason, what: &str| Err((reason, format!("`{}`: `{}` is not {what}", column.path, quoted(cell))));
     let trimmed = cell.trim_ascii();
-    let number = |text: &str| if decimal_comma { comma_number(text) } else { number(text) };
+    let number = |text: &str| match (settings.thousands, settings.decimal_comma) {
+        (None, false) => number(text),
+        (None, true) => comma_number(text),
+        (Some(sign), comma) => grouped_number(text, sign, if comma { ',' } else { '.' }),
+    };
     match column.kind {
         Kind::Float => match number(trimmed) {
             Some(number) if number.is_finite() => Ok(Slot::Float(number)),
@@ -131,6 +143,27 @@ fn number(text: &str) -> Option<f64> {
 /// A number whose decimals stand behind a comma. A point in it could part thousands, or be a number of others: refused.
 fn comma_number(text: &str) -> Option<f64> {
     if text.contains('.') { None } else { number(&text.replace(',', ".")) }
+}
+
+/// A number whose digits before the decimals may stand in groups of three. Other groups are no number: `1.5` is none of
+/// `1.038,4`'s kind.
+fn grouped_number(text: &str, thousands: char, decimal: char) -> Option<f64> {
+    let (whole, decimals) = text.split_once(decimal).map_or((text, None), |(whole, decimals)| (whole, Some(decimals)));
+    if decimals.is_some_and(|decimals| decimals.contains(['.', ',', thousands])) {
+        return None;
+    }
+    let mut groups = whole.trim_start_matches(['-', '+']).split(thousands);
+    let grouped = whole.contains(thousands);
+    let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let first = |group: &str| (1..=3).contains(&group.len()) && digits(group);
+    if grouped && !(groups.next().is_some_and(first) && groups.all(|group| group.len() == 3 && digits(group))) {
+        return None;
+    }
+    let whole = whole.replace(thousands, "");
+    if whole.contains(['.', ',']) {
+        return None;
+    }
+    number(&decimals.map_or(whole.clone(), |decimals| format!("{whole}.{decimals}")))
 }
 
 fn text(cell: &str, scratch: &mut String) -> Slot {

@@ -76,7 +76,7 @@ impl Decoder {
     #[must_use]
     pub fn new(plan: Arc<DecodePlan>) -> Self {
         let kinds: Vec<Kind> = plan.columns.iter().map(|column| column.kind).collect();
-        let times = TimeReader::new(plan.settings.zone);
+        let times = TimeReader::of_format(plan.settings.zone, plan.settings.timestamp_format.clone());
         let slots = vec![Slot::Absent; kinds.len() + plan.objects];
         let cells = CsvCells::new(plan.settings.csv.dialect);
         Self { slots, kinds, times, plan, scratch: String::new(), shapes: Shapes::new(), spots: Vec::new(), cells }
@@ -142,7 +142,7 @@ impl Decoder {
     fn format_of(&mut self, raw: &RawRows) -> Format {
         let declared = self.plan.csv_columns.as_ref().filter(|_| self.plan.settings.format == Format::Csv);
         let Some(names) = raw.columns().or(declared) else { return Format::Json };
-        self.cells.lay_out(names, &self.plan.columns);
+        self.cells.lay_out(names, &self.plan.columns, raw.columns().is_some());
         Format::Csv
     }
 

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use chrono_tz::Tz;
 
 use super::settings::{CsvSettings, Format, TimestampFormat};
+use super::text_time::TextTimeFormat;
 use crate::schema::TopicSchema;
 use crate::stages::expression::did_you_mean;
 use crate::vocab::{At, EventTime, PathStep, YamlPath};
@@ -26,6 +27,8 @@ pub struct DecodeSettings {
     pub zone: Option<Tz>,
     /// How times are written.
     pub timestamp: TimestampFormat,
+    /// How times of text are written, where not as RFC 3339.
+    pub timestamp_format: Option<TextTimeFormat>,
     /// The event-time column.
     pub event_time: String,
     /// How far an event time may lie ahead of the broker's timestamp, microseconds.

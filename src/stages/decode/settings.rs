@@ -24,6 +24,8 @@ pub struct CsvSettings {
     pub dialect: CsvDialect,
     /// Whether decimals stand behind a comma.
     pub decimal_comma: bool,
+    /// What stands between every three digits before the decimals, where something may.
+    pub thousands: Option<char>,
     /// Cells that mean null, beside empty ones.
     pub nulls: Vec<String>,
 }

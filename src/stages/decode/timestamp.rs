@@ -3,11 +3,13 @@
 //! Text is RFC 3339: `2026-11-23T08:00:00.25+01:00`, with `T`, `t` or a space. Leap seconds (`:60`) are refused: no
 //! two of them are alike in practice. Text without an offset is read in the declared zone: where clocks were set back
 //! and an hour came twice, the earlier one counts; an hour that clocks jumped over does not exist and is refused.
+//! Text of a declared format ([`TextTimeFormat`]) is told the same way.
 
 use chrono::{LocalResult, NaiveDate, TimeZone};
 use chrono_tz::Tz;
 
 use super::settings::TimestampFormat;
+use super::text_time::TextTimeFormat;
 use crate::vocab::{MICROS_PER_SECOND, RFC3339_MICROS};
 
 const DAY_SECONDS: i64 = 86_400;
@@ -21,6 +23,8 @@ pub(super) fn in_calendar(micros: &i64) -> bool {
 #[derive(Debug, Clone)]
 pub(in crate::stages) struct TimeReader {
     zone: Option<Tz>,
+    /// How text is written, where it is not RFC 3339.
+    format: Option<TextTimeFormat>,
     day_digits: u32,
     day_seconds: i64,
     /// The last zone-less hour (seconds since 1970 by the local clock / 3600) and its offset from UTC, seconds.
@@ -29,11 +33,30 @@ pub(in crate::stages) struct TimeReader {
 
 impl TimeReader {
     pub(in crate::stages) fn new(zone: Option<Tz>) -> Self {
-        Self { zone, day_digits: u32::MAX, day_seconds: 0, hour: None }
+        Self { zone, format: None, day_digits: u32::MAX, day_seconds: 0, hour: None }
     }
 
-    /// Reads RFC 3339 text, also without seconds; `None` where it is not, or has no offset and there is no zone for it.
+    /// Likewise, of text of this format.
+    pub(super) fn of_format(zone: Option<Tz>, format: Option<TextTimeFormat>) -> Self {
+        Self { format, ..Self::new(zone) }
+    }
+
+    /// Reads RFC 3339 text, also without seconds, or that of the declared format; `None` where it is not, or has no offset and
+    /// there is no zone for it.
     pub(in crate::stages) fn read(&mut self, text: &[u8]) -> Option<i64> {
+        if self.format.is_some() { self.read_declared(text) } else { self.read_rfc3339(text) }
+    }
+
+    fn read_declared(&mut self, text: &[u8]) -> Option<i64> {
+        let (local, offset) = self.format.as_ref()?.read(std::str::from_utf8(text).ok()?)?;
+        let micros = local.and_utc().timestamp_micros();
+        match offset {
+            Some(offset) => micros.checked_sub(i64::from(offset) * MICROS_PER_SECOND),
+            None => self.local(micros),
+        }
+    }
+
+    fn read_rfc3339(&mut self, text: &[u8]) -> Option<i64> {
         let date = text.get(..10)?;
         if date[4] != b'-' || date[7] != b'-' {
             return None;
@@ -83,7 +106,11 @@ impl TimeReader {
         if self.read(text.as_bytes()).is_some() {
             return "is outside the years 0000 to 9999 in UTC".to_owned();
         }
-        if self.read(format!("{text}Z").as_bytes()).is_none() {
+        if let Some(declared) = &self.format {
+            if declared.read(text).is_none() {
+                return format!("is not a time written as `{declared}`");
+            }
+        } else if self.read(format!("{text}Z").as_bytes()).is_none() {
             return format!("is not {}", format.name());
         }
         match self.zone {

@@ -114,7 +114,13 @@ impl<'a> SqlText<'a> {
                 return Ok(expression);
             }
             let message = format!("expected the end of the expression, found `{}`", rest.token);
-            Err(SqlError::at(rest.span.start, SqlProblem::Syntax { message }))
+            let error = SqlError::at(rest.span.start, SqlProblem::Syntax { message });
+            let horizon = matches!(&rest.token, Token::Number(digits, false) if digits.starts_with('.'));
+            Err(if horizon {
+                error.hint("a forecast's horizon is a number and `s`, `m`, `h` or `d`: `speed.15m`")
+            } else {
+                error
+            })
         })
     }
 
