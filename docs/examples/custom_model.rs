@@ -40,12 +40,21 @@ struct Settings {
 }
 
 /// Running means of the labels, one per horizon and key; NaN before the first.
-struct Smoothed {
+pub struct Smoothed {
     step: String,
     weight: f64,
     means: Vec<Vec<f64>>,
     learned: Vec<u64>,
     changed: bool,
+}
+
+impl Smoothed {
+    /// Nothing learned. State goes to `step`.
+    #[must_use]
+    pub fn new(step: &str, weight: f64, horizons: usize) -> Self {
+        let (means, learned) = (vec![Vec::new(); horizons], vec![0; horizons]);
+        Self { step: step.to_owned(), weight, means, learned, changed: false }
+    }
 }
 
 impl Predictor for Smoothed {
@@ -91,8 +100,9 @@ impl OnlinePredictor for Smoothed {
     }
 
     fn learn_many(&mut self, horizon: usize, _: &FeatureMatrix, targets: &[f64]) {
-        for (mean, target) in self.means[horizon].iter_mut().zip(targets).filter(|(_, target)| !target.is_nan()) {
-            *mean = if mean.is_nan() { *target } else { *mean + self.weight * (target - *mean) };
+        for (mean, target) in self.means[horizon].iter_mut().zip(targets).filter(|(_, target)| target.is_finite()) {
+            // Not the mean and a part of the difference, which may overflow.
+            *mean = if mean.is_nan() { *target } else { (1.0 - self.weight) * *mean + self.weight * target };
             self.learned[horizon] += 1;
         }
         self.changed = true;
@@ -113,10 +123,7 @@ fn smoothed(request: &ModelRequest<'_>) -> Result<Fresh<dyn OnlinePredictor>, Re
         return Err(Refusal::new(Some("weight"), format!("weight {weight} is not above 0 and at most 1")));
     }
     let horizons = request.horizons.len();
-    Ok(Fresh::new(move |step| {
-        let (means, learned) = (vec![Vec::new(); horizons], vec![0; horizons]);
-        Box::new(Smoothed { step: step.to_owned(), weight, means, learned, changed: false }) as Box<_>
-    }))
+    Ok(Fresh::new(move |step| Box::new(Smoothed::new(step, weight, horizons)) as Box<_>))
 }
 
 /// The parts that this program brings along.

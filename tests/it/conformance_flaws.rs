@@ -10,9 +10,10 @@ use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Re
 use arterial_connectors::memory::MemoryBroker;
 use arterial_connectors::payload::{Payload, RawRows};
 use arterial_connectors::position::Partition;
-use arterial_connectors::source::{GroupMetadata, SeekTo, Source, SourceBatch, SourceError, SourceEvent, Until};
+use arterial_connectors::source::{SeekTo, Source, SourceBatch, SourceError, SourceEvent, Until};
 
 use crate::conformance::{IN_PROCESS, MemoryGroup, MemoryTopic};
+use crate::source_support::forwarded;
 
 /// How a source breaks the contract.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,14 +63,6 @@ impl Source for Flawed {
         Ok(event)
     }
 
-    fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
-        self.inner.seek(partition, to)
-    }
-
-    fn release(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.inner.release(partitions)
-    }
-
     fn pause(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
         if self.flaw == Flaw::IgnoresPause { Ok(()) } else { self.inner.pause(partitions) }
     }
@@ -82,21 +75,7 @@ impl Source for Flawed {
         }
     }
 
-    fn lag_rows(&self) -> Vec<(Partition, u64)> {
-        self.inner.lag_rows()
-    }
-
-    fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError> {
-        self.inner.partition_counts()
-    }
-
-    fn group_metadata(&self) -> Option<GroupMetadata> {
-        self.inner.group_metadata()
-    }
-
-    fn connected(&self) -> Result<(), String> {
-        self.inner.connected()
-    }
+    forwarded!(inner: start_of, seek, release, lag_rows, partition_counts, others_finished, group_metadata, connected);
 }
 
 fn one_row() -> RawRows {

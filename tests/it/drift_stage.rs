@@ -13,11 +13,11 @@ use arterial::vocab::Snapshot;
 use serde_json::Value;
 
 use crate::encode_support::conforms;
-use crate::mlp::{network, shared};
+use crate::mlp::network;
 use crate::predict_support::{
     Feed, MemoryState, Numbers, SIZE, bits, city_model, columns, full, plan, settings, try_plan,
 };
-use crate::predictor_checks::{forecasts, learn, models, sample, state};
+use crate::predictor_checks::{Promise, cases, state};
 use crate::run_support::{Ends, edited, plan as pipeline, run};
 
 const ADWIN: DetectorSettings = DetectorSettings::Adwin { delta: 0.002 };
@@ -223,23 +223,22 @@ fn key_that_expired_is_a_fresh_key() {
 
 #[test]
 fn model_takes_an_effect_for_one_key_and_horizon_or_says_that_it_cannot() {
-    for ((name, mut model), (_, mut other)) in models().into_iter().zip(models()) {
+    for case in cases() {
+        let (name, takes) = (case.name, case.keeps(Promise::Effects));
+        let (mut model, mut other) = (case.fresh(), case.fresh());
         for effect in [DriftEffect::Forget, DriftEffect::Rewarm] {
-            assert_eq!(model.supports(effect), !shared(name), "{name}");
+            assert_eq!(model.supports(effect), takes, "{name}");
         }
-        if shared(name) {
+        if !takes {
             continue;
         }
-        for step in 0..300 {
-            let (features, labels) = sample(3, step, 1.0);
-            learn(&mut *model, &features, &labels);
-            learn(&mut *other, &features, &labels);
-        }
+        case.learn_steps(&mut *model, 3, 0..300);
+        case.learn_steps(&mut *other, 3, 0..300);
         model.hasten(0, 1, Some(0.9));
-        let (features, labels) = sample(3, 300, 1.0);
-        learn(&mut *model, &features, &labels);
-        learn(&mut *other, &features, &labels);
-        let (left, right) = (forecasts(&*model, &features), forecasts(&*other, &features));
+        let (features, labels) = case.sample(3, 300);
+        case.learn(&mut *model, &features, &labels);
+        case.learn(&mut *other, &features, &labels);
+        let (left, right) = (case.forecasts(&*model, &features), case.forecasts(&*other, &features));
         assert_ne!(left[0][1].to_bits(), right[0][1].to_bits(), "{name}");
         assert_eq!([left[0][0], left[0][2]].map(f64::to_bits), [right[0][0], right[0][2]].map(f64::to_bits), "{name}");
         assert_eq!(bits(&left[1..]), bits(&right[1..]), "{name}");
@@ -247,17 +246,16 @@ fn model_takes_an_effect_for_one_key_and_horizon_or_says_that_it_cannot() {
         let saved = state(&mut *model);
         model.hasten(0, 1, None);
         assert_eq!(state(&mut *model), saved, "{name}");
-        let mut restored = models().into_iter().find(|(known, _)| *known == name).unwrap().1;
-        restored.restore(&saved).unwrap();
-        learn(&mut *model, &features, &labels);
-        learn(&mut *restored, &features, &labels);
+        let mut restored = case.restored(&saved);
+        case.learn(&mut *model, &features, &labels);
+        case.learn(&mut *restored, &features, &labels);
         assert_eq!(state(&mut *model), state(&mut *restored), "{name}");
         model.rewarm(1, 2);
-        let mut fresh = models().into_iter().find(|(known, _)| *known == name).unwrap().1;
+        let mut fresh = case.fresh();
         fresh.grow(3);
-        let (after, begun) = (forecasts(&*model, &features), forecasts(&*fresh, &features));
+        let (after, begun) = (case.forecasts(&*model, &features), case.forecasts(&*fresh, &features));
         assert_eq!(after[1][2].to_bits(), begun[1][2].to_bits(), "{name}");
-        let before = forecasts(&*restored, &features);
+        let before = case.forecasts(&*restored, &features);
         assert_eq!(bits(&after[..1]), bits(&before[..1]), "{name}");
         assert_eq!(after[1][..2], before[1][..2], "{name}");
     }

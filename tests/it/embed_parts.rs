@@ -17,7 +17,7 @@ use futures_executor::block_on;
 #[path = "../../docs/examples/custom_cleaning_step.rs"]
 mod custom_cleaning_step;
 #[path = "../../docs/examples/custom_model.rs"]
-mod custom_model;
+pub(crate) mod custom_model;
 #[path = "../../docs/examples/custom_source.rs"]
 mod custom_source;
 #[path = "../../docs/examples/readings.rs"]

@@ -56,11 +56,6 @@ pub(crate) fn mlp_params(settings: &MlpSettings, columns: usize, anchors: Vec<us
     MlpParams::new(settings, scope).unwrap()
 }
 
-/// Whether one network serves all keys: it is never exact, and a new key begins with what the others have taught.
-pub(crate) fn shared(name: &str) -> bool {
-    name.contains("network")
-}
-
 fn predictor(horizon_steps: &[i64], network: MlpSettings) -> PredictorSettings {
     let model = ModelSettings::One(ExpertSettings::Mlp(network));
     PredictorSettings { model, min_history_micros: 24 * SIZE, ..settings(horizon_steps, city_model()) }

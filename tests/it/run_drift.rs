@@ -9,10 +9,11 @@ use arterial_connectors::memory::{
     Batching, MemoryBroker, MemoryLedger, MemoryLedgerConfig, MemoryRecord, MemorySource, MemorySourceConfig,
 };
 use arterial_connectors::position::Partition;
-use arterial_connectors::source::{GroupMetadata, SeekTo, Source, SourceError, SourceEvent, Until};
+use arterial_connectors::source::{Source, SourceError, SourceEvent, Until};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::run_support::{PIPELINE, plan};
+use crate::source_support::forwarded;
 
 const AHEAD: Partition = Partition { topic: 0, number: 0 };
 const BEHIND: Partition = Partition { topic: 0, number: 1 };
@@ -59,14 +60,6 @@ impl Source for Watched {
         Ok(event)
     }
 
-    fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
-        self.inner.seek(partition, to)
-    }
-
-    fn release(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.inner.release(partitions)
-    }
-
     fn pause(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
         self.note(partitions.iter().map(|partition| Seen::Paused(partition.number)));
         self.inner.pause(partitions)
@@ -87,17 +80,7 @@ impl Source for Watched {
         self.inner.lag_rows().into_iter().filter_map(said).collect()
     }
 
-    fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError> {
-        self.inner.partition_counts()
-    }
-
-    fn group_metadata(&self) -> Option<GroupMetadata> {
-        self.inner.group_metadata()
-    }
-
-    fn connected(&self) -> Result<(), String> {
-        self.inner.connected()
-    }
+    forwarded!(inner: start_of, seek, release, partition_counts, others_finished, group_metadata, connected);
 }
 
 #[derive(Clone)]

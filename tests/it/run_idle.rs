@@ -11,9 +11,10 @@ use arterial_connectors::memory::{
     MemoryBroker, MemoryLedger, MemoryLedgerConfig, MemoryRecord, MemorySource, MemorySourceConfig,
 };
 use arterial_connectors::position::Partition;
-use arterial_connectors::source::{GroupMetadata, SeekTo, Source, SourceError, SourceEvent, Until};
+use arterial_connectors::source::{Source, SourceError, SourceEvent, Until};
 
 use crate::run_support::{PIPELINE, plan};
+use crate::source_support::forwarded;
 
 const SECOND: i64 = 1_000_000;
 
@@ -58,38 +59,12 @@ impl Source for Watched {
         self.inner.poll(Duration::ZERO)
     }
 
-    fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
-        self.inner.seek(partition, to)
-    }
-
-    fn release(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.inner.release(partitions)
-    }
-
-    fn pause(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.inner.pause(partitions)
-    }
-
-    fn resume(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.inner.resume(partitions)
-    }
-
     fn lag_rows(&self) -> Vec<(Partition, u64)> {
         let waiting = u64::from(self.setting.stalled);
         self.inner.lag_rows().into_iter().map(|(partition, lag)| (partition, lag + waiting)).collect()
     }
 
-    fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError> {
-        self.inner.partition_counts()
-    }
-
-    fn group_metadata(&self) -> Option<GroupMetadata> {
-        self.inner.group_metadata()
-    }
-
-    fn connected(&self) -> Result<(), String> {
-        self.inner.connected()
-    }
+    forwarded!(inner: start_of, seek, release, pause, resume, partition_counts, others_finished, group_metadata, connected);
 }
 
 struct Ends(Arc<Setting>);

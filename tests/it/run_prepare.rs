@@ -11,10 +11,10 @@ use arterial::{
     StateReader, StateWriter,
 };
 use arterial_connectors::ledger::{Ledger, LedgerError};
-use arterial_connectors::position::Partition;
-use arterial_connectors::source::{GroupMetadata, SeekTo, Source, SourceError, SourceEvent, Until};
+use arterial_connectors::source::{Source, SourceError, SourceEvent, Until};
 
 use crate::run_support::{Ends, edited, run_with};
+use crate::source_support::forwarded;
 
 /// What happened, in order: `None` for a look for rows, the number of a model that learned ahead.
 type Log = Arc<Mutex<Vec<Option<usize>>>>;
@@ -77,37 +77,7 @@ impl Source for Watched {
         self.source.poll(timeout)
     }
 
-    fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
-        self.source.seek(partition, to)
-    }
-
-    fn release(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.source.release(partitions)
-    }
-
-    fn pause(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.source.pause(partitions)
-    }
-
-    fn resume(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.source.resume(partitions)
-    }
-
-    fn lag_rows(&self) -> Vec<(Partition, u64)> {
-        self.source.lag_rows()
-    }
-
-    fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError> {
-        self.source.partition_counts()
-    }
-
-    fn group_metadata(&self) -> Option<GroupMetadata> {
-        self.source.group_metadata()
-    }
-
-    fn connected(&self) -> Result<(), String> {
-        self.source.connected()
-    }
+    forwarded!(source: start_of, seek, release, pause, resume, lag_rows, partition_counts, others_finished, group_metadata, connected);
 }
 
 struct Watching {

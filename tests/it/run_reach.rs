@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use arterial::runtime::{Connect, Pipeline, PipelineError, RunOptions, RunSummary};
 use arterial_connectors::ledger::{Ledger, LedgerError};
-use arterial_connectors::position::Partition;
-use arterial_connectors::source::{GroupMetadata, SeekTo, Source, SourceError, SourceEvent, Until};
+use arterial_connectors::source::{Source, SourceError, Until};
 
 use crate::run_support::{Ends, PIPELINE, plan};
+use crate::source_support::forwarded;
 
 /// Brokers that answer after so many questions.
 struct Away {
@@ -17,30 +17,6 @@ struct Away {
 }
 
 impl Source for Away {
-    fn poll(&mut self, timeout: Duration) -> Result<Option<SourceEvent>, SourceError> {
-        self.there.poll(timeout)
-    }
-
-    fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
-        self.there.seek(partition, to)
-    }
-
-    fn release(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.there.release(partitions)
-    }
-
-    fn pause(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.there.pause(partitions)
-    }
-
-    fn resume(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.there.resume(partitions)
-    }
-
-    fn lag_rows(&self) -> Vec<(Partition, u64)> {
-        self.there.lag_rows()
-    }
-
     fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError> {
         if self.questions == 0 {
             return self.there.partition_counts();
@@ -50,13 +26,7 @@ impl Source for Away {
         Err(SourceError::Client { operation: "asking for partitions", reason, transient: true })
     }
 
-    fn group_metadata(&self) -> Option<GroupMetadata> {
-        self.there.group_metadata()
-    }
-
-    fn connected(&self) -> Result<(), String> {
-        self.there.connected()
-    }
+    forwarded!(there: poll, start_of, seek, release, pause, resume, lag_rows, others_finished, group_metadata, connected);
 }
 
 struct AwayEnds {

@@ -9,10 +9,11 @@ use arterial::runtime::{Connect, Pipeline, PipelineError, RunOptions, RunSummary
 use arterial_connectors::ledger::{Commit, CommitOutcome, Ledger, LedgerError, Records, Restored};
 use arterial_connectors::memory::{MemoryLedger, MemoryLedgerConfig};
 use arterial_connectors::position::Partition;
-use arterial_connectors::source::{GroupMetadata, SeekTo, Source, SourceError, SourceEvent, Until};
+use arterial_connectors::source::{Source, SourceError, SourceEvent, Until};
 use tokio::sync::Notify;
 
 use crate::run_support::{Ends, PIPELINE, edited, plan, run};
+use crate::source_support::forwarded;
 
 /// Brokers that do not answer to a commit: it was applied, or it was not, and nobody says which.
 struct Silent {
@@ -161,37 +162,7 @@ impl Source for Shared {
         Ok(event)
     }
 
-    fn seek(&mut self, partition: Partition, to: SeekTo) -> Result<(), SourceError> {
-        self.there.seek(partition, to)
-    }
-
-    fn release(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.there.release(partitions)
-    }
-
-    fn pause(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.there.pause(partitions)
-    }
-
-    fn resume(&mut self, partitions: &[Partition]) -> Result<(), SourceError> {
-        self.there.resume(partitions)
-    }
-
-    fn lag_rows(&self) -> Vec<(Partition, u64)> {
-        self.there.lag_rows()
-    }
-
-    fn partition_counts(&mut self) -> Result<Vec<u32>, SourceError> {
-        self.there.partition_counts()
-    }
-
-    fn group_metadata(&self) -> Option<GroupMetadata> {
-        self.there.group_metadata()
-    }
-
-    fn connected(&self) -> Result<(), String> {
-        self.there.connected()
-    }
+    forwarded!(there: start_of, seek, release, pause, resume, lag_rows, partition_counts, others_finished, group_metadata, connected);
 }
 
 struct SharedEnds {

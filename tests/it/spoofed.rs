@@ -3,11 +3,12 @@
 use arterial::stages::predict::neural::MlpPredictor;
 use arterial::stages::predict::online::LinearPredictor;
 use arterial::stages::predict::online::linear_predictor::HorizonModel;
-use arterial::stages::predict::{ClassSums, Loss, OnlinePredictor, Predictor};
+use arterial::stages::predict::{ClassSums, Loss, Predictor};
 
-use crate::classification;
 use crate::mlp::{mlp, network};
-use crate::predictor_checks::{FEATURES, forecasts, learn, linear, matrix, params, sample};
+use crate::predictor_checks::{
+    Case, FEATURES, class_sample, classifiers, forecasts, learn, linear, matrix, params, sample,
+};
 
 const SPOOFED: f64 = 1e8;
 
@@ -82,26 +83,28 @@ fn label_that_was_spoofed_moves_squared_loss_as_far_as_an_accident_does() {
 }
 
 /// Scores of all keys but one, which from a step on says what it is told to.
-fn beside_spoofed(model: &mut dyn OnlinePredictor, spoof: impl Fn(i64, &mut [f64], &mut f64)) -> ClassSums {
+fn beside_spoofed(case: &Case, spoof: impl Fn(i64, &mut [f64], &mut f64)) -> ClassSums {
+    let mut model = case.fresh();
     let mut sums = ClassSums::default();
     for step in 0..3_000 {
-        let (mut features, mut labels) = classification::sample(10, step);
+        let (mut features, mut labels) = class_sample(10, step);
         if step >= 300 {
             spoof(step, &mut features.values[..3], &mut labels[0]);
         }
         if step >= 2_000 {
-            let made = classification::probabilities(model, &features);
-            made.iter().zip(&labels).skip(1).for_each(|(probability, label)| sums.add(*probability, *label, 0.5));
+            let made = case.forecasts(&*model, &features);
+            made[0].iter().zip(&labels).skip(1).for_each(|(probability, label)| sums.add(*probability, *label, 0.5));
         }
-        classification::learn(model, &features, &labels);
+        case.learn(&mut *model, &features, &labels);
     }
     sums
 }
 
 #[test]
 fn key_that_is_spoofed_for_good_and_lies_about_its_class_spoils_no_classifier_for_the_others() {
-    for (name, mut model) in classification::models() {
-        let sums = beside_spoofed(&mut *model, |step, row, label| {
+    for case in classifiers() {
+        let name = case.name;
+        let sums = beside_spoofed(&case, |step, row, label| {
             row.fill(1e9 * (step % 5 - 2) as f64);
             *label = 1.0 - *label;
         });
@@ -113,9 +116,10 @@ fn key_that_is_spoofed_for_good_and_lies_about_its_class_spoils_no_classifier_fo
 
 #[test]
 fn spoofed_neighbour_spoils_no_classifier() {
-    for (name, mut model) in classification::models() {
+    for case in classifiers() {
+        let name = case.name;
         // The third column says nothing of the class.
-        let sums = beside_spoofed(&mut *model, |step, row, _| row[2] = 1e9 * (step % 3 - 1) as f64);
+        let sums = beside_spoofed(&case, |step, row, _| row[2] = 1e9 * (step % 3 - 1) as f64);
         assert!(sums.accuracy().unwrap() > 0.87, "{name}: {:?}", sums.accuracy());
     }
 }
@@ -123,16 +127,17 @@ fn spoofed_neighbour_spoils_no_classifier() {
 #[test]
 fn first_window_is_learned_in_spreads_whatever_the_unit() {
     // One window of fifty keys, then many of one: what the first taught must not stand in the way of the rest.
+    let regression = classifiers().find(|case| case.name == "ftrl").unwrap();
     let run = |unit: f64| {
-        let (_, mut model) = classification::models().swap_remove(0);
+        let mut model = regression.fresh();
         for step in 0..40 {
-            let (mut features, labels) = classification::sample(if step == 0 { 50 } else { 3 }, step);
+            let (mut features, labels) = class_sample(if step == 0 { 50 } else { 3 }, step);
             features.values.iter_mut().for_each(|value| *value *= unit);
-            classification::learn(&mut *model, &features, &labels);
+            regression.learn(&mut *model, &features, &labels);
         }
-        let (mut features, _) = classification::sample(5, 9_999);
+        let (mut features, _) = class_sample(5, 9_999);
         features.values.iter_mut().for_each(|value| *value *= unit);
-        classification::probabilities(&*model, &features)
+        regression.forecasts(&*model, &features).swap_remove(0)
     };
     for (one, other) in run(1.0).iter().zip(run(2_f64.powi(-30))) {
         assert!((one - other).abs() < 1e-9, "{one} beside {other}: the unit shows");

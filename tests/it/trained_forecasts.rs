@@ -55,11 +55,11 @@ fn params() -> MlpParams {
     mlp_params(&network(Loss::Absolute), FEATURES, vec![0])
 }
 
-fn trained(seed: u64) -> TrainedMlp {
+pub(crate) fn trained(seed: u64) -> TrainedMlp {
     fit_mlp(&params(), &examples(&["a", "b", "c", "d"], 150), Training { epochs: 30, seed }, |_| {}).unwrap()
 }
 
-fn pretrained(trained: TrainedMlp) -> Arc<PretrainedMlp> {
+pub(crate) fn pretrained(trained: TrainedMlp) -> Arc<PretrainedMlp> {
     let hash = blake3::hash(&mlp_tensors::to_bytes(&trained).unwrap()).to_string();
     let shape = arterial::stages::predict::neural::MlpShape::new(&params(), &feature_columns());
     Arc::new(PretrainedMlp { version: "v1".to_owned(), hash, key: vec!["sensor_id".to_owned()], shape, trained })
@@ -68,6 +68,16 @@ fn pretrained(trained: TrainedMlp) -> Arc<PretrainedMlp> {
 fn predictor(pretrained: &Arc<PretrainedMlp>, frozen: bool) -> MlpPredictor {
     let start = MlpStart { pretrained: Some(Arc::clone(pretrained)), frozen };
     MlpPredictor::new("predict.test", MlpParams { start, ..params() }, feature_columns().to_vec())
+}
+
+/// Learns these windows, of keys with names.
+fn go_on(model: &mut MlpPredictor, names: &Names, steps: std::ops::Range<i64>) {
+    for step in steps {
+        let (features, labels) = sample(4, step, 0.1);
+        model.grow(4);
+        model.meet_keys(names);
+        learn(model, &features, &labels);
+    }
 }
 
 #[test]
@@ -161,16 +171,8 @@ fn frozen_network_learns_nothing_and_is_no_state() {
 fn another_version_takes_over_at_a_start_and_the_same_goes_on_with_what_it_learned() {
     let (first, second) = (pretrained(trained(7)), pretrained(trained(8)));
     let names = Names(vec![Some("c"), Some("a"), Some("x"), None]);
-    let go_on = |model: &mut MlpPredictor, steps: std::ops::Range<i64>| {
-        for step in steps {
-            let (features, labels) = sample(4, step, 0.1);
-            model.grow(4);
-            model.meet_keys(&names);
-            learn(model, &features, &labels);
-        }
-    };
     let mut model = predictor(&first, false);
-    go_on(&mut model, 0..40);
+    go_on(&mut model, &names, 0..40);
     let saved = state(&mut model);
     let mut same = predictor(&first, false);
     same.restore(&saved).unwrap();
@@ -185,14 +187,14 @@ fn another_version_takes_over_at_a_start_and_the_same_goes_on_with_what_it_learn
     let (asked, _) = sample(4, 5_000, 0.1);
     assert_eq!(bits(&forecasts(&other, &asked)), bits(&forecasts(&fresh, &asked)));
     assert_ne!(bits(&forecasts(&other, &asked)), bits(&forecasts(&model, &asked)));
-    go_on(&mut other, 40..60);
+    go_on(&mut other, &names, 40..60);
     let mut changes = saved.clone();
     other.snapshot(Snapshot::Changed, &mut changes);
     assert_eq!(state(&mut other).blocks, changes.blocks, "changes add up to the state");
     let mut restored = predictor(&second, false);
     restored.restore(&changes).unwrap();
-    go_on(&mut other, 60..80);
-    go_on(&mut restored, 60..80);
+    go_on(&mut other, &names, 60..80);
+    go_on(&mut restored, &names, 60..80);
     assert_eq!(state(&mut restored), state(&mut other));
     // No version serves any more: what it learned is not dropped for weights that nobody trained.
     let mut none = MlpPredictor::new("predict.test", params(), feature_columns().to_vec());
@@ -203,16 +205,8 @@ fn another_version_takes_over_at_a_start_and_the_same_goes_on_with_what_it_learn
 #[test]
 fn network_that_began_with_nothing_goes_on_from_a_version_that_is_there_later() {
     let names = Names(vec![Some("c"), Some("a"), Some("x"), None]);
-    let go_on = |model: &mut MlpPredictor, steps: std::ops::Range<i64>| {
-        for step in steps {
-            let (features, labels) = sample(4, step, 0.1);
-            model.grow(4);
-            model.meet_keys(&names);
-            learn(model, &features, &labels);
-        }
-    };
     let mut cold = MlpPredictor::new("predict.test", params(), feature_columns().to_vec());
-    go_on(&mut cold, 0..40);
+    go_on(&mut cold, &names, 0..40);
     let mut saved = state(&mut cold);
     let first = pretrained(trained(7));
     let (mut warm, mut fresh) = (predictor(&first, false), predictor(&first, false));
@@ -223,7 +217,7 @@ fn network_that_began_with_nothing_goes_on_from_a_version_that_is_there_later() 
     let (asked, _) = sample(4, 5_000, 0.1);
     assert_eq!(bits(&forecasts(&warm, &asked)), bits(&forecasts(&fresh, &asked)));
     assert_eq!(warm.version(0), cold.version(0), "labels that were seen stay seen");
-    go_on(&mut warm, 40..60);
+    go_on(&mut warm, &names, 40..60);
     warm.snapshot(Snapshot::Changed, &mut saved);
     assert_eq!(state(&mut warm).blocks, saved.blocks, "changes add up to the state");
 }

@@ -53,13 +53,15 @@ impl fmt::Debug for ModelFactory {
 }
 
 /// A custom model whose panics say whose they are.
-pub(super) struct GuardedModel {
+pub struct GuardedModel {
     name: String,
     inner: Box<dyn OnlinePredictor>,
 }
 
 impl GuardedModel {
-    pub(super) fn new(name: &str, step: &str, fresh: &Fresh<dyn OnlinePredictor>) -> Self {
+    /// The model of one partition, made for `step`; `name` is what it is registered under.
+    #[must_use]
+    pub fn new(name: &str, step: &str, fresh: &Fresh<dyn OnlinePredictor>) -> Self {
         let name = format!("custom model `{name}` of `{step}`");
         let inner = guarded(|| name.clone(), || fresh.make(step));
         Self { name, inner }

@@ -25,7 +25,9 @@ impl Predictor for FeaturePredictor {
     fn predict_many(&self, features: &FeatureMatrix, forecasts: &mut [Vec<f64>]) {
         for (&column, forecasts) in self.columns.iter().zip(forecasts) {
             for (key, forecast) in forecasts.iter_mut().enumerate().take(features.rows) {
-                *forecast = features.row(key as KeyId)[column];
+                let value = features.row(key as KeyId)[column];
+                // Infinity is what an overflow left, and no forecast.
+                *forecast = if value.is_finite() { value } else { f64::NAN };
             }
         }
     }
@@ -34,7 +36,7 @@ impl Predictor for FeaturePredictor {
         let column = self.columns[horizon];
         let value = *features.values.get(key as usize * features.columns.len() + column)?;
         let share = Contribution { feature: features.columns[column].name.clone(), value, share: value };
-        (!value.is_nan()).then(|| AdditiveForecast { baseline: 0.0, forecast: value, contributions: vec![share] })
+        value.is_finite().then(|| AdditiveForecast { baseline: 0.0, forecast: value, contributions: vec![share] })
     }
 
     fn version(&self, _horizon: usize) -> u64 {

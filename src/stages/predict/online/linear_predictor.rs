@@ -96,13 +96,15 @@ impl Predictor for LinearPredictor {
             self.horizons.iter().zip(&self.banks).zip(forecasts)
         {
             let scaled = &mut buffer[..params.width()];
-            for (key, forecast) in forecasts.iter_mut().enumerate().take(features.rows) {
+            for (key, forecast) in forecasts.iter_mut().enumerate().take(features.rows.min(bank.len())) {
                 let row = features.row(key as KeyId);
                 let complete = params.scale_features(columns.iter().map(|&column| row[column]), scaled);
                 *forecast = f64::NAN;
                 if complete {
                     bank.hold(key, scaled);
-                    *forecast = bank.forecast(key, scaled) * params.target_scale();
+                    let made = bank.forecast(key, scaled) * params.target_scale();
+                    // What is huge may overflow: then there is no forecast.
+                    *forecast = if made.is_finite() { made } else { f64::NAN };
                 }
             }
         }
@@ -119,7 +121,7 @@ impl Predictor for LinearPredictor {
         let complete = params.scale_features(columns.iter().map(|&column| row[column]), &mut scaled);
         self.banks[horizon].hold(index, &mut scaled);
         let forecast = self.banks[horizon].forecast(index, &scaled) * params.target_scale();
-        if !complete || forecast.is_nan() {
+        if !complete || !forecast.is_finite() {
             return None;
         }
         let weights = self.banks[horizon].weights(index, params.width());
