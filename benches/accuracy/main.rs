@@ -22,7 +22,7 @@ use arterial::stages::predict::{ErrorSums, ScoreTotal};
 use comfy_table::{CellAlignment, Table};
 
 use crate::data::data_file;
-use crate::figures::{Figure, write_figures};
+use crate::figures::{Figure, write_figures_anew};
 use crate::intervals::{Beside, COVERAGE, Gathered};
 use crate::pipeline::plan_of;
 use crate::protocol::{DATA_SETS, DataSet, Must, Reference};
@@ -45,7 +45,9 @@ fn main() -> Result<()> {
     let (figures, complaints) = classes::run(&names, &mut table)?;
     if !figures.is_empty() {
         println!("\nclasses:\n{table}");
-        write_figures("accuracy.json", &figures)?;
+        let measured = classes::NAMES.iter().filter(|name| names.is_empty() || names.iter().any(|one| one == *name));
+        let beginnings: Vec<String> = measured.map(|name| format!("{name}.")).collect();
+        write_figures_anew("accuracy.json", &beginnings, &figures)?;
     }
     failed.extend(complaints);
     ensure!(failed.is_empty(), "not as good as the reference:\n  {}", failed.join("\n  "));
@@ -87,7 +89,8 @@ fn forecasts(names: &[String]) -> Result<Vec<String>> {
                 failed.extend(judged.complaints());
             }
         }
-        write_figures("accuracy.json", &figures)?;
+        let beginnings = ["", "intervals."].map(|kind| format!("{kind}{}.", set.name));
+        write_figures_anew("accuracy.json", &beginnings, &figures)?;
     }
     if !chosen.is_empty() {
         println!("{table}\n\nintervals of 90 %:\n{bounds}");

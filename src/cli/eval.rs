@@ -85,8 +85,13 @@ struct TrainedOn(Vec<(NetworkStart, RangeInclusive<EventTime>, AtomicU64)>);
 impl TrainedOn {
     fn new(plan: &PipelinePlan) -> Self {
         let known = plan.networks.iter().filter_map(|network| {
-            let Start::Version { data: (from, to), .. } = &network.start else { return None };
-            Some((network.clone(), time(from).ok()?..=time(to).ok()?, AtomicU64::new(0)))
+            let Start::Version { data: (from, to), hold_out_from, .. } = &network.start else { return None };
+            // Labels come a horizon later than the rows that they were learned with.
+            let last = match hold_out_from {
+                Some(later) => time(later).ok()?.plus(-1),
+                None => time(to).ok()?,
+            };
+            Some((network.clone(), time(from).ok()?..=last, AtomicU64::new(0)))
         });
         Self(known.collect())
     }
@@ -103,11 +108,14 @@ impl TrainedOn {
     fn tell(&self) {
         for (network, times, scored) in &self.0 {
             let labels = scored.load(Ordering::Relaxed);
-            if let (Start::Version { version, .. }, 1..) = (&network.start, labels) {
+            if let (Start::Version { version, hold_out_from, .. }, 1..) = (&network.start, labels) {
+                let until = match hold_out_from {
+                    Some(later) => format!("before {later}"),
+                    None => format!("to {}", time_text(*times.end())),
+                };
                 tracing::warn!(
-                    "{labels} of the labels scored are of times to {}, which {version} of `{}` was trained on: they flatter it; \
+                    "{labels} of the labels scored are of times {until}, which {version} of `{}` was trained on: they flatter it; \
                      `--from` leaves them out",
-                    time_text(*times.end()),
                     network.folder.display()
                 );
             }

@@ -69,11 +69,11 @@ enum ModelsVerb {
         #[arg(long, required_if_eq("uncompared", "true"))]
         reason: Option<String>,
         /// Let it serve although it could not be measured beside the one that serves, as where the pipeline's columns have
-        /// changed. It has to be no worse than the baselines. Needs `--reason`; the record says so.
+        /// changed, or is worse than the regression. It has to be no worse than the other baselines. Needs `--reason`; the record says so.
         #[arg(long)]
         uncompared: bool,
     },
-    /// Let the version serve that served before.
+    /// Let the version serve that served before; again, the one before that.
     Rollback {
         /// Folder of the model.
         model: PathBuf,
@@ -176,7 +176,7 @@ fn list(store: &Store, format: Format) -> Result<()> {
         row
     });
     print_rows("", &head, rows);
-    for Promotion { at, version, before, reason, uncompared } in store.promotions()? {
+    for Promotion { at, version, before, reason, uncompared, .. } in store.promotions()? {
         let before = before.map_or_else(String::new, |before| format!(" after {before}"));
         let uncompared = if uncompared { " uncompared" } else { "" };
         say!("{at} {version} serves{before}{uncompared}: {reason}");

@@ -6,6 +6,11 @@ use super::store::Version;
 use crate::stages::predict::neural::MlpShape;
 use crate::stages::predict::neural::fit::{Evaluation, Training};
 
+/// What networks of classes are measured beside, in cards.
+pub const BASE_RATE: &str = "base_rate";
+/// Likewise.
+pub const REGRESSION: &str = "logistic_regression";
+
 /// The card of one version.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -182,6 +187,9 @@ pub struct Compared<M> {
     /// that served, those that it was not trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own: Option<M>,
+    /// One standard error of the difference of both mean losses on those rows; none of what is compared without any slack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard_error: Option<f64>,
 }
 
 /// Errors of the forecasts of one horizon.
@@ -269,11 +277,24 @@ impl Card {
         }
     }
 
-    /// What a version has to be no worse than before it may serve: the one that serves, or, without one, the baselines.
-    pub(super) fn to_beat(&self, champion: Option<Version>) -> Vec<String> {
+    /// By how much it may be worse than what was measured beside it: one standard error of the difference. A network is as good
+    /// as the regression where what it learns is linear, and on few rows either comes out ahead by chance.
+    pub(super) fn slack(&self, model: &str) -> f64 {
+        let Self::Classes(card) = self else { return 0.0 };
+        let compared = card.beside.iter().find(|compared| compared.model == model);
+        compared.and_then(|compared| compared.standard_error).unwrap_or(0.0)
+    }
+
+    /// What a version has to be no worse than before it may serve: the one that serves, or, without one, the baselines. Of those,
+    /// the regression can be waived: `uncompared`.
+    pub(super) fn to_beat(&self, champion: Option<Version>, uncompared: bool) -> Vec<String> {
         match (champion, self) {
             (Some(champion), _) => vec![champion.to_string()],
-            (None, Self::Classes(_)) => vec!["base_rate".to_owned()],
+            (None, Self::Classes(card)) => {
+                let measured = |name: &&str| card.beside.iter().any(|compared| compared.model == *name);
+                let regression = Some(REGRESSION).filter(measured).filter(|_| !uncompared);
+                [BASE_RATE].into_iter().chain(regression).map(str::to_owned).collect()
+            }
             (None, Self::Forecasts(_)) => ["persistence", "profile"].map(str::to_owned).to_vec(),
         }
     }
@@ -293,6 +314,15 @@ impl Card {
         match self {
             Self::Classes(card) => (&card.pipeline, &card.predictor, &card.target),
             Self::Forecasts(card) => (&card.pipeline, &card.predictor, &card.target),
+        }
+    }
+
+    /// The time that no label of it, or later, was learned from on; of classes, which are of their rows, none.
+    #[must_use]
+    pub fn hold_out_from(&self) -> Option<&str> {
+        match self {
+            Self::Classes(_) => None,
+            Self::Forecasts(card) => Some(&card.hold_out_from),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::card::{Incomparable, Kind};
+use super::card::{Incomparable, Kind, REGRESSION};
 use super::store::Version;
 use super::tensors::TensorsError;
 
@@ -129,6 +129,10 @@ impl StoreError {
             }
             Self::Damaged { .. } | Self::Weights { .. } => "restore the file, or train again",
             Self::OtherKind { .. } => "name another folder: each holds the versions of one network",
+            Self::Worse { other, .. } if other == REGRESSION => {
+                "use the regression (`ftrl`), train on more rows or with other settings; `arterial models promote --uncompared \
+                 --reason TEXT` lets it serve all the same, and records that"
+            }
             Self::Worse { .. } => "train on more or newer rows; the version that serves stays",
             Self::NotCompared { why: None, .. } => {
                 "train again: every version is measured beside the one that serves then"

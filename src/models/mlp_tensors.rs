@@ -75,11 +75,8 @@ pub fn from_bytes(bytes: &[u8]) -> Result<TrainedMlp, TensorsError> {
         matrices.push(if layout == Layout::Linear { transposed(&read) } else { read });
     }
     check(&matrices, blocks)?;
-    let scales = Scales {
-        columns: moments(&tensors, "moments")?,
-        target: moments(&tensors, "target.moments")?.pop().ok_or_else(|| wrong("target.moments"))?,
-        windows: 0,
-    };
+    let target = moments(&tensors, "target.moments")?.pop().ok_or_else(|| wrong("target.moments"))?;
+    let scales = Scales::known(moments(&tensors, "moments")?, target);
     // A flag beside each value says whether it is missing.
     if matrices[0].rows != 2 * scales.columns.len() {
         return Err(wrong("moments"));

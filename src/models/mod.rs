@@ -18,6 +18,8 @@ pub mod mlp_tensors;
 pub mod store;
 pub mod tensors;
 
-pub use card::{Card, ClassCard, Compared, ForecastCard, HorizonErrors, Incomparable, Kind, NotCompared};
+pub use card::{
+    BASE_RATE, Card, ClassCard, Compared, ForecastCard, HorizonErrors, Incomparable, Kind, NotCompared, REGRESSION,
+};
 pub use error::StoreError;
 pub use store::{Gate, Network, Promotion, Store, Version};

@@ -84,6 +84,9 @@ pub struct Promotion {
     pub before: Option<Version>,
     /// Why.
     pub reason: String,
+    /// Whether it is a roll-back: the version before was taken back, and is none to go back to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rolled_back: bool,
     /// Whether it serves although it could not be measured beside what served before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncompared: bool,
@@ -300,9 +303,9 @@ impl Store {
         open().map_err(|error| io_error(&path, error))
     }
 
-    /// Lets a version serve, if on the rows held out it was no worse than what serves now; the first, than the base rate or,
-    /// of forecasts, than persistence and the profile. One that could not be measured beside what serves, where that is
-    /// asked for, has to be no worse than those.
+    /// Lets a version serve, if on the rows held out it was no worse than what serves now; the first, than the base rate and, by
+    /// more than chance, the regression or, of forecasts, than persistence and the profile. One that could not be measured
+    /// beside what serves, or is worse than the regression, where that is asked for, has to be no worse than the other ones.
     ///
     /// # Errors
     /// [`StoreError`] where it was worse, was not measured beside what serves, or cannot be recorded.
@@ -320,7 +323,7 @@ impl Store {
             (_, Gate::Uncompared) => None,
             (_, Gate::Compared) => before,
         };
-        for other in card.to_beat(beaten) {
+        for other in card.to_beat(beaten, gate == Gate::Uncompared) {
             let (own, theirs) = match (card.losses_beside(&other), beaten) {
                 (Some(losses), _) => losses,
                 (None, Some(champion)) => {
@@ -333,12 +336,19 @@ impl Store {
                 }
             };
             // Not a number is no better than anything.
-            if own.is_nan() || own > theirs {
+            if own.is_nan() || own > theirs + card.slack(&other) {
                 return Err(StoreError::Worse { version, loss: card.loss_name(), own, other, theirs });
             }
         }
-        let uncompared = before.is_some() && gate == Gate::Uncompared;
-        self.record(Promotion { at: at.to_owned(), version, before, reason: reason.to_owned(), uncompared })
+        let uncompared = gate == Gate::Uncompared;
+        self.record(Promotion {
+            at: at.to_owned(),
+            version,
+            before,
+            reason: reason.to_owned(),
+            rolled_back: false,
+            uncompared,
+        })
     }
 
     /// Lets the version serve that served before, and was not rolled back from since.
@@ -354,14 +364,21 @@ impl Store {
         let Some(last) = promotions.last() else {
             return Err(StoreError::NoChampion { folder: self.folder.clone() });
         };
-        // What each version took over from when it was first promoted: going back twice goes back two.
-        let first = promotions.iter().find(|promotion| promotion.version == last.version);
-        let Some(version) = first.and_then(|first| first.before) else {
+        // What served one after the other, less what was taken back: going back twice goes back two.
+        let mut served: Vec<Version> = Vec::new();
+        for promotion in &promotions {
+            if promotion.rolled_back {
+                served.pop();
+            } else {
+                served.push(promotion.version);
+            }
+        }
+        let [.., version, _] = served[..] else {
             return Err(StoreError::NothingBefore { version: last.version });
         };
         self.load(version)?;
-        let before = Some(last.version);
-        self.record(Promotion { at: at.to_owned(), version, before, reason: reason.to_owned(), uncompared: false })
+        let (before, reason) = (Some(last.version), reason.to_owned());
+        self.record(Promotion { at: at.to_owned(), version, before, reason, rolled_back: true, uncompared: false })
     }
 
     /// Copies a version's files to a folder that is not there yet.

@@ -36,6 +36,11 @@ impl Models {
         Ok(models)
     }
 
+    /// Models whose state was not gone on with, by step, and the labels that it had learned.
+    pub(super) fn dropped(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.predict.dropped()
+    }
+
     /// Learns from a closed window, forecasts from it and evaluates the rules. Its records leave in the order: forecasts,
     /// scores, drift, promotions, alerts by key.
     pub(super) fn close(

@@ -102,6 +102,14 @@ impl Shard {
         };
         shard.watermark.restore(&blocks)?;
         shard.windows.restore(&blocks)?;
+        for (step, labels) in shard.models.dropped() {
+            tracing::warn!(
+                step,
+                labels,
+                partition = partition.number,
+                "the network stays as it was trained (`online: false`): what its state had learned since is dropped"
+            );
+        }
         Ok(shard)
     }
 

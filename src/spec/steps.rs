@@ -70,6 +70,10 @@ fn windows_made_with(clean: &CleanPlan, window: &WindowPlan) -> MadeWith {
     made_with
 }
 
+/// Which layout the state of predictors has: what was written in another one cannot be read. 2: moments of columns that were
+/// constant, means of feature experts.
+const PREDICTOR_LAYOUT: u32 = 2;
+
 fn predictor_step(name: &str) -> String {
     format!("predict.{name}")
 }
@@ -109,7 +113,8 @@ fn contested(spec: &PipelineSpec, made_from: &[String]) -> Vec<StatefulStep> {
         let by = by.unwrap_or_else(|| ComparedBy::usual(predict.task == Task::Classification));
         let compared = MadeWith {
             step: contest::days_step_of(name),
-            meaning: by.name().to_owned(),
+            // The second layout: labels that the champion had no forecast for, and what the baseline made of them.
+            meaning: format!("{} 2", by.name()),
             settings: text(to_json(&predict.promotion)),
         };
         steps.push(StatefulStep::new(&compared, learned_from));
@@ -190,7 +195,7 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
     let text = |json: Vec<u8>| String::from_utf8_lossy(&json).into_owned();
     MadeWith {
         step: predictor_step(name),
-        meaning: text(to_json(&(&meant, &spec.features, spec.window.every()))),
+        meaning: text(to_json(&(&meant, &spec.features, spec.window.every(), PREDICTOR_LAYOUT))),
         settings: text(to_json(&PredictSpec {
             challengers: BTreeMap::new(),
             champion: None,

@@ -65,6 +65,8 @@ pub enum Start {
         trained_for: (String, String),
         /// Times of the first and the last row that it was trained on, RFC 3339.
         data: (String, String),
+        /// Of forecasts, the time before which all labels were learned: those of the last row are later than it.
+        hold_out_from: Option<String>,
     },
 }
 
@@ -290,6 +292,7 @@ impl TrainedModels {
                 version: serves.to_string(),
                 trained_for: (pipeline.to_owned(), predictor.to_owned()),
                 data: (data.0.to_owned(), data.1.to_owned()),
+                hold_out_from: card.hold_out_from().map(str::to_owned),
             },
             target: Some(target.to_owned()),
         };

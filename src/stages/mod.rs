@@ -23,6 +23,7 @@ pub mod encode;
 pub mod expression;
 pub mod features;
 pub mod moments;
+mod onset;
 pub mod predict;
 mod quantiles;
 pub mod rows;

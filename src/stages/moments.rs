@@ -1,29 +1,31 @@
 //! Values of a column, one by one -> their mean and spread, and any value in spreads from the mean. What is spoofed or broken
-//! enters as little as one value can.
+//! enters as little as one value can; out of a constant it enters as it is, and is taken out again once readings tell.
 
 use serde::{Deserialize, Serialize};
 
+use super::onset::{Onset, Seen};
+
 /// Spreads from the mean at which a value is held: what is spoofed or broken says no more than that.
-const SPREADS_MAX: f64 = 10.0;
+pub(super) const SPREADS_MAX: f64 = 10.0;
 
 /// Spreads from the mean beyond which a value is no reading. What is rare is nearer: a flag that is 1 once in a hundred
 /// thousand rows lies at 316.
-const SPREADS_READING: f64 = 1_000.0;
+pub(super) const SPREADS_READING: f64 = 1_000.0;
 
 /// Spreads from the mean as which a value counts that is no reading. By the sum of squares, a sensor that is spoofed for good
 /// widens the spread without end where its share of all values is above one to the square of this, a sixteenth; and a column
 /// that was constant for long, and then has another level, is known in the end.
-const SPREADS_SPOOFED: f64 = 4.0;
+pub(super) const SPREADS_SPOOFED: f64 = 4.0;
 
 /// Least spread of a column that counts: below it the column is a constant.
 const SPREAD_MIN: f64 = 1e-9;
 
 /// Values before a spread is trusted to hold others.
-const VALUES_TRUSTED: usize = 10;
+pub(super) const VALUES_TRUSTED: usize = 10;
 
 /// Of the first values, those on either side that do not judge the others. Six are left, whose spread says little: of ten
 /// neighbouring speeds of a METR-LA loop, one lies beyond 50 of it in 0.3 % of cases, which is far from [`SPREADS_READING`].
-const OUTER: usize = 2;
+pub(super) const OUTER: usize = 2;
 
 /// Largest magnitude that counts.
 const VALUE_MAX: f64 = 1e100;
@@ -36,6 +38,8 @@ pub struct Moments {
     squares: f64,
     /// The first values, until they are enough to judge each other.
     first: Vec<f64>,
+    /// What is kept of a column that was constant at first, until it varies.
+    onset: Option<Box<Onset>>,
 }
 
 /// A value as it counts.
@@ -57,7 +61,7 @@ impl Moments {
     /// From the same.
     #[must_use]
     pub fn from_parts([count, mean, squares]: [f64; 3]) -> Self {
-        Self { count, mean, squares, first: Vec::new() }
+        Self { count, mean, squares, first: Vec::new(), onset: None }
     }
 
     /// Takes a finite value in.
@@ -68,9 +72,10 @@ impl Moments {
         self.squares += away * (value - self.mean);
     }
 
-    /// Takes a finite value in; one beyond ten spreads counts as one at ten, and less where it is no reading.
-    pub fn add_held(&mut self, value: f64) {
-        self.hold(value, SPREADS_MAX);
+    /// Takes a finite value in; one beyond ten spreads counts as one at ten, and less where it is no reading. Says whether one
+    /// before it turned out to be none.
+    pub fn add_held(&mut self, value: f64) -> bool {
+        self.hold(value, SPREADS_MAX).spoofed_before
     }
 
     /// The same where values are held at `spreads_max`, at least ten. Says what is left of the value; the first ones are as
@@ -90,13 +95,29 @@ impl Moments {
         let (mean, spread) = (self.mean, self.spread());
         let away = (value - mean) / spread;
         // Of values that were all the same nobody knows how far others lie: a street is empty at night, and it is dry for weeks.
-        if away.abs() <= spreads_max || self.squares == 0.0 {
-            self.add(value);
-            return Held { value, spoofed_before: false };
-        }
+        let near = away.abs() <= spreads_max || self.squares == 0.0;
         let at = |spreads: f64| mean + away.signum() * spreads * spread;
-        self.add(at(if away.abs() <= SPREADS_READING { SPREADS_MAX } else { SPREADS_SPOOFED }));
-        Held { value: at(spreads_max), spoofed_before: false }
+        let reading = if away.abs() <= SPREADS_READING { SPREADS_MAX } else { SPREADS_SPOOFED };
+        let (counted, left) = if near { (value, value) } else { (at(reading), at(spreads_max)) };
+        self.add(counted);
+        Held { value: left, spoofed_before: self.look_on(value, counted) }
+    }
+
+    /// Has a column that was constant seen its next value. Says whether one before it turned out to be no reading.
+    fn look_on(&mut self, value: f64, counted: f64) -> bool {
+        let Some(mut onset) = self.onset.take() else { return false };
+        let seen = onset.see(value, counted);
+        if seen == Seen::Varies {
+            return false;
+        }
+        let Seen::Spoofed { constants, others } = seen else {
+            self.onset = Some(onset);
+            return false;
+        };
+        (self.count, self.mean, self.squares) = (constants, onset.constant(), 0.0);
+        others.into_iter().for_each(|value| self.add(value));
+        self.onset = Some(onset);
+        true
     }
 
     /// Has the first values judged by those in their middle: what cannot be a reading counts as one that lies far out. Says
@@ -108,6 +129,7 @@ impl Moments {
         let mut middle = Self::default();
         sorted[OUTER..VALUES_TRUSTED - OUTER].iter().for_each(|value| middle.add(*value));
         if middle.squares == 0.0 {
+            self.onset = Some(Box::new(Onset::new(middle.mean, &first)));
             return false;
         }
         let (center, spread) = (middle.mean, middle.spread());
@@ -121,6 +143,18 @@ impl Moments {
             self.add(if spoofed(value) { far } else { value });
         }
         true
+    }
+
+    /// Whether it was constant at first and does not vary yet.
+    #[must_use]
+    pub fn unsettled(&self) -> bool {
+        self.onset.is_some()
+    }
+
+    /// Whether what lies far out by these would be held by those.
+    #[must_use]
+    pub fn outgrows(&self, fixed: &Self) -> bool {
+        SPREADS_SPOOFED * self.spread() > SPREADS_MAX * fixed.spread()
     }
 
     /// Values taken in.

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use arterial::observe::RunEvent;
 use arterial::stages::predict::contest::Reason;
 use arterial::stages::predict::{
-    ComparedBy, ExpertSettings, Forecasts, ModelSettings, Predict, PredictorSettings, Promotion, PromotionSettings,
+    ComparedBy, ExpertSettings, Forecasts, ModelSettings, OnlineLinearSettings, Predict, PredictorSettings, Promotion,
+    PromotionSettings,
 };
 use arterial::vocab::Snapshot;
 use serde_json::Value;
@@ -181,9 +182,9 @@ fn days_without_labels_do_not_count_and_what_is_known_of_a_model_that_is_gone_is
         let (window, features) = feed.window(step as i64, &series[step], &[]);
         promotions.extend(predict.step(&window, &features).promotions);
     }
-    // The half days at both ends of the silence are days with labels; the first that is followed by another is day 3.
+    // Half a day has its part of so few labels; the first window after it ends the silence.
     let [promotion] = promotions.as_slice() else { panic!("{promotions:?}") };
-    assert_eq!(promotion.at.0, (5 * DAY as i64 + 1) * SIZE);
+    assert_eq!(promotion.at.0, 7 * DAY as i64 / 2 * SIZE);
     // Another model under a name that was compared before begins with nothing.
     let mut predict = Predict::new(plan(contest(&[("learning", learning()), ("stale", stale())], None), &columns));
     let mut feed = Feed::new(6, &columns);
@@ -197,6 +198,67 @@ fn days_without_labels_do_not_count_and_what_is_known_of_a_model_that_is_gone_is
     let text = kept.iter().find(|((step, _), _)| step == "contest.speed.days").unwrap().1;
     let holds = |name: &str| text.windows(name.len()).any(|part| part == name.as_bytes());
     assert!(holds("learning") && !holds("stale"));
+}
+
+/// Promotions where only these windows come.
+fn with_gaps(rule: PromotionSettings, spoken: impl Iterator<Item = usize>) -> Vec<Promotion> {
+    let columns = columns(6, &[]);
+    let series = series(20 * DAY);
+    let mut predict = Predict::new(plan(contest(&[("learning", learning())], Some(rule)), &columns));
+    let mut feed = Feed::new(6, &columns);
+    let step = |step: usize| {
+        let (window, features) = feed.window(step as i64, &series[step], &[]);
+        predict.step(&window, &features).promotions
+    };
+    spoken.flat_map(step).collect()
+}
+
+#[test]
+fn day_without_labels_in_every_three_does_not_keep_the_better_model_out() {
+    let three_days = PromotionSettings { over_micros: 3 * 86_400_000_000, ..rule() };
+    let promotions = with_gaps(three_days, (0..8 * DAY).filter(|step| step.saturating_sub(1) / DAY % 3 != 2));
+    let [promotion] = promotions.as_slice() else { panic!("{promotions:?}") };
+    // Days 0, 1 and 3.
+    assert_eq!((promotion.at.0, promotion.reason), ((4 * DAY as i64 + 1) * SIZE, Reason::Better));
+    assert!(promotion.comparisons.iter().all(|one| one.labels > 3_000), "{promotion:?}");
+    // Days that lie too far back do not count: of two in thirteen there are never three in twelve.
+    let three_days = PromotionSettings { over_micros: 3 * 86_400_000_000, ..rule() };
+    assert_eq!(with_gaps(three_days, (0..20 * DAY).filter(|step| step.saturating_sub(1) / DAY % 13 < 2)), []);
+}
+
+#[test]
+fn day_with_less_than_its_part_of_the_labels_does_not_count() {
+    // A thousand of a day of 1152; the second day ends at noon.
+    let whole_days = PromotionSettings { min_labels: 2_000, ..rule() };
+    let promotions = with_gaps(whole_days, (0..3 * DAY / 2).chain(2 * DAY + 1..6 * DAY));
+    let [promotion] = promotions.as_slice() else { panic!("{promotions:?}") };
+    assert_eq!(promotion.at.0, (3 * DAY as i64 + 1) * SIZE);
+}
+
+#[test]
+fn champion_that_makes_no_forecasts_is_replaced_by_a_challenger_that_beats_the_baseline() {
+    let columns = columns(6, &["absent"]);
+    let lags = OnlineLinearSettings { features: Some(vec!["speed.lag*".to_owned()]), ..city_model() };
+    let lags = ModelSettings::One(ExpertSettings::OnlineLinear(lags));
+    let absent = ModelSettings::One(ExpertSettings::Feature("absent".to_owned()));
+    let series = series(4 * DAY);
+    let run = |challengers: &[(&str, ModelSettings)]| {
+        let settings = PredictorSettings { model: absent.clone(), ..contest(challengers, Some(rule())) };
+        let mut predict = Predict::new(plan(settings, &columns));
+        let mut feed = Feed::new(6, &columns);
+        let step = |(step, values): (usize, &Vec<f64>)| {
+            let (window, features) = feed.window(step as i64, values, &[f64::NAN]);
+            predict.step(&window, &features).promotions
+        };
+        series.iter().enumerate().flat_map(step).collect::<Vec<Promotion>>()
+    };
+    // Hours old, it is worse than the last value.
+    assert_eq!(run(&[("stale", stale())]), []);
+    let promotions = run(&[("stale", stale()), ("lags", lags)]);
+    let [promotion] = promotions.as_slice() else { panic!("{promotions:?}") };
+    assert_eq!((promotion.after.as_str(), promotion.reason), ("lags", Reason::Silent));
+    assert_eq!(promotion.at.0, (2 * DAY as i64 + 1) * SIZE);
+    assert!(promotion.comparisons.iter().all(|one| one.labels == 0 && one.before.is_nan()), "{promotion:?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod alert_measures;
 mod broker;
 mod city;
 mod city_alerts;
+mod class_sums;
 mod classification;
 mod clean;
 mod clean_columns;

@@ -357,3 +357,52 @@ fn plan_of_a_mixture_reports_every_problem_at_its_place() {
     ];
     assert_eq!(shown, expected);
 }
+
+/// Two feature experts and nothing else, after some labels; the newest values lie above or below what is usual.
+fn explained(newest: f64) -> (arterial::stages::predict::Explanation, f64) {
+    let feature = |lag: usize| (format!("lag{lag}"), ExpertSettings::Feature(format!("speed.lag{lag}")));
+    let model = ModelSettings::Mix(MixSettings { experts: [0, 1].map(feature).into(), params: PARAMS });
+    let columns = columns(3, &[]);
+    let mut predict = Predict::new(plan(PredictorSettings { model, ..settings(&[1], city_model()) }, &columns));
+    let (mut feed, mut numbers, mut sum) = (Feed::new(3, &columns), Numbers(5), 0.0);
+    for step in 0..300 {
+        let value = if step < 297 { 50.0 + numbers.normal() } else { newest };
+        sum += if step < 297 { value } else { 0.0 };
+        let (window, features) = feed.window(step, &[value], &[]);
+        predict.step(&window, &features);
+    }
+    (predict.explain(0, 0, 0).unwrap(), sum / 297.0)
+}
+
+#[test]
+fn baseline_of_a_feature_expert_is_the_mean_of_its_column_and_its_share_what_differs() {
+    for newest in [40.0, 60.0] {
+        let (why, mean) = explained(newest);
+        // The last labels taught the rows of the newest values but two.
+        assert!((why.baseline - mean).abs() < 0.2, "{why:?} beside {mean}");
+        assert_eq!(why.forecast, newest);
+        for one in &why.contributions {
+            assert_eq!(one.share.signum(), (newest - mean).signum(), "{one:?}");
+        }
+        let sum: f64 = why.contributions.iter().map(|one| one.share).sum();
+        assert!((why.baseline + sum - why.forecast).abs() < 1e-9, "{why:?}");
+    }
+}
+
+#[test]
+fn what_a_limit_took_from_one_expert_has_a_share_in_the_mixture_and_no_value_of_its_own() {
+    let feature = |lag: usize| (format!("lag{lag}"), ExpertSettings::Feature(format!("speed.lag{lag}")));
+    let model = ModelSettings::Mix(MixSettings { experts: [0, 1].map(feature).into(), params: PARAMS });
+    let columns = columns(3, &[]);
+    let settings = PredictorSettings { model, maximum: Some(62.0), ..settings(&[1], city_model()) };
+    let (mut predict, mut feed) = (Predict::new(plan(settings, &columns)), Feed::new(3, &columns));
+    for step in 0..30 {
+        let (window, features) = feed.window(step, &[if step < 29 { 50.0 } else { 80.0 }], &[]);
+        predict.step(&window, &features);
+    }
+    let why = predict.explain(0, 0, 0).unwrap();
+    assert!(why.forecast > 50.0 && why.forecast < 62.0, "{why:?}");
+    let limits: Vec<_> = why.contributions.iter().filter(|one| one.feature == "limit").collect();
+    let [limit] = limits.as_slice() else { panic!("{why:?}") };
+    assert!(limit.value.is_nan() && limit.share < 0.0, "{why:?}");
+}

@@ -63,3 +63,59 @@ fn column_with_few_large_values_and_one_that_was_constant_are_known_in_the_end()
     assert!((0.1..0.2).contains(&flag.spread()), "{}", flag.spread());
     assert!((4_000.0..6_000.0).contains(&count.mean()) && count.spread() > 800.0, "{count:?}");
 }
+
+/// Nothing for a while, of which one value may be no reading; then readings.
+fn after_a_constant(constants: usize, spoofed: Option<(usize, f64)>, readings: usize) -> (Moments, Vec<usize>) {
+    let (mut moments, mut numbers, mut told) = (Moments::default(), Numbers(13), Vec::new());
+    for step in 0..constants + readings {
+        let sane = if step < constants { 0.0 } else { value(&mut numbers) };
+        let value = spoofed.filter(|(at, _)| *at == step).map_or(sane, |(_, value)| value);
+        if moments.hold(value, 10.0).spoofed_before {
+            told.push(step);
+        }
+    }
+    (moments, told)
+}
+
+#[test]
+fn one_value_that_is_no_reading_does_not_blind_a_column_that_was_constant() {
+    for constants in [10, 15, 1_000] {
+        let (calm, told) = after_a_constant(constants, None, 2_000);
+        assert!(told.is_empty(), "nothing was spoofed: {told:?}");
+        for spoofed in [1e7, 1e9, -1e300] {
+            // Among the first ten, at their end, and later.
+            for at in [3, 9, constants - 1] {
+                let (moments, told) = after_a_constant(constants, Some((at, spoofed)), 2_000);
+                // The tenth value that differs, or the ninth reading, tells.
+                assert_eq!(told, [constants + 8], "{constants}, {at}, {spoofed}");
+                let ratio = moments.spread() / calm.spread();
+                assert!((0.5..2.0).contains(&ratio), "{constants}, {at}, {spoofed}: {moments:?} beside {calm:?}");
+                assert!((moments.mean() - calm.mean()).abs() < calm.spread(), "{moments:?} beside {calm:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sensor_that_is_spoofed_through_a_night_without_counts_does_not_blind_the_morning() {
+    let (mut moments, mut numbers) = (Moments::default(), Numbers(17));
+    for step in 0..6_000_usize {
+        let sane = if step < 2_000 { 0.0 } else { value(&mut numbers) };
+        // One sensor of twenty.
+        moments.add_held(if step % 20 == 7 { 1e9 * (step / 20 % 5) as f64 } else { sane });
+    }
+    assert!((10.0..60.0).contains(&moments.mean()) && moments.spread() < 60.0, "{moments:?}");
+}
+
+#[test]
+fn what_is_rare_is_no_spoofed_value() {
+    // A flag, and rain: dry for weeks, and then between a tenth of a millimetre and forty.
+    let (mut flag, mut rain, mut numbers) = (Moments::default(), Moments::default(), Numbers(19));
+    for step in 0..20_000 {
+        let rains = step > 2_000 && step % 400 < 12;
+        assert!(!flag.hold(f64::from(u8::from(rains)), 10.0).spoofed_before);
+        let fallen = (0.1 + 40.0 * numbers.uniform().powi(4) * 10.0).round() / 10.0;
+        assert!(!rain.hold(if rains { fallen } else { 0.0 }, 10.0).spoofed_before, "{step}: {fallen}");
+    }
+    assert!(flag.unsettled() && rain.unsettled(), "{rain:?}");
+}

@@ -1,9 +1,11 @@
 //! What a spoofed sensor can do to others: a neighbour whose value a model reads, and a key that shares a model.
 
+use arterial::stages::features::{Period, Profile, ProfilePlan};
 use arterial::stages::predict::neural::MlpPredictor;
 use arterial::stages::predict::online::LinearPredictor;
 use arterial::stages::predict::online::linear_predictor::HorizonModel;
 use arterial::stages::predict::{ClassSums, Loss, Predictor};
+use arterial::vocab::EventTime;
 
 use crate::mlp::{mlp, network};
 use crate::predictor_checks::{
@@ -174,5 +176,98 @@ fn spoofed_value_in_the_history_does_not_blind_the_network_for_ever() {
             let spoofed = error(&with_history(Some((at, place))));
             assert!(spoofed < 2.0 * calm + 0.2, "window {at}, place {place}: {spoofed} beside {calm}");
         }
+    }
+}
+
+/// Where the night without a reading ends.
+const MORNING: i64 = 100;
+
+/// A network of keys that all say nothing until the morning, but for one value of the first key.
+fn after_a_night(spoofed: Option<(i64, usize)>) -> MlpPredictor {
+    let mut model = mlp(&network(Loss::Absolute), FEATURES, Vec::new());
+    for step in 0..900 {
+        let (mut features, mut labels) = sample(4, step, 0.1);
+        if step < MORNING {
+            features.values.fill(0.0);
+            labels.fill(0.0);
+        }
+        if let Some((_, place)) = spoofed.filter(|(at, _)| *at == step) {
+            if place < FEATURES { features.values[place] = 1e9 } else { labels[0] = 1e9 }
+        }
+        learn(&mut model, &features, &labels);
+    }
+    model
+}
+
+#[test]
+fn one_spoofed_value_in_a_night_without_counts_does_not_blind_the_network_for_ever() {
+    let error = |model: &MlpPredictor| {
+        let mut sum = 0.0;
+        for step in 0..50 {
+            let (features, labels) = sample(4, 50_000 + step, 0.0);
+            let made = forecasts(model, &features);
+            sum += made[0].iter().zip(&labels).skip(1).map(|(made, label)| (made - label).abs()).sum::<f64>();
+        }
+        sum / 150.0
+    };
+    let calm = error(&after_a_night(None));
+    // Labels of 8 to 18 are held at 10 by the scale of the night alone.
+    assert!(calm < 1.5, "{calm}");
+    // In the history, and after the scales were fixed.
+    for at in [5, 20, 80] {
+        for place in [0, FEATURES] {
+            let spoofed = error(&after_a_night(Some((at, place))));
+            assert!(spoofed < 2.0 * calm + 0.2, "window {at}, place {place}: {spoofed} beside {calm}");
+        }
+    }
+}
+
+#[test]
+fn one_spoofed_value_in_a_night_without_counts_spoils_no_classifier() {
+    let accuracy = |case: &Case, spoofed: bool| {
+        let (mut model, mut sums) = (case.fresh(), ClassSums::default());
+        for step in 0..4_000 {
+            let (mut features, labels) = class_sample(10, step);
+            if step < 200 {
+                features.values.fill(0.0);
+                if spoofed && step == 150 {
+                    features.values[..3].fill(1e9);
+                }
+            }
+            if step >= 3_000 {
+                let made = case.forecasts(&*model, &features).swap_remove(0);
+                made.iter().zip(&labels).skip(1).for_each(|(probability, label)| sums.add(*probability, *label, 0.5));
+            }
+            case.learn(&mut *model, &features, &labels);
+        }
+        sums.accuracy().unwrap()
+    };
+    for case in classifiers() {
+        let (calm, spoofed) = (accuracy(&case, false), accuracy(&case, true));
+        assert!(calm > 0.8 && spoofed > calm - 0.03, "{}: {spoofed} beside {calm}", case.name);
+    }
+}
+
+#[test]
+fn profile_of_a_key_that_was_constant_is_rid_of_a_spoofed_value_once_readings_come() {
+    let hour = 3_600_000_000;
+    let mut profile = Profile::new(ProfilePlan {
+        step: "profile".to_owned(),
+        slot_micros: hour,
+        period: Period::Day,
+        smooth: 0,
+        min_values: 1,
+        memory: None,
+        zone: chrono_tz::UTC,
+    });
+    for step in 1..=48_i64 {
+        let (day, of_day) = ((step - 1) / 24, step % 24);
+        let value = if of_day < 12 { 0.0 } else { 20.0 + (step % 5) as f64 };
+        profile.observe(EventTime(step * hour), &[if (day, of_day) == (0, 11) { 1e9 } else { value }]);
+    }
+    let mut known = [f64::NAN];
+    for of_day in 1..=24 {
+        profile.fill(EventTime((48 + of_day) * hour), &mut known);
+        assert!((0.0..=24.0).contains(&known[0]), "{of_day}: {known:?}");
     }
 }

@@ -168,6 +168,36 @@ fn frozen_network_learns_nothing_and_is_no_state() {
 }
 
 #[test]
+fn network_that_learned_on_is_as_it_was_trained_once_it_is_frozen() {
+    let first = pretrained(trained(7));
+    let names = Names(vec![Some("c"), Some("a"), Some("x"), None]);
+    let mut online = predictor(&first, false);
+    for step in 0..40 {
+        let (features, labels) = sample(4, step, 0.1);
+        online.grow(4);
+        online.meet_keys(&names);
+        learn(&mut online, &features, &labels);
+    }
+    let mut saved = MemoryState::default();
+    online.snapshot(Snapshot::Changed, &mut saved);
+    let (asked, _) = sample(4, 5_000, 0.1);
+    let made = |model: &mut MlpPredictor| {
+        model.grow(4);
+        model.meet_keys(&names);
+        bits(&forecasts(model, &asked))
+    };
+    let (mut frozen, mut fresh) = (predictor(&first, true), predictor(&first, true));
+    frozen.restore(&saved).unwrap();
+    assert_eq!(made(&mut frozen), made(&mut fresh));
+    assert_ne!(made(&mut frozen), made(&mut online));
+    let learned = online.version(0) + online.version(1);
+    assert_eq!((frozen.version(0), frozen.version(1), frozen.dropped()), (0, 0, learned));
+    // The next commit says that there is no such state any more.
+    frozen.snapshot(Snapshot::Changed, &mut saved);
+    assert!(saved.blocks.is_empty(), "{:?}", saved.blocks.keys());
+}
+
+#[test]
 fn another_version_takes_over_at_a_start_and_the_same_goes_on_with_what_it_learned() {
     let (first, second) = (pretrained(trained(7)), pretrained(trained(8)));
     let names = Names(vec![Some("c"), Some("a"), Some("x"), None]);

@@ -158,6 +158,29 @@ fn promotions_are_recorded_and_can_be_taken_back_one_by_one() {
     let err = refused(&folder, &["models", "promote", "model", "v3"], 1);
     assert!(err.contains("v3 is not promoted: it was not measured beside v1"), "{err}");
     assert!(done(&folder, &["models", "promote", "model", "v2"]).contains("v2 serves, where v1 did"));
+    // One that serves a second time took over from another than the first time.
+    done(&folder, &["models", "promote", "model", "v3"]);
+    done(&folder, &["models", "promote", "model", "v2", "--uncompared", "--reason", "once more"]);
+    for back in ["v3 serves, where v2 did", "v2 serves, where v3 did", "v1 serves, where v2 did"] {
+        assert!(done(&folder, &["models", "rollback", "model"]).contains(back), "{back}");
+    }
+    assert!(refused(&folder, &["models", "rollback", "model"], 1).contains("nothing served before v1"));
+}
+
+#[test]
+fn network_that_is_worse_than_the_regression_by_more_than_chance_serves_only_where_somebody_says_why() {
+    let folder = folder("regression", 400, 2.0);
+    // It has hardly learned anything: better than the base rate, far from the regression.
+    let card = trained(&folder, &["--epochs", "2"]);
+    let [base, regression] = card["beside"].as_array().unwrap().as_slice() else { panic!("{card}") };
+    let log_loss = |evaluation: &Value| evaluation["log_loss"].as_f64().unwrap();
+    let (own, regressed) = (log_loss(&card["hold_out"]), log_loss(&regression["hold_out"]));
+    let slack = regression["standard_error"].as_f64().unwrap();
+    assert!(own < log_loss(&base["hold_out"]) && own > regressed + slack && slack > 0.0, "{card}");
+    let err = refused(&folder, &["models", "promote", "model", "v1"], 1);
+    assert!(err.contains("logistic_regression") && err.contains("--uncompared"), "{err}");
+    done(&folder, &["models", "promote", "model", "v1", "--uncompared", "--reason", "a trial"]);
+    assert!(done(&folder, &["models", "ls", "model"]).contains("v1 serves uncompared: a trial"));
 }
 
 #[test]
@@ -278,6 +301,32 @@ fn trained_network_predicts_at_once_and_learns_only_where_it_is_let() {
     let mut state = MemoryState::default();
     frozen.snapshot(Snapshot::Full, &mut state);
     assert!(state.blocks.is_empty(), "what does not change is no state");
+}
+
+#[test]
+fn network_that_learned_on_is_as_it_was_trained_once_it_is_frozen() {
+    let first = pretrained(1);
+    let mut online = classifier(&first, true);
+    for step in 0..30 {
+        let (features, labels) = matrix(step);
+        online.learn_many(0, &features, &labels);
+    }
+    let mut state = MemoryState::default();
+    online.snapshot(Snapshot::Changed, &mut state);
+    let (features, labels) = matrix(100);
+    let mut frozen = classifier(&first, false);
+    frozen.restore(&state).unwrap();
+    assert_eq!((frozen.version(0), frozen.dropped()), (0, online.version(0)));
+    let expected = probabilities(&classifier(&first, false), &features);
+    assert_eq!(probabilities(&frozen, &features), expected);
+    assert_ne!(probabilities(&online, &features), expected);
+    frozen.learn_many(0, &features, &labels);
+    // The next commit says that there is no such state any more; one that may learn again begins from the version.
+    frozen.snapshot(Snapshot::Changed, &mut state);
+    assert!(state.blocks.is_empty(), "{:?}", state.blocks.keys());
+    let mut again = classifier(&first, true);
+    again.restore(&state).unwrap();
+    assert_eq!((probabilities(&again, &features), again.version(0), again.dropped()), (expected, 0, 0));
 }
 
 #[test]

@@ -105,6 +105,13 @@ fn network_is_measured_on_later_forecasts_and_a_pipeline_forecasts_the_same_from
     done(&folder, &["validate", "corridor.yaml"]);
     assert!(done(&folder, &["models", "promote", "model", "v1"]).contains("v1 serves"));
     let from = card["hold_out_from"].as_str().unwrap();
+    // Labels of the last rows are later than the rows, and were learned all the same.
+    let warned = |from: &str| {
+        let output = arterial(&folder, &["eval", "--from", from, "corridor.yaml"]);
+        String::from_utf8_lossy(&output.stderr).contains("of the labels scored are of times before")
+    };
+    write(&folder, &[("artefact: model", "artefact: model, online: false")]);
+    assert!(warned(card["data_to"].as_str().unwrap()) && !warned(from));
     for partitions in ["partitions: 2", "partitions: 5"] {
         write(&folder, &[("artefact: model", "artefact: model, online: false"), ("partitions: 2", partitions)]);
         let eval = ["eval", "--format", "json", "--from", from, "corridor.yaml"];
@@ -221,6 +228,21 @@ fn run_that_was_stopped_goes_on_alike_and_a_newer_version_takes_over_at_a_start(
     run(plan(&folder), &Ends { hours: 7, ..longer.clone() }).result.unwrap();
     let later = forecasts(&longer).split_off(before);
     assert!(!later.is_empty() && later.iter().all(|forecast| forecast.contains("\"model_version\":\"speed@v2+")));
+}
+
+#[test]
+fn network_that_learned_on_serves_its_version_again_once_it_is_frozen() {
+    let folder = folder("frozen");
+    trained(&folder, &["--epochs", "5", "--promote"]);
+    let ends = Ends::with_sinks(3, &["forecasts", "control"]);
+    run(plan(&folder), &ends).result.unwrap();
+    let learned = forecasts(&ends);
+    assert!(learned.iter().all(|forecast| forecast.contains("\"model_version\":\"speed@v1+")), "{}", learned[0]);
+    write(&folder, &[("artefact: model", "artefact: model, online: false")]);
+    run(plan(&folder), &Ends { hours: 4, ..ends.clone() }).result.unwrap();
+    let frozen = forecasts(&ends).split_off(learned.len());
+    let of_v1 = |forecast: &String| forecast.contains("\"model_version\":\"speed@v1+0\"");
+    assert!(!frozen.is_empty() && frozen.iter().all(of_v1), "{frozen:?}");
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn measure(
     };
     let mut beside = Vec::new();
     for model in [Baseline::Persistence.name(), Baseline::Profile.name()] {
-        beside.push(Compared { model: model.to_owned(), hold_out: held_out(model)?, own: None });
+        beside.push(Compared { model: model.to_owned(), hold_out: held_out(model)?, own: None, standard_error: None });
     }
     let mut measured = Measured { hold_out: held_out(CANDIDATE)?, beside, not_compared: None };
     let Some(Champion { version, network, data_to, .. }) = champion else { return Ok(measured) };
@@ -180,7 +180,7 @@ fn measure(
     let own = if later { errors(CANDIDATE_LATER, CANDIDATE_LATER).map(Some) } else { Some(None) };
     match (network, errors(CHAMPION, CHAMPION), own) {
         (Ok(_), Some(hold_out), Some(own)) => {
-            measured.beside.push(Compared { model: version.to_string(), hold_out, own });
+            measured.beside.push(Compared { model: version.to_string(), hold_out, own, standard_error: None });
         }
         (Ok(_), ..) => {
             let why = Incomparable::TooFewRows { rows: 0, data_to: data_to.clone() };

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::models::{ClassCard, Compared, Incomparable, NotCompared, Version};
-use crate::stages::predict::neural::fit::{Evaluation, Examples, Trained, Training, fit, folds};
+use crate::models::{BASE_RATE, ClassCard, Compared, Incomparable, NotCompared, REGRESSION, Version};
+use crate::stages::predict::neural::fit::{Evaluation, Examples, Trained, Training, fit, folds, standard_error};
 use crate::stages::predict::neural::logistic;
 use crate::stages::predict::trainable::TrainableClassifier;
 
@@ -69,12 +69,18 @@ pub(super) fn compare(
     }
     let trained = fit(trial.network.params, known, trial.training)?;
     let share = known.labels.iter().filter(|label| **label > 0.5).count() as f64 / known.len().max(1) as f64;
-    let mut beside = vec![("base_rate".to_owned(), vec![share; held_out.len()])];
+    let predicted = trained.predict(held_out);
+    let compared = |model: &str, made: &[f64], standard_error| Compared {
+        model: model.to_owned(),
+        hold_out: measured(made),
+        own: None,
+        standard_error,
+    };
+    let mut beside = vec![compared(BASE_RATE, &vec![share; held_out.len()], None)];
     beside.extend(
-        logistic::probabilities(known, held_out, &trained.scales).map(|made| ("logistic_regression".to_owned(), made)),
+        logistic::probabilities(known, held_out, &trained.scales)
+            .map(|made| compared(REGRESSION, &made, Some(standard_error(&predicted, &made, &held_out.labels)))),
     );
-    let compared = |(model, made): (String, Vec<f64>)| Compared { model, hold_out: measured(&made), own: None };
-    let mut beside: Vec<Compared<Evaluation>> = beside.into_iter().map(compared).collect();
     let mut not_compared = None;
     match champion.map(|champion| (champion, champion.beside(&trained, held_out, threshold))) {
         Some((_, Ok(compared))) => beside.push(compared),
@@ -82,7 +88,7 @@ pub(super) fn compare(
         None => {}
     }
     Ok(Outcome {
-        hold_out: measured(&trained.predict(held_out)),
+        hold_out: measured(&predicted),
         beside,
         not_compared,
         cross_validation: (!own.is_empty()).then(|| Evaluation::mean(&own)),
@@ -120,7 +126,8 @@ impl Champion {
         }
         let measured = |network: &Trained| Evaluation::of(&network.predict(&rows), &rows.labels, threshold);
         let own = (rows.len() < held_out.len()).then(|| measured(trained));
-        Ok(Compared { model: self.version.to_string(), hold_out: measured(&self.network), own })
+        let (model, hold_out) = (self.version.to_string(), measured(&self.network));
+        Ok(Compared { model, hold_out, own, standard_error: None })
     }
 }
 

@@ -98,12 +98,12 @@ pub struct PromotionSpec {
     /// What they are compared by; `mae`, or of a classification `log_loss`, unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<ComparedBy>,
-    /// The days that they are compared on: whole days, 366 at most.
+    /// The days that they are compared on: the newest that count, four times as far back at most; 366 at most.
     pub over: Span,
     /// How much better it has to be, as a share of the champion's measure.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub margin: f64,
-    /// Fewest labels of each horizon.
+    /// Fewest labels of each horizon. A day counts that has its part of them.
     #[schemars(range(min = 1))]
     pub min_labels: u32,
 }

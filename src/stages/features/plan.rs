@@ -216,7 +216,8 @@ impl FeaturesPlan {
         };
         [
             made_with("lags", format!("{:?}", self.lags)),
-            made_with("profile", format!("{:?}", self.profiles)),
+            // What was written in another layout cannot be read: 2 has moments of keys that were constant.
+            made_with("profile", format!("{:?} layout 2", self.profiles)),
             made_with("repeats", format!("{:?}", self.repeats)),
         ]
     }

@@ -3,11 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Equal bins of the probability. Pairs of labels within one bin count as ties in the area under the curve.
-const BINS: usize = 200;
+/// Log-odds beyond which all are one: probabilities of a millionth, and all but that.
+const ODDS_MAX: f64 = 14.0;
 
-/// Bins that stand together in the calibration error: ten groups, as is usual.
-const BINS_PER_GROUP: usize = BINS / 10;
+/// Bins even in log-odds between those: within one, odds differ by 1.8 %, however rare events are, and probabilities by less than
+/// a two-hundredth. Pairs of labels within one bin count as ties in the area under the curve.
+const BINS: usize = 1_600;
+
+/// Groups of equal width of the calibration error: ten, as is usual.
+const GROUPS: usize = 10;
 
 /// Least probability that counts in the log loss: a wrong certainty costs 34.5, not infinity.
 const PROBABILITY_MIN: f64 = 1e-15;
@@ -26,12 +30,19 @@ pub struct ClassSums {
     /// Positive labels below it.
     pub false_negatives: u64,
     bins: Vec<Bin>,
+    groups: Vec<Group>,
 }
 
-/// Probabilities that are nearly the same.
+/// Labels of log-odds that are nearly the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Bin {
     negatives: u64,
+    positives: u64,
+}
+
+/// Labels of probabilities in one tenth.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Group {
     positives: u64,
     probability: f64,
 }
@@ -45,6 +56,7 @@ impl Default for ClassSums {
             true_negatives: 0,
             false_negatives: 0,
             bins: vec![Bin::default(); BINS],
+            groups: vec![Group::default(); GROUPS],
         }
     }
 }
@@ -60,10 +72,13 @@ impl ClassSums {
             (false, false) => &mut self.true_negatives,
             (true, false) => &mut self.false_negatives,
         } += 1;
-        // A probability is finite and not negative.
-        let bin = &mut self.bins[((probability * BINS as f64) as usize).min(BINS - 1)];
+        // Infinite at 0 and 1, and so held; a probability is finite and not negative.
+        let odds = (probability / (1.0 - probability)).ln().clamp(-ODDS_MAX, ODDS_MAX);
+        let bin = &mut self.bins[(((odds + ODDS_MAX) / (2.0 * ODDS_MAX) * BINS as f64) as usize).min(BINS - 1)];
         *if positive { &mut bin.positives } else { &mut bin.negatives } += 1;
-        bin.probability += probability;
+        let group = &mut self.groups[((probability * GROUPS as f64) as usize).min(GROUPS - 1)];
+        group.positives += u64::from(positive);
+        group.probability += probability;
     }
 
     /// Takes the sums of another partition or day in.
@@ -76,13 +91,16 @@ impl ClassSums {
         for (bin, more) in self.bins.iter_mut().zip(&other.bins) {
             bin.negatives += more.negatives;
             bin.positives += more.positives;
-            bin.probability += more.probability;
+        }
+        for (group, more) in self.groups.iter_mut().zip(&other.groups) {
+            group.positives += more.positives;
+            group.probability += more.probability;
         }
     }
 
     /// Whether the sums are complete: those read back from a state might not be.
     pub(super) fn sound(&self) -> bool {
-        self.bins.len() == BINS
+        self.bins.len() == BINS && self.groups.len() == GROUPS
     }
 
     fn positives(&self) -> u64 {
@@ -130,8 +148,8 @@ impl ClassSums {
     }
 
     /// Area under the receiver operating characteristic: how often a positive has a greater probability than a negative,
-    /// ties counting half; `None` where one kind of label is missing. Exact but for pairs whose probabilities lie within
-    /// one two-hundredth.
+    /// ties counting half; `None` where one kind of label is missing. Exact but for pairs whose odds differ by 1.8 % or less, or
+    /// are both beyond a million to one.
     #[must_use]
     pub fn auc(&self) -> Option<f64> {
         let (mut below, mut right) = (0.0, 0.0);
@@ -147,13 +165,14 @@ impl ClassSums {
     /// positives is from the mean probability, weighted by the labels of each group; `None` without labels.
     #[must_use]
     pub fn calibration_error(&self) -> Option<f64> {
-        let gap = |group: &[Bin]| {
-            let positives: u64 = group.iter().map(|bin| bin.positives).sum();
-            (group.iter().map(|bin| bin.probability).sum::<f64>() - positives as f64).abs()
-        };
-        let gaps: f64 = self.bins.chunks(BINS_PER_GROUP).map(gap).sum();
+        let gaps: f64 = self.groups.iter().map(|group| (group.probability - group.positives as f64).abs()).sum();
         (self.count() > 0).then(|| gaps / self.count() as f64)
     }
+}
+
+/// The probability of log-odds, with care at both ends.
+pub(super) fn logistic(odds: f64) -> f64 {
+    if odds >= 0.0 { 1.0 / (1.0 + (-odds).exp()) } else { odds.exp() / (1.0 + odds.exp()) }
 }
 
 /// What a probability costs when its label, 0 or 1, has come: natural logarithm.

@@ -83,14 +83,17 @@ impl Contenders {
         for (index, horizon) in plan.horizons.iter().enumerate() {
             let made_at = window.end.plus(-horizon.micros);
             let made = self.lanes.iter().map(|lane| lane.pending.at(made_at));
-            contest.take(index, &forecasts(made, index), labels);
+            let baseline = baseline(self.lanes[0].pending.at(made_at), index, contest);
+            contest.take(index, (&forecasts(made, index), baseline), labels);
         }
     }
 
     /// Compares what was predicted of the window itself.
     fn compare_newest(&mut self, labels: &[f64]) {
         let Some(contest) = &mut self.contest else { return };
-        contest.take(0, &forecasts(self.lanes.iter().map(|lane| lane.pending.newest()), 0), labels);
+        let made = forecasts(self.lanes.iter().map(|lane| lane.pending.newest()), 0);
+        let baseline = baseline(self.lanes[0].pending.newest(), 0, contest);
+        contest.take(0, (&made, baseline), labels);
     }
 
     pub(super) fn prepare(&mut self) {
@@ -145,6 +148,12 @@ impl Contenders {
         rows
     }
 
+    /// Labels of their states that models dropped, with the steps that they are of.
+    pub(super) fn dropped<'a>(&'a self, plan: &'a PredictorPlan) -> impl Iterator<Item = (&'a str, u64)> {
+        let all = plan.models().zip(&self.lanes).map(|(plan, lane)| (plan.step.as_str(), lane.dropped()));
+        all.filter(|(_, labels)| *labels > 0)
+    }
+
     pub(super) fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
         self.lanes.iter_mut().for_each(|lane| lane.snapshot(which, writer));
         if let Some(contest) = &mut self.contest {
@@ -160,6 +169,12 @@ impl Contenders {
         self.lanes.iter_mut().try_for_each(|lane| lane.restore(reader))?;
         self.contest.as_mut().map_or(Ok(()), |contest| contest.restore(reader))
     }
+}
+
+/// What a challenger has to beat where the champion is silent: the last value; of classes the share of positive ones, for the
+/// class that came last is no probability.
+fn baseline<'a>(made: Option<&'a Origin>, horizon: usize, contest: &Contest) -> &'a [f64] {
+    made.map_or(&[], |origin| if contest.of_classes() { &origin.profile[horizon] } else { &origin.persistence })
 }
 
 /// What each model forecast at a horizon, nothing where it had not begun.

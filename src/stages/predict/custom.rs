@@ -93,6 +93,10 @@ impl Predictor for GuardedModel {
         self.read(|model| model.refused(horizon))
     }
 
+    fn dropped(&self) -> u64 {
+        self.read(|model| model.dropped())
+    }
+
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
         self.change(|model| model.snapshot(which, writer));
     }

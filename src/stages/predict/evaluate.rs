@@ -7,10 +7,8 @@ use super::classes::ClassSums;
 use super::forecast::ScoreRow;
 use super::intervals::Bounds;
 use super::plan::{PERSISTENCE, PROFILE};
-use crate::vocab::{EventTime, MICROS_PER_SECOND};
-
-/// Microseconds of a UTC day.
-const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
+use crate::stages::features::DAY_MICROS;
+use crate::vocab::EventTime;
 
 /// Scored of every predictor: the model, persistence, the seasonal profile.
 const BASICS: usize = 3;
@@ -225,7 +223,7 @@ impl Scores {
     /// day begins: forecasts come in the order they were made, so none of that day is missing.
     pub fn advance(&mut self, horizon: usize, origin: EventTime) -> Option<(i32, Vec<ErrorSums>)> {
         let scores = &mut self.horizons[horizon];
-        let day = origin.0.div_euclid(MICROS_PER_DAY);
+        let day = origin.0.div_euclid(DAY_MICROS);
         if scores.day == Some(day) {
             return None;
         }

@@ -6,12 +6,15 @@ use crate::vocab::EventTime;
 /// Name of the share by which a forecast was moved to be held at its minimum or maximum.
 pub const LIMIT: &str = "limit";
 
+/// Name of the share that a network's explanation misses the integral by.
+pub const GAP: &str = "completeness_gap";
+
 /// One feature's share in a forecast.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contribution {
     /// The feature column; [`LIMIT`] for the part that `minimum` or `maximum` took away.
     pub feature: String,
-    /// Its value, in its own unit.
+    /// Its value, in its own unit; of what is no column, as [`LIMIT`], NaN in a mixture, where each expert has its own.
     pub value: f64,
     /// Its share, in the target's unit. Shares add up to forecast minus baseline within 1e-9.
     pub share: f64,
@@ -29,12 +32,14 @@ pub struct AdditiveForecast {
 }
 
 impl AdditiveForecast {
-    /// Adds another one of this weight; shares of the same feature become one.
+    /// Adds another one of this weight; shares of the same feature become one. What is no column has a value in each expert, and
+    /// none in the sum.
     pub(super) fn add(&mut self, weight: f64, other: Self) {
         self.baseline += weight * other.baseline;
         self.forecast += weight * other.forecast;
         for Contribution { feature, value, share } in other.contributions {
             let share = weight * share;
+            let value = if feature == LIMIT || feature == GAP { f64::NAN } else { value };
             match self.contributions.iter_mut().find(|known| known.feature == feature) {
                 Some(known) => known.share += share,
                 None => self.contributions.push(Contribution { feature, value, share }),
@@ -93,8 +98,15 @@ impl Limits {
     pub(super) fn hold_additive(self, mut additive: AdditiveForecast) -> AdditiveForecast {
         let (free, forecast) = (additive.forecast, self.hold(additive.forecast));
         if forecast != free {
-            let limit = Contribution { feature: LIMIT.to_owned(), value: forecast, share: forecast - free };
-            additive.contributions.push(limit);
+            let share = forecast - free;
+            // Of a mixture, experts may have been held before.
+            match additive.contributions.iter_mut().find(|known| known.feature == LIMIT) {
+                Some(known) => (known.value, known.share) = (forecast, known.share + share),
+                None => {
+                    let feature = LIMIT.to_owned();
+                    additive.contributions.push(Contribution { feature, value: forecast, share });
+                }
+            }
             additive.forecast = forecast;
         }
         additive

@@ -9,7 +9,8 @@
 //! # Source
 //! Adaptive conformal inference (Gibbs and Candès 2021, "Adaptive Conformal Inference Under Distribution Shift", eq. 2), each
 //! side alone, on the logarithm of the width as in quantile tracking (Angelopoulos, Candès and Tibshirani 2023, "Conformal PID
-//! Control", eq. 4): whatever the errors do, a side is left by its share of labels in the long run. The weights follow the
+//! Control", eq. 4): a side is left by its share of labels in the long run, whatever the errors do, while its width is not held
+//! at its least or most; ours are, and a bound does not cross its forecast. The weights follow the
 //! pinball loss of the logarithm of the width by exponentiated gradient (Kivinen and Warmuth 1997), so that every key counts the
 //! same, whatever its errors; steps in root mean squares of the gradient.
 //!

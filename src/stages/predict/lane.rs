@@ -299,6 +299,11 @@ impl Lane {
         Some(mixed)
     }
 
+    /// Labels of its state that its models dropped.
+    pub(super) fn dropped(&self) -> u64 {
+        self.experts.iter().map(|expert| expert.dropped()).sum()
+    }
+
     /// Writes the state.
     pub(super) fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
         self.experts.iter_mut().for_each(|expert| expert.snapshot(which, writer));
@@ -462,7 +467,7 @@ pub(super) fn fresh(plan: &ModelPlan, step: &str) -> Box<dyn OnlinePredictor> {
         ModelPlan::MlpClassifier(params, columns) => {
             Box::new(super::neural::MlpClassifier::new(step, params.clone(), columns.clone()))
         }
-        ModelPlan::Feature(columns) => Box::new(FeaturePredictor::new(columns.clone())),
+        ModelPlan::Feature(columns) => Box::new(FeaturePredictor::new(step, columns.clone())),
         ModelPlan::Custom { name, fresh } => Box::new(GuardedModel::new(name, step, fresh)),
     }
 }

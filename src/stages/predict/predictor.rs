@@ -23,6 +23,12 @@ pub trait Predictor: Send {
     /// 0 for sane input.
     fn refused(&self, horizon: usize) -> u64;
 
+    /// Labels that its state had learned and that it dropped when that was read back, as of a network that is to stay as it was
+    /// trained.
+    fn dropped(&self) -> u64 {
+        0
+    }
+
     /// Writes the state.
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter);
 

@@ -101,6 +101,12 @@ impl Predict {
         all.flat_map(|(contenders, plan)| contenders.open_days(plan)).collect()
     }
 
+    /// Models whose state was not gone on with, by step, and the labels that it had learned: networks that are to stay as they
+    /// were trained.
+    pub fn dropped(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.contenders.iter().zip(&self.plan.predictors).flat_map(|(contenders, plan)| contenders.dropped(plan))
+    }
+
     /// Writes the state of every predictor.
     pub fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
         self.contenders.iter_mut().for_each(|contenders| contenders.snapshot(which, writer));

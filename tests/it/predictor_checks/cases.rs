@@ -103,10 +103,9 @@ pub(crate) fn cases() -> Vec<Case> {
     });
     all.push(Case {
         runs: &["FeaturePredictor"],
-        keys: Keys::Shared,
         silenced_by: SilencedBy::First,
         exempt: FROZEN,
-        ..linear_case("a column", || Box::new(FeaturePredictor::new(vec![0; 2])))
+        ..linear_case("a column", || Box::new(FeaturePredictor::new(STEP, vec![0; 2])))
     });
     all
 }

@@ -2,9 +2,12 @@
 //!
 //! Every model of a contest forecasts and learns all along; whose forecasts leave is the champion's, and nobody else's are
 //! seen. They are compared on the labels that both had a forecast for, each forecast made before its label was known, in sums
-//! per day. Where the file has `promotion:`, a challenger takes over at the end of a day (UTC) if, over the days it says, it was
-//! better by the margin in the mean of all horizons and worse at none; the contest then begins anew, so that nobody takes over
-//! twice on the same evidence.
+//! per day. Where the file has `promotion:`, a challenger takes over at the end of a day (UTC) if, over the newest days that
+//! count, it was better by the margin in the mean of all horizons and worse at none; the contest then begins anew, so that nobody
+//! takes over twice on the same evidence. A day counts on which the challenger answered its part of the labels that are needed.
+//!
+//! A champion that is silent cannot be compared: where it answered fewer than half of the labels that the challenger did, the
+//! challenger has to beat the baseline instead.
 //!
 //! *Invariant.* Who serves is a function of the state and of the file: replay takes the same turns.
 
@@ -14,13 +17,16 @@ pub mod plan;
 use serde::{Deserialize, Serialize};
 
 use super::classes::log_loss;
+use crate::stages::features::DAY_MICROS;
 use crate::vocab::{EventTime, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 use params::{ComparedBy, PromotionParams};
 
-const MICROS_PER_DAY: i64 = 86_400_000_000;
-
 /// Days that are kept where no rule says how many: what a promotion by hand is told with.
 const DAYS_KEPT: i64 = 7;
+
+/// Days back, in those that a rule compares, that a day may lie and count: weekends without labels do not end a contest, and
+/// what was better last season says little.
+const AGE_MAX: i64 = 4;
 
 /// Who may serve, checked. Models are numbered: 0 is the predictor's own, challengers follow.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +58,8 @@ impl ContestPlan {
 pub enum Reason {
     /// It was better, by the file's `promotion:`.
     Better,
+    /// The one that served made too few forecasts, and it beat the baseline, by the same.
+    Silent,
     /// The file's `champion:` says so.
     ByHand,
     /// The one that served is no longer in the file.
@@ -64,6 +72,7 @@ impl Reason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Better => "better",
+            Self::Silent => "silent",
             Self::ByHand => "by_hand",
             Self::Withdrawn => "withdrawn",
         }
@@ -103,9 +112,38 @@ pub struct Promotion {
 /// Sums of one model beside the champion's, at one horizon.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Pair {
+    /// Labels that both had a forecast for, and the losses of both.
     labels: u64,
     champion: f64,
     challenger: f64,
+    /// Labels that the champion had none for.
+    alone: u64,
+    /// Labels that it and the baseline had a forecast for, and the losses of both.
+    beside: u64,
+    own: f64,
+    baseline: f64,
+}
+
+impl Pair {
+    fn add(&mut self, other: &Self) {
+        self.labels += other.labels;
+        self.champion += other.champion;
+        self.challenger += other.challenger;
+        self.alone += other.alone;
+        self.beside += other.beside;
+        self.own += other.own;
+        self.baseline += other.baseline;
+    }
+
+    /// Labels that the challenger had a forecast for.
+    fn answered(&self) -> u64 {
+        self.labels + self.alone
+    }
+
+    /// Whether the champion had none for more than half of those.
+    fn silent(&self) -> bool {
+        self.alone > self.labels
+    }
 }
 
 /// Who serves, by name: the file may have others tomorrow. Kept whatever becomes of the models' own state.
@@ -170,16 +208,21 @@ impl Contest {
         self.serving
     }
 
+    /// Whether its models predict classes.
+    pub(super) fn of_classes(&self) -> bool {
+        self.plan.by == ComparedBy::LogLoss
+    }
+
     /// A window has closed: another model may take over. To be called before its labels are taken in.
     pub(super) fn turn(&mut self, end: EventTime) -> Option<Promotion> {
         // A window that ends at midnight is of the day that ends with it.
-        let day = end.plus(-1).0.div_euclid(MICROS_PER_DAY);
+        let day = end.plus(-1).0.div_euclid(DAY_MICROS);
         let ended = self.record.today.is_none_or(|today| today < day);
         if ended {
             self.begin(day);
         }
         match self.turn_by_file(end) {
-            None if ended => self.turn_by_rule(end, day),
+            None if ended => self.turn_by_rule(end),
             turned => turned,
         }
     }
@@ -189,9 +232,16 @@ impl Contest {
         self.record.today = Some(day);
         // The day that a contest begins on is seldom whole.
         self.record.since.get_or_insert(day + 1);
-        let kept = self.plan.promotion.map_or(DAYS_KEPT, |promotion| promotion.days);
-        self.record.days.retain(|(of, _)| *of >= day - kept);
+        let oldest = self.plan.promotion.map_or(day - DAYS_KEPT, |promotion| self.oldest(day, promotion));
+        self.record.days.retain(|(of, models)| *of >= oldest && labelled(models));
         self.changed = true;
+    }
+
+    /// The oldest day that is still of use: one that every challenger has enough newer ones than is not.
+    fn oldest(&self, day: i64, promotion: PromotionParams) -> i64 {
+        let models = (0..self.plan.names.len()).filter(|model| *model != self.serving);
+        let oldest = models.map(|model| self.counted(model, promotion).map_or(i64::MIN, |(oldest, _)| oldest)).min();
+        oldest.unwrap_or(i64::MIN).max(day - AGE_MAX * promotion.days)
     }
 
     fn turn_by_file(&mut self, end: EventTime) -> Option<Promotion> {
@@ -206,73 +256,110 @@ impl Contest {
         if self.served.serving == declared {
             return None;
         }
-        Some(self.promote(self.plan.champion, end, if known { Reason::ByHand } else { Reason::Withdrawn }))
+        let champion = self.plan.champion;
+        let (reason, comparisons) =
+            if known { (Reason::ByHand, self.comparisons(champion)) } else { (Reason::Withdrawn, Vec::new()) };
+        Some(self.promote((champion, comparisons), end, reason))
     }
 
     /// To be asked when a day has begun.
-    fn turn_by_rule(&mut self, end: EventTime, day: i64) -> Option<Promotion> {
-        let since = self.record.since?;
-        let whole = self.record.days.iter().filter(|(of, models)| *of >= since && *of < day && labelled(models));
-        let whole = i64::try_from(whole.count()).unwrap_or(i64::MAX);
-        let promotion = self.plan.promotion.filter(|promotion| whole >= promotion.days)?;
+    fn turn_by_rule(&mut self, end: EventTime) -> Option<Promotion> {
+        let promotion = self.plan.promotion?;
         let better = (0..self.plan.names.len()).filter(|model| *model != self.serving);
-        let better = better.filter_map(|model| Some((self.ratio(model, promotion)?, model)));
+        let better = better.filter_map(|model| {
+            let (_, sums) = self.counted(model, promotion)?;
+            Some((self.ratio(&sums, promotion)?, model, sums))
+        });
         // The first in the file's order of those that are as good.
-        let (_, best) = better.min_by(|(one, _), (other, _)| one.total_cmp(other))?;
-        Some(self.promote(best, end, Reason::Better))
+        let (_, best, sums) = better.min_by(|(one, ..), (other, ..)| one.total_cmp(other))?;
+        let reason = if sums.iter().any(Pair::silent) { Reason::Silent } else { Reason::Better };
+        let comparisons = self.compared(&sums);
+        Some(self.promote((best, comparisons), end, reason))
     }
 
-    /// A challenger's measure as a share of the champion's, the mean of all horizons; `None` where it is not to take over.
-    fn ratio(&self, model: usize, promotion: PromotionParams) -> Option<f64> {
-        let comparisons = self.comparisons(model);
-        let enough = comparisons.iter().all(|one| one.labels >= promotion.min_labels);
-        let no_worse = comparisons.iter().all(|one| one.after <= one.before);
-        if !enough || !no_worse {
-            return None;
+    /// The newest days that count for a challenger, as many as the rule compares: the oldest of them and their sums by horizon;
+    /// `None` where there are fewer. To be asked when a day has begun, of which there are no labels yet.
+    fn counted(&self, model: usize, promotion: PromotionParams) -> Option<(i64, Vec<Pair>)> {
+        let (since, name) = (self.record.since?, &self.plan.names[model]);
+        let part = promotion.min_labels.div_ceil(promotion.days.unsigned_abs().max(1));
+        let (mut left, mut sums) = (promotion.days, vec![Pair::default(); self.plan.horizons]);
+        for (day, models) in self.record.days.iter().rev().take_while(|(day, _)| *day >= since) {
+            let Some((_, pairs)) = models.iter().find(|(of, _)| of == name) else { continue };
+            if pairs.iter().any(|pair| pair.answered() < part) {
+                continue;
+            }
+            sums.iter_mut().zip(pairs).for_each(|(sum, pair)| sum.add(pair));
+            left -= 1;
+            if left == 0 {
+                return Some((*day, sums));
+            }
         }
-        // Both are 0 where neither erred.
-        let share = |one: &Comparison| if one.before > 0.0 { one.after / one.before } else { 1.0 };
-        let mean = comparisons.iter().map(share).sum::<f64>() / comparisons.len() as f64;
+        None
+    }
+
+    /// A challenger's measure as a share of the champion's, or of the baseline's where the champion is silent, the mean of all
+    /// horizons; `None` where it is not to take over.
+    fn ratio(&self, sums: &[Pair], promotion: PromotionParams) -> Option<f64> {
+        let mut total = 0.0;
+        for sum in sums {
+            let (labels, before, after) = if sum.silent() {
+                (sum.beside, sum.baseline, sum.own)
+            } else {
+                (sum.labels, sum.champion, sum.challenger)
+            };
+            let (before, after) = (self.measure(before, labels), self.measure(after, labels));
+            let worse = after.is_nan() || after > before;
+            if labels < promotion.min_labels || worse {
+                return None;
+            }
+            // Both are 0 where neither erred.
+            total += if before > 0.0 { after / before } else { 1.0 };
+        }
+        let mean = total / sums.len() as f64;
         // With a margin of 0, better all the same: equal models would take turns.
         (mean <= 1.0 - promotion.margin && mean < 1.0).then_some(mean)
     }
 
-    fn comparisons(&self, model: usize) -> Vec<Comparison> {
-        let name = &self.plan.names[model];
-        let compare = |horizon: usize| {
-            let mut sum = Pair::default();
-            for pair in self.record.days.iter().flat_map(|(_, models)| models).filter(|(of, _)| of == name) {
-                let pair = pair.1[horizon];
-                sum.labels += pair.labels;
-                sum.champion += pair.champion;
-                sum.challenger += pair.challenger;
-            }
-            let mean = |total: f64| total / sum.labels as f64;
-            let measure = |total: f64| match self.plan.by {
-                ComparedBy::Rmse => mean(total).sqrt(),
-                ComparedBy::Mae | ComparedBy::LogLoss => mean(total),
-            };
-            Comparison { horizon, labels: sum.labels, before: measure(sum.champion), after: measure(sum.challenger) }
-        };
-        (0..self.plan.horizons).map(compare).collect()
+    fn measure(&self, total: f64, labels: u64) -> f64 {
+        let mean = total / labels as f64;
+        match self.plan.by {
+            ComparedBy::Rmse => mean.sqrt(),
+            ComparedBy::Mae | ComparedBy::LogLoss => mean,
+        }
     }
 
-    fn promote(&mut self, model: usize, at: EventTime, reason: Reason) -> Promotion {
-        let comparisons = if reason == Reason::Withdrawn { Vec::new() } else { self.comparisons(model) };
+    fn compared(&self, sums: &[Pair]) -> Vec<Comparison> {
+        let compare = |(horizon, sum): (usize, &Pair)| {
+            let measure = |total| self.measure(total, sum.labels);
+            Comparison { horizon, labels: sum.labels, before: measure(sum.champion), after: measure(sum.challenger) }
+        };
+        sums.iter().enumerate().map(compare).collect()
+    }
+
+    /// On all days that are kept.
+    fn comparisons(&self, model: usize) -> Vec<Comparison> {
+        let (name, mut sums) = (&self.plan.names[model], vec![Pair::default(); self.plan.horizons]);
+        for (_, pairs) in self.record.days.iter().flat_map(|(_, models)| models).filter(|(of, _)| of == name) {
+            sums.iter_mut().zip(pairs).for_each(|(sum, pair)| sum.add(pair));
+        }
+        self.compared(&sums)
+    }
+
+    fn promote(&mut self, (model, comparisons): (usize, Vec<Comparison>), at: EventTime, reason: Reason) -> Promotion {
         let after = self.plan.names[model].clone();
         let before = std::mem::replace(&mut self.served.serving, after.clone());
         self.serving = model;
         self.record.days.clear();
         // By the rule a day has just begun.
-        let next = if reason == Reason::Better { 0 } else { 1 };
+        let next = if matches!(reason, Reason::Better | Reason::Silent) { 0 } else { 1 };
         self.record.since = self.record.today.map(|today| today + next);
         self.changed = true;
         Promotion { predictor: 0, at, before, after, reason, comparisons }
     }
 
     /// Takes the labels of one horizon in, for which every model made its forecasts: `forecasts[model][key]`, NaN where it has
-    /// none; a model that made none at all has no keys.
-    pub(super) fn take(&mut self, horizon: usize, forecasts: &[&[f64]], labels: &[f64]) {
+    /// none; a model that made none at all has no keys. `baseline[key]`: what each has to beat.
+    pub(super) fn take(&mut self, horizon: usize, (forecasts, baseline): (&[&[f64]], &[f64]), labels: &[f64]) {
         let Some(today) = self.record.today else { return };
         let (by, horizons) = (self.plan.by, self.plan.horizons);
         let loss = |forecast: f64, label: f64| match by {
@@ -292,11 +379,19 @@ impl Contest {
                 models.len() - 1
             });
             let pair = &mut models[place].1[horizon];
-            for ((champion, challenger), label) in champion.iter().zip(*challenger).zip(labels) {
-                if champion.is_finite() && challenger.is_finite() && label.is_finite() {
+            for (key, &label) in labels.iter().enumerate().filter(|(_, label)| label.is_finite()) {
+                let Some(own) = made(challenger, key).map(|forecast| loss(forecast, label)) else { continue };
+                if let Some(champion) = made(champion, key) {
                     pair.labels += 1;
-                    pair.champion += loss(*champion, *label);
-                    pair.challenger += loss(*challenger, *label);
+                    pair.champion += loss(champion, label);
+                    pair.challenger += own;
+                } else {
+                    pair.alone += 1;
+                }
+                if let Some(baseline) = made(baseline, key) {
+                    pair.beside += 1;
+                    pair.own += own;
+                    pair.baseline += loss(baseline, label);
                 }
             }
         }
@@ -339,7 +434,12 @@ impl Contest {
     }
 }
 
-/// Whether anything was compared on a day.
+/// Whether there was a label on a day that any challenger had a forecast for.
 fn labelled(models: &Day) -> bool {
-    models.iter().flat_map(|(_, pairs)| pairs).any(|pair| pair.labels > 0)
+    models.iter().flat_map(|(_, pairs)| pairs).any(|pair| pair.answered() > 0)
+}
+
+/// The forecast of a key; `None` where there is none.
+fn made(forecasts: &[f64], key: usize) -> Option<f64> {
+    forecasts.get(key).copied().filter(|forecast| forecast.is_finite())
 }

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::stages::features::DAY_MICROS;
+
 /// What the models of a contest are compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -115,14 +117,12 @@ pub const CHALLENGERS_MAX: usize = 8;
 /// Longest contest, days: sums of so many days are kept.
 const OVER_DAYS_MAX: i64 = 366;
 
-const MICROS_PER_DAY: i64 = 86_400_000_000;
-
 /// When a challenger takes over by itself, checked.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PromotionParams {
     /// What the models are compared by.
     pub by: ComparedBy,
-    /// Whole days (UTC) that they are compared on.
+    /// Days (UTC) that they are compared on: the newest that count.
     pub days: i64,
     /// How much better the challenger has to be, as a share of the champion's.
     pub margin: f64,
@@ -140,9 +140,9 @@ impl PromotionParams {
             if fine { Ok(()) } else { Err(ContestError::Range { name, value, allowed }) }
         };
         let &PromotionSettings { over_micros, margin, min_labels, .. } = settings;
-        let days = over_micros / MICROS_PER_DAY;
-        let whole = over_micros % MICROS_PER_DAY == 0 && (1..=OVER_DAYS_MAX).contains(&days);
-        let over = over_micros as f64 / MICROS_PER_DAY as f64;
+        let days = over_micros / DAY_MICROS;
+        let whole = over_micros % DAY_MICROS == 0 && (1..=OVER_DAYS_MAX).contains(&days);
+        let over = over_micros as f64 / DAY_MICROS as f64;
         range("promotion.over", over, whole, "a whole number of days, 1 to 366")?;
         range("promotion.margin", margin, (0.0..1.0).contains(&margin), "0 or more and below 1")?;
         range("promotion.min_labels", f64::from(min_labels), min_labels > 0, "1 or more")?;

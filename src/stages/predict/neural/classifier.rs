@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::dense::{self, Widths};
+use super::dropped::Dropped;
 use super::fit::Pretrained;
 use super::integrated_gradients;
 use super::made::Made;
@@ -17,7 +18,9 @@ use super::network::Kept;
 use super::origin::Origin;
 use super::rows::Rows;
 use super::training::{Dice, Learned, unit};
+use super::unsettled::Unsettled;
 use crate::stages::features::{FeatureColumn, FeatureMatrix};
+use crate::stages::predict::classes::logistic;
 use crate::stages::predict::error::PredictError;
 use crate::stages::predict::explain::AdditiveForecast;
 use crate::stages::predict::moments::Moments;
@@ -156,11 +159,14 @@ struct Classifier {
     /// The trained network that it went on from.
     origin: Option<Origin>,
     scales: Vec<Moments>,
+    /// Columns that had not varied when it started.
+    unsettled: Unsettled,
     positives: u64,
     learned: Learned,
     rows: Rows,
     refused: u64,
     made: Made,
+    dropped: Dropped,
     changed: bool,
     network_step: String,
     progress_step: String,
@@ -175,6 +181,7 @@ struct Progress {
     positives: u64,
     refused: u64,
     scales: Vec<Moments>,
+    unsettled: Unsettled,
 }
 
 impl MlpClassifier {
@@ -195,11 +202,13 @@ impl MlpClassifier {
             Classifier {
                 origin: params.pretrained.as_ref().map(Origin::of_classes),
                 scales,
+                unsettled: Unsettled::default(),
                 positives: 0,
                 learned: Learned::fresh(weights),
                 rows: Rows::new(format!("{step}.rows"), columns.len(), params.rows),
                 refused: 0,
                 made: Made::default(),
+                dropped: Dropped::default(),
                 changed: false,
                 network_step: format!("{step}.network"),
                 progress_step: format!("{step}.progress"),
@@ -217,12 +226,6 @@ pub fn scaled<'a>(scales: &'a [Moments], values: &'a [f32]) -> impl Iterator<Ite
     let known =
         known.map(|(moments, &value)| if value.is_finite() { moments.scaled(f64::from(value)) as f32 } else { 0.0 });
     known.chain(values.iter().map(|value| f32::from(u8::from(!value.is_finite()))))
-}
-
-/// A probability from log-odds.
-#[must_use]
-pub fn probability(odds: f32) -> f64 {
-    1.0 / (1.0 + (-f64::from(odds)).exp())
 }
 
 impl Classifier {
@@ -250,7 +253,7 @@ impl Classifier {
         }
         let inputs: Vec<f32> = known.iter().flat_map(|(_, values)| scaled(&self.scales, values)).collect();
         for ((key, _), odds) in known.iter().zip(dense::log_odds(&self.learned.mean, &inputs)) {
-            forecasts[*key] = probability(odds);
+            forecasts[*key] = logistic(f64::from(odds));
         }
         self.made.keep(features.end, &[forecasts.to_vec()]);
     }
@@ -263,13 +266,13 @@ impl Classifier {
             if values.iter().all(|value| !value.is_finite()) {
                 continue;
             }
-            if !self.started(params) {
-                for (moments, value) in self.scales.iter_mut().zip(&values).filter(|(_, value)| value.is_finite()) {
-                    moments.add_held(f64::from(*value));
-                }
-            }
+            let started = self.started(params);
+            self.observe(started, &values);
             self.positives += u64::from(target > 0.5);
             self.rows.push(values.into_iter(), target as f32);
+            if !started && self.started(params) {
+                self.unsettled = Unsettled::of(self.scales.iter());
+            }
             new += 1;
         }
         if new == 0 {
@@ -282,6 +285,21 @@ impl Classifier {
                 self.learned = next;
             } else {
                 self.refused += new as u64;
+            }
+        }
+    }
+
+    /// Takes a row into the scales: until it has started, and then where a column had not varied yet.
+    fn observe(&mut self, started: bool, values: &[f32]) {
+        if started && self.unsettled.is_empty() {
+            return;
+        }
+        let known = self.scales.iter_mut().zip(values).enumerate().filter(|(_, (_, value))| value.is_finite());
+        for (place, (moments, &value)) in known {
+            if started {
+                self.unsettled.observe(place, f64::from(value), moments);
+            } else {
+                moments.add_held(f64::from(value));
             }
         }
     }
@@ -326,7 +344,7 @@ impl Classifier {
         let inputs: Vec<f32> = scaled(&self.scales, &values).collect();
         let mut usual = inputs.clone();
         usual[..values.len()].fill(0.0);
-        let baseline = probability(dense::log_odds(&self.learned.mean, &usual)[0]);
+        let baseline = logistic(f64::from(dense::log_odds(&self.learned.mean, &usual)[0]));
         let slopes_at = |parts: &[f64]| {
             let path = integrated_gradients::path(&inputs, values.len(), parts);
             integrated_gradients::slopes(&dense::input_gradients(&self.learned.mean, &path), &inputs, values.len())
@@ -344,16 +362,24 @@ impl Classifier {
                 positives: self.positives,
                 refused: self.refused,
                 scales: self.scales.clone(),
+                unsettled: self.unsettled.clone(),
             };
             writer.put(&self.progress_step, 0, to_block(&progress));
         }
         self.rows.snapshot(which, writer);
+        self.dropped.snapshot(which, writer);
         self.changed &= which == Snapshot::Full;
     }
 
-    fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
+    fn restore(&mut self, params: &MlpClassifierParams, reader: &dyn StateReader) -> Result<(), StateError> {
         for (block, bytes) in reader.blocks(&self.progress_step) {
             let progress: Progress = from_block(&self.progress_step, block, bytes)?;
+            if !params.online && self.origin.is_some() {
+                // It stays as it was trained, whatever it was let learn before.
+                let steps = [self.progress_step.as_str(), &self.network_step, self.rows.step()];
+                self.dropped.note(progress.taken, &steps, reader);
+                continue;
+            }
             if progress.scales.len() != self.columns.len() {
                 let reason = "its columns are not this plan's".to_owned();
                 return Err(StateError { step: self.progress_step.clone(), block, reason });
@@ -365,7 +391,7 @@ impl Classifier {
             if goes_on {
                 self.learned.read(&self.network_step, reader)?;
                 self.learned.steps = progress.steps;
-                self.scales = progress.scales;
+                (self.scales, self.unsettled) = (progress.scales, progress.unsettled);
             }
         }
         Ok(())
@@ -392,12 +418,16 @@ impl Predictor for MlpClassifier {
         self.horizons[horizon].refused
     }
 
+    fn dropped(&self) -> u64 {
+        self.horizons.iter().map(|classifier| classifier.dropped.labels()).sum()
+    }
+
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
         self.horizons.iter_mut().for_each(|classifier| classifier.snapshot(which, writer));
     }
 
     fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
-        self.horizons.iter_mut().try_for_each(|classifier| classifier.restore(reader))
+        self.horizons.iter_mut().try_for_each(|classifier| classifier.restore(&self.params, reader))
     }
 }
 

@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::classifier::{MlpClassifierParams, probability, scaled};
+use super::classifier::{MlpClassifierParams, scaled};
 use super::dense;
 use super::network::Weights;
 use super::training::{Dice, Learned};
-use crate::stages::predict::classes::ClassSums;
+use crate::stages::predict::classes::{ClassSums, log_loss, logistic};
 use crate::stages::predict::moments::Moments;
 use crate::vocab::EventTime;
 
@@ -75,7 +75,7 @@ impl Trained {
     pub fn predict(&self, examples: &Examples) -> Vec<f64> {
         let inputs = |row| scaled(&self.scales, examples.row(row)).collect::<Vec<_>>();
         let inputs: Vec<f32> = (0..examples.len()).flat_map(inputs).collect();
-        dense::log_odds(&self.weights, &inputs).into_iter().map(probability).collect()
+        dense::log_odds(&self.weights, &inputs).into_iter().map(|odds| logistic(f64::from(odds))).collect()
     }
 }
 
@@ -228,6 +228,22 @@ impl Evaluation {
             calibration_error: mean(|one| one.calibration_error),
         }
     }
+}
+
+/// One standard error of the difference of the mean log losses of two models on the same rows; 0 of fewer than two.
+#[must_use]
+pub fn standard_error(own: &[f64], theirs: &[f64], labels: &[f32]) -> f64 {
+    let both = own.iter().zip(theirs).zip(labels);
+    let differences: Vec<f64> = both
+        .map(|((own, theirs), &label)| log_loss(*own, f64::from(label)) - log_loss(*theirs, f64::from(label)))
+        .collect();
+    let count = differences.len() as f64;
+    if count < 2.0 {
+        return 0.0;
+    }
+    let mean = differences.iter().sum::<f64>() / count;
+    let squares: f64 = differences.iter().map(|difference| (difference - mean).powi(2)).sum();
+    (squares / (count - 1.0) / count).sqrt()
 }
 
 /// How often a positive has the greater probability, ties counting half (Mann and Whitney 1947), from ranks.

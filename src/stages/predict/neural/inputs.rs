@@ -2,11 +2,12 @@
 //! the time of day and the day of the week.
 //!
 //! Means and spreads are those of the first history, or of the one that it was trained on, and stay as they are then: a network's weights mean something only
-//! together with them.
+//! together with them. Those of a column that was constant by then are set anew once it varies: it has said nothing before.
 
 use serde::{Deserialize, Serialize};
 
 use super::params::MlpParams;
+use super::unsettled::Unsettled;
 use crate::stages::features::{FeatureMatrix, local_time};
 use crate::stages::predict::moments::Moments;
 use crate::vocab::EventTime;
@@ -20,6 +21,8 @@ pub struct Scales {
     pub columns: Vec<Moments>,
     /// Of the labels.
     pub target: Moments,
+    /// Columns, and the target after them, that had not varied when they were fixed.
+    pub(super) unsettled: Unsettled,
 }
 
 impl Scales {
@@ -29,6 +32,12 @@ impl Scales {
         Self { columns: vec![Moments::default(); columns], ..Self::default() }
     }
 
+    /// Those that a network was trained with.
+    #[must_use]
+    pub fn known(columns: Vec<Moments>, target: Moments) -> Self {
+        Self { columns, target, ..Self::default() }
+    }
+
     /// Whether they are fixed.
     #[must_use]
     pub fn fixed(&self, params: &MlpParams) -> bool {
@@ -36,8 +45,12 @@ impl Scales {
         seen && self.target.count() > 1.0
     }
 
-    /// Takes a window's rows and labels in.
+    /// Takes a window's rows and labels in: until the scales are fixed, and then where a column had not varied yet.
     pub fn observe(&mut self, params: &MlpParams, features: &FeatureMatrix, targets: &[f64]) {
+        if self.fixed(params) {
+            self.observe_unsettled(params, features, targets);
+            return;
+        }
         let width = features.columns.len();
         for (row, target) in features.values.chunks_exact(width.max(1)).zip(targets) {
             if !target.is_finite() {
@@ -51,6 +64,27 @@ impl Scales {
             }
         }
         self.windows += 1;
+        if self.fixed(params) {
+            self.unsettled = Unsettled::of(self.columns.iter().chain([&self.target]));
+        }
+    }
+
+    fn observe_unsettled(&mut self, params: &MlpParams, features: &FeatureMatrix, targets: &[f64]) {
+        if self.unsettled.is_empty() {
+            return;
+        }
+        let width = features.columns.len();
+        for (row, target) in features.values.chunks_exact(width.max(1)).zip(targets) {
+            if !target.is_finite() {
+                continue;
+            }
+            self.unsettled.observe(self.columns.len(), *target, &mut self.target);
+            for (place, (fixed, &column)) in self.columns.iter_mut().zip(&params.columns).enumerate() {
+                if row[column].is_finite() {
+                    self.unsettled.observe(place, row[column], fixed);
+                }
+            }
+        }
     }
 
     /// A label in spreads.

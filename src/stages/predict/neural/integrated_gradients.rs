@@ -6,6 +6,7 @@
 //! halved where the gradients differ: those of rectified units jump, and even steps near a jump slowly.
 
 use crate::stages::features::FeatureColumn;
+pub use crate::stages::predict::explain::GAP;
 use crate::stages::predict::explain::{AdditiveForecast, Contribution};
 
 /// Intervals of the path at the start.
@@ -14,9 +15,6 @@ const INTERVALS: usize = 32;
 const INTERVALS_MAX: usize = 4096;
 /// Narrowest part of the path that is halved: inputs are of 32 bits, which tell no finer parts of it apart.
 const WIDTH_MIN: f64 = 1.0 / (1 << 24) as f64;
-
-/// Name of the share that an explanation's sum misses the integral by.
-pub const GAP: &str = "completeness_gap";
 
 /// Inputs after each of `parts` of the way, 0 to 1, `points x inputs`: the first `columns` go from 0 to the row's, the others
 /// stay as they are.

@@ -7,12 +7,13 @@
 //!
 //! One that was trained before speaks at once. It knows keys by name: each gets its vector when it is first met, and one that it
 //! does not know begins as all are. Where another version serves than the state went on from, the network begins from that one,
-//! with the rows that are remembered.
+//! with the rows that are remembered. One that is not to learn has no state: what it learned while it was let to is dropped.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::dropped::Dropped;
 use super::inputs::{Batch, Scales};
 use super::integrated_gradients;
 use super::made::Made;
@@ -49,8 +50,7 @@ pub struct MlpPredictor {
     made: Made,
     /// Keys whose names were not looked up yet, of a network that was trained before.
     unmet: BTreeSet<KeyId>,
-    /// Whether it came out of a state.
-    restored: bool,
+    dropped: Dropped,
     network_changed: bool,
     progress_changed: bool,
     network_step: String,
@@ -100,7 +100,7 @@ impl MlpPredictor {
             refused: vec![0; horizons],
             made: Made::default(),
             unmet: BTreeSet::new(),
-            restored: false,
+            dropped: Dropped::default(),
             network_changed: false,
             progress_changed: false,
             network_step: format!("{step}.network"),
@@ -146,6 +146,17 @@ impl MlpPredictor {
     fn read_beginning(&self, reader: &dyn StateReader) -> Result<Option<Beginning>, StateError> {
         let mut blocks = reader.blocks(&self.beginning_step);
         blocks.next().map(|(block, bytes)| from_block(&self.beginning_step, block, bytes)).transpose()
+    }
+
+    /// Leaves a state alone that was learned before the network was to stay as it was trained.
+    fn drop_learned(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
+        let steps = [&self.progress_step, &self.network_step, &self.beginning_step].map(String::as_str);
+        for (block, bytes) in reader.blocks(&self.progress_step) {
+            let progress: Progress = from_block(&self.progress_step, block, bytes)?;
+            self.dropped.note(progress.versions.iter().sum(), &steps, reader);
+            self.dropped.note(0, &[self.replay.step()], reader);
+        }
+        Ok(())
     }
 
     fn trained(&self, window: EventTime) -> Learned {
@@ -241,9 +252,14 @@ impl Predictor for MlpPredictor {
         self.refused[horizon]
     }
 
+    fn dropped(&self) -> u64 {
+        self.dropped.labels()
+    }
+
     fn snapshot(&mut self, which: Snapshot, writer: &mut dyn StateWriter) {
+        self.dropped.snapshot(which, writer);
         // What never changes is no state.
-        if self.params.start.frozen && !self.restored {
+        if self.params.start.frozen {
             return;
         }
         self.replay.snapshot(&self.params, which, writer);
@@ -269,6 +285,9 @@ impl Predictor for MlpPredictor {
     }
 
     fn restore(&mut self, reader: &dyn StateReader) -> Result<(), StateError> {
+        if self.params.start.frozen {
+            return self.drop_learned(reader);
+        }
         self.replay.restore(&self.params, reader)?;
         for (block, bytes) in reader.blocks(&self.progress_step) {
             let progress: Progress = from_block(&self.progress_step, block, bytes)?;
@@ -283,7 +302,6 @@ impl Predictor for MlpPredictor {
             let beginning = self.read_beginning(reader)?;
             let (saved, loaded) = (beginning.as_ref().map(|one| &one.origin), self.origin());
             let goes_on = Origin::goes_on(saved, loaded.as_ref(), &self.progress_step)?;
-            self.restored = true;
             self.learned.grow(progress.keys as usize);
             (self.due, self.due_labels) = (progress.due, progress.due_labels);
             (self.versions, self.refused) = (progress.versions, progress.refused);
@@ -345,7 +363,7 @@ impl OnlinePredictor for MlpPredictor {
         if !targets.iter().take(features.rows).any(|label| label.is_finite()) {
             return;
         }
-        if !self.scales.fixed(&self.params) && horizon == 0 {
+        if horizon == 0 {
             self.scales.observe(&self.params, features, targets);
         }
         let noted = self.replay.take(&self.params, horizon, features, targets);

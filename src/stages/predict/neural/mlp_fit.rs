@@ -181,7 +181,9 @@ fn scales(rows: &MlpExamples) -> Scales {
         let Some(label) = rows.labels(row).first().filter(|label| label.is_finite()) else { continue };
         scales.target.add_held(f64::from(*label));
         let known = scales.columns.iter_mut().zip(rows.values(row)).filter(|(_, value)| value.is_finite());
-        known.for_each(|(moments, value)| moments.add_held(f64::from(*value)));
+        for (moments, value) in known {
+            moments.add_held(f64::from(*value));
+        }
     }
     scales
 }

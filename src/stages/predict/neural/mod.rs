@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`params`] | what the user wrote, checked |
 //! | [`inputs`] | feature rows -> what a network reads, by means and spreads of the first history |
+//! | `unsettled` | columns that had no spread by then, which is set anew once they have |
 //! | [`replay`] | rows of past windows with their labels, to learn from again |
 //! | [`network`] | the layers: forecasts, and gradients of weights and of inputs |
 //! | [`training`] | AdamW, the mean of the weights, and their state |
@@ -12,11 +13,12 @@
 //! | [`dense`], [`rows`], [`classifier`] | a plain network of classes, rows with their labels, and both as a model |
 //! | [`fit`], [`logistic`] | a network of classes trained on a history, and a regression to measure it beside |
 //! | [`mlp_fit`], [`pretrained`] | a network that keys share trained on a history, and one that a predictor starts from |
-//! | `origin` | the trained network that a state went on from |
+//! | `origin`, `dropped` | the trained network that a state went on from, and a state that is not gone on with |
 //! | [`integrated_gradients`] | why a network says what it says |
 
 pub mod classifier;
 pub mod dense;
+mod dropped;
 pub mod fit;
 pub mod inputs;
 pub mod integrated_gradients;
@@ -31,6 +33,7 @@ pub mod pretrained;
 pub mod replay;
 pub mod rows;
 pub mod training;
+mod unsettled;
 
 pub use classifier::{MlpClassifier, MlpClassifierParams};
 pub use mlp::MlpPredictor;

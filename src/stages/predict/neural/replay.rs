@@ -38,6 +38,11 @@ impl Replay {
         Self { step, windows: VecDeque::new(), changed: BTreeSet::new() }
     }
 
+    /// The step of its state.
+    pub(super) fn step(&self) -> &str {
+        &self.step
+    }
+
     /// Notes the labels of a horizon for the rows of a window, and returns how many. The first that come choose the rows;
     /// while there is room, later ones add those whose shorter horizons have no label.
     pub fn take(&mut self, params: &MlpParams, horizon: usize, features: &FeatureMatrix, targets: &[f64]) -> u64 {

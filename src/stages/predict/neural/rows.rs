@@ -35,6 +35,11 @@ impl Rows {
         Self { step, columns, capacity, values: Vec::new(), labels: Vec::new(), taken: 0, changed: BTreeSet::new() }
     }
 
+    /// The step of its state.
+    pub(super) fn step(&self) -> &str {
+        &self.step
+    }
+
     /// Adds a row, in the place of the oldest where all are taken.
     pub fn push(&mut self, values: impl Iterator<Item = f32>, label: f32) {
         // Below the capacity, which is a u32.

@@ -15,6 +15,7 @@ use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use crate::stages::features::FeatureMatrix;
+use crate::stages::predict::classes::logistic;
 use crate::stages::predict::error::PredictError;
 use crate::stages::predict::explain::{AdditiveForecast, Contribution};
 use crate::stages::predict::moments::Moments;
@@ -161,11 +162,6 @@ impl Regression {
             Ok(_) | Err(_) => self.learned.refused += count,
         }
     }
-}
-
-/// The logistic function, with care at both ends.
-fn logistic(odds: f64) -> f64 {
-    if odds >= 0.0 { 1.0 / (1.0 + (-odds).exp()) } else { odds.exp() / (1.0 + odds.exp()) }
 }
 
 impl Predictor for FtrlPredictor {
