@@ -214,9 +214,15 @@ impl RawRows {
             key: span.has_key.then(|| &self.bytes[span.start..span.key_end]),
             value: span.has_value.then(|| &self.bytes[span.key_end..span.value_end]),
             offset: self.offsets[index],
-            broker_ts_ms: Some(self.broker_ts_ms[index]).filter(|ts| *ts != NO_TIMESTAMP),
+            broker_ts_ms: self.broker_ts_ms(index),
             headers,
         }
+    }
+
+    /// The broker's timestamp of record `index`, milliseconds since 1970 UTC; `None` where it carries none.
+    #[must_use]
+    pub fn broker_ts_ms(&self, index: usize) -> Option<i64> {
+        Some(self.broker_ts_ms[index]).filter(|ts| *ts != NO_TIMESTAMP)
     }
 
     /// The value of record `index`, `None` for a tombstone.

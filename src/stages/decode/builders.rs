@@ -32,18 +32,18 @@ impl ColumnBuilder {
     }
 
     /// Appends a value of this column's kind; anything else counts as null. Times come as microseconds.
-    pub(super) fn push(&mut self, slot: Slot, payload: &[u8], scratch: &[u8]) {
+    pub(super) fn push(&mut self, slot: &Slot, payload: &[u8], scratch: &[u8]) {
         match (self, slot) {
-            (Self::Text(column), Slot::Text(from, to)) => column.append_value(&payload[from..to]),
-            (Self::Text(column), Slot::Unescaped(from, to)) => column.append_value(&scratch[from..to]),
+            (Self::Text(column), Slot::Text(from, to)) => column.append_value(&payload[*from..*to]),
+            (Self::Text(column), Slot::Unescaped(from, to)) => column.append_value(&scratch[*from..*to]),
             (Self::Text(column), _) => column.append_null(),
-            (Self::Float(column), Slot::Float(value)) => column.append_value(value),
+            (Self::Float(column), Slot::Float(value)) => column.append_value(*value),
             (Self::Float(column), _) => column.append_null(),
-            (Self::Int(column), Slot::Int(value)) => column.append_value(value),
+            (Self::Int(column), Slot::Int(value)) => column.append_value(*value),
             (Self::Int(column), _) => column.append_null(),
-            (Self::Bool(column), Slot::Bool(value)) => column.append_value(value),
+            (Self::Bool(column), Slot::Bool(value)) => column.append_value(*value),
             (Self::Bool(column), _) => column.append_null(),
-            (Self::Time(column), Slot::Int(micros)) => column.append_value(micros),
+            (Self::Time(column), Slot::Int(micros)) => column.append_value(*micros),
             (Self::Time(column), _) => column.append_null(),
         }
     }

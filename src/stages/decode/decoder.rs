@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use arterial_connectors::payload::{Payload, RawRow, RawRows};
+use arterial_connectors::payload::{Payload, RawRows};
 
 use super::builders::ColumnBuilder;
 use super::csv::CsvCells;
@@ -120,10 +120,10 @@ impl Decoder {
                 decoded.tombstones.push(origin);
                 continue;
             };
-            match self.row(value, format, || raw.row(index)) {
+            match self.row(value, format, || raw.broker_ts_ms(index)) {
                 Ok(time) => {
                     for (builder, slot) in builders.iter_mut().zip(&self.slots) {
-                        builder.push(*slot, value, self.scratch.as_bytes());
+                        builder.push(slot, value, self.scratch.as_bytes());
                     }
                     decoded.rows.origin.push(origin);
                     decoded.rows.times.push(time);
@@ -147,11 +147,11 @@ impl Decoder {
     }
 
     /// Reads one payload into the slots; returns its event time.
-    fn row<'r>(
+    fn row(
         &mut self,
         value: &[u8],
         format: Format,
-        raw: impl FnOnce() -> RawRow<'r>,
+        arrival_ms: impl FnOnce() -> Option<i64>,
     ) -> Result<i64, (Reason, String)> {
         let max_bytes = self.plan.settings.max_bytes;
         if value.len() > max_bytes {
@@ -171,7 +171,7 @@ impl Decoder {
             return Err((Reason::FutureTimestamp, detail));
         }
         if let Some(skew) = self.plan.settings.future_skew
-            && let Some(arrival_ms) = raw().broker_ts_ms
+            && let Some(arrival_ms) = arrival_ms()
             && time > arrival_ms.saturating_mul(1_000).saturating_add(skew)
         {
             let time = crate::vocab::EventTime(time);
@@ -206,14 +206,15 @@ impl Decoder {
     /// Required columns must be there; times become microseconds.
     fn check_columns(&mut self, text: &[u8]) -> Result<(), (Reason, String)> {
         for (index, column) in self.plan.columns.iter().enumerate() {
-            let slot = self.slots[index];
-            if matches!(slot, Slot::Absent | Slot::Null) {
+            // Looked at where it is: a copy would wait for what was just written.
+            if matches!(self.slots[index], Slot::Absent | Slot::Null) {
                 if !column.nullable {
                     return Err((Reason::MissingColumn, format!("`{}` is absent or null", column.path)));
                 }
                 continue;
             }
             if column.kind == Kind::Time {
+                let slot = self.slots[index];
                 let format = self.plan.settings.timestamp;
                 let written = written(slot, text, self.scratch.as_bytes());
                 let micros = match (written, format) {

@@ -89,20 +89,26 @@ impl Shape {
         let mut at = 0;
         for field in &self.fields {
             at = after(text, at, &field.before)?;
-            let (slot, end) = match field.value {
-                Value::Column(_, Kind::Float) => float_or_null(text, at)?,
-                Value::Column(_, Kind::Int) => int_or_null(text, at)?,
-                Value::Column(_, Kind::Text) => text_or_null(text, at)?,
-                Value::Column(_, Kind::Bool) => bool_or_null(text, at)?,
-                Value::Column(_, Kind::Time) => text_or_null(text, at).or_else(|| int_or_null(text, at))?,
+            at = match field.value {
+                Value::Column(column, kind) => value(text, at, kind, &mut slots[column])?,
                 Value::Skip => scalar(text, at)?,
             };
-            if let Value::Column(column, _) = field.value {
-                slots[column] = slot;
-            }
-            at = end;
         }
         (text[at..] == *self.tail).then_some(())
+    }
+}
+
+// Values are written where they are to be and their ends returned: a slot that was returned beside its end would be copied
+// through the stack, in pieces other than those it was written in, and every message would wait for that.
+
+fn value(text: &[u8], at: usize, kind: Kind, slot: &mut Slot) -> Option<usize> {
+    match kind {
+        Kind::Float => float_or_null(text, at, slot),
+        Kind::Int => int_or_null(text, at, slot),
+        Kind::Text => text_or_null(text, at, slot),
+        Kind::Bool => bool_or_null(text, at, slot),
+        Kind::Time if text.get(at) == Some(&b'"') => text_or_null(text, at, slot),
+        Kind::Time => int_or_null(text, at, slot),
     }
 }
 
@@ -124,48 +130,57 @@ fn same(found: &[u8], expected: &[u8]) -> bool {
     word(found, 0) == word(expected, 0) && word(found, last) == word(expected, last)
 }
 
-fn float_or_null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
-    let Some(found) = decimal(text, at) else { return null(text, at) };
-    if found.digits > DIGITS_EXACT {
-        return fast_float2::parse(&text[at..found.end]).ok().map(|value| (Slot::Float(value), found.end));
-    }
-    // Both are exact in f64, so their quotient is correctly rounded (Clinger 1990).
-    let value = found.number as f64 / TENS[found.places];
-    Some((Slot::Float(if found.negative { -value } else { value }), found.end))
+fn float_or_null(text: &[u8], at: usize, slot: &mut Slot) -> Option<usize> {
+    let Some(found) = decimal(text, at) else { return null(text, at, slot) };
+    let value = if found.digits <= DIGITS_EXACT {
+        // Both are exact in f64, so their quotient is correctly rounded (Clinger 1990).
+        let value = found.number as f64 / TENS[found.places];
+        if found.negative { -value } else { value }
+    } else {
+        fast_float2::parse(&text[at..found.end]).ok()?
+    };
+    *slot = Slot::Float(value);
+    Some(found.end)
 }
 
-fn int_or_null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
+fn int_or_null(text: &[u8], at: usize, slot: &mut Slot) -> Option<usize> {
     match decimal(text, at) {
         Some(found) if found.places == 0 && found.digits <= DIGITS_WHOLE => {
             let value = found.number as i64;
-            Some((Slot::Int(if found.negative { -value } else { value }), found.end))
+            *slot = Slot::Int(if found.negative { -value } else { value });
+            Some(found.end)
         }
         // A fraction is not whole, and more digits may be too many: the scanner says so.
         Some(_) => None,
-        None => null(text, at),
+        None => null(text, at, slot),
     }
 }
 
-fn bool_or_null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
-    if let Some(end) = after(text, at, b"true") {
-        return Some((Slot::Bool(true), end));
+fn bool_or_null(text: &[u8], at: usize, slot: &mut Slot) -> Option<usize> {
+    for (word, value) in [(b"true".as_slice(), true), (b"false", false)] {
+        if let Some(end) = after(text, at, word) {
+            *slot = Slot::Bool(value);
+            return Some(end);
+        }
     }
-    match after(text, at, b"false") {
-        Some(end) => Some((Slot::Bool(false), end)),
-        None => null(text, at),
-    }
+    null(text, at, slot)
 }
 
-fn null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
-    Some((Slot::Null, after(text, at, b"null")?))
+fn null(text: &[u8], at: usize, slot: &mut Slot) -> Option<usize> {
+    let end = after(text, at, b"null")?;
+    *slot = Slot::Null;
+    Some(end)
 }
 
-fn scalar(text: &[u8], at: usize) -> Option<(Slot, usize)> {
-    match text.get(at)? {
-        b'"' => text_or_null(text, at),
-        b't' | b'f' => bool_or_null(text, at),
-        _ => float_or_null(text, at),
-    }
+/// The end of a value that nobody reads.
+fn scalar(text: &[u8], at: usize) -> Option<usize> {
+    let mut unread = Slot::Absent;
+    let kind = match text.get(at)? {
+        b'"' => Kind::Text,
+        b't' | b'f' => Kind::Bool,
+        _ => Kind::Float,
+    };
+    value(text, at, kind, &mut unread)
 }
 
 /// So many digits are exact in f64, as the power of ten is that moves their point.
@@ -247,9 +262,9 @@ fn plain_until(text: &[u8], mut at: usize) -> usize {
 }
 
 /// A string without escapes: the range between its quotes.
-fn text_or_null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
+fn text_or_null(text: &[u8], at: usize, slot: &mut Slot) -> Option<usize> {
     if text.get(at) != Some(&b'"') {
-        return null(text, at);
+        return null(text, at, slot);
     }
     let from = at + 1;
     let (mut to, mut ascii) = (plain_until(text, from), true);
@@ -264,5 +279,6 @@ fn text_or_null(text: &[u8], at: usize) -> Option<(Slot, usize)> {
     if !ascii && std::str::from_utf8(&text[from..to]).is_err() {
         return None;
     }
-    Some((Slot::Text(from, to), to + 1))
+    *slot = Slot::Text(from, to);
+    Some(to + 1)
 }
