@@ -200,6 +200,11 @@ fn tables_that_lack_what_readings_need_are_refused_by_name_and_remedy() {
     let open = "sensor_id,observed_at,speed_kmh\nL1,2026-03-02T08:00:00Z,\"5\nL2,2026-03-02T08:00:00Z,6\n";
     let open = refused(&at("open.csv", open), "");
     assert!(open.contains("open.csv`: line 2 opens a quote that is never closed; close or remove it"), "{open}");
+    let rows = |at: usize| (0..at).map(|row| format!("L1,2026-03-02T08:{:02}:00Z,5\n", row % 60)).collect::<String>();
+    let stray =
+        format!("sensor_id,observed_at,speed_kmh\n{}L1,2026-03-02T09:00:00Z,\"5\n{}L1,\"x\",5\n", rows(9), rows(300));
+    let stray = refused(&at("stray.csv", &stray), "");
+    assert!(stray.contains("stray.csv`: line 11 opens a quote that is still open 100 lines later"), "{stray}");
     let utf_16: Vec<u8> = "sensor_id,observed_at,speed_kmh\nL1,2026-03-02T08:00:00Z,5\n"
         .encode_utf16()
         .flat_map(u16::to_le_bytes)

@@ -89,6 +89,11 @@ fn files_that_go_come_in_between_or_change_in_length_are_refused_by_name() {
     let resized = history.refusal();
     let told = format!("`day-1.ndjson` had {bytes} bytes when it was read and has {}", bytes - 1);
     assert!(resized.contains(&told), "{resized}");
+    let mut other = first.clone();
+    other[20] ^= 1;
+    std::fs::write(history.path("day-1.ndjson"), &other).unwrap();
+    let replaced = history.refusal();
+    assert!(replaced.contains("`day-1.ndjson` does not begin as it did when it was read"), "{replaced}");
     // As it was, the folder is good again.
     std::fs::write(history.path("day-1.ndjson"), first).unwrap();
     assert!(history.rows_in().is_some());

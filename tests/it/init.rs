@@ -171,6 +171,21 @@ fn table_of_another_language_keeps_its_sensors_apart_and_what_was_guessed_is_tol
 }
 
 #[test]
+fn speeds_are_known_by_their_names_in_other_languages_and_by_their_unit_and_little_of_them_is_bad() {
+    for (header, value) in
+        [("Geschwindigkeit [km/h]", "its name holds the unit `km/h`"), ("vitesse", "its name holds `vitesse`")]
+    {
+        let table = readings(|time, station, speed| format!("Z{station};{time};{};{speed}", 20 - station));
+        let folder = tempfile::tempdir().expect("a folder");
+        write(&folder.path().join("t.csv"), format!("sensor;time;Temperatur;{header}\n{table}"));
+        let made = arterial(folder.path(), &["init", "--from", "t.csv", "--name", "made"]);
+        assert!(said(&made).contains(&format!("value:  `{header}` ({value})")), "{}", said(&made));
+        let text = std::fs::read_to_string(folder.path().join("made.yaml")).expect("a pipeline");
+        assert!(text.contains("when: \"< "), "{text}");
+    }
+}
+
+#[test]
 fn what_the_user_says_is_not_guessed_and_what_is_not_there_is_refused_with_what_is() {
     let table = readings(|time, station, speed| format!("{station};A;{time};{speed};{}", 600 + 10 * station));
     let folder = tempfile::tempdir().expect("a folder");

@@ -129,11 +129,14 @@ mod network {
             history: 1,
         };
         let params = MlpParams::new(&settings, scope).unwrap();
-        // Count, mean and sum of squares, with which the spread is the file's; no first values are judged any more.
-        let moments = |mean: f64, spread: f64| (100.0_f64, mean, 100.0 * spread * spread, Vec::<f64>::new());
+        // Count, mean and sum of squares, with which the spread is the file's; no first values are judged any more, and no
+        // column was constant.
+        let moments =
+            |mean: f64, spread: f64| (100.0_f64, mean, 100.0 * spread * spread, Vec::<f64>::new(), None::<u8>);
         let columns: Vec<_> =
             golden.means.iter().zip(&golden.spreads).map(|(mean, spread)| moments(*mean, *spread)).collect();
-        let scales = (1_u64, columns, moments(golden.target_mean, golden.target_spread));
+        let unsettled = Vec::<u8>::new();
+        let scales = (1_u64, columns, moments(golden.target_mean, golden.target_spread), unsettled);
         let counts = vec![1_u64; HORIZONS];
         let progress = (golden.rows.len() as u64, 1_u64, None::<EventTime>, &counts, &counts, &counts, scales);
         let zeros = vec![0.0_f32; golden.weights.len()];

@@ -170,7 +170,7 @@ fn future_skew_stays_within_max_delay() {
     assert_eq!(problems(&spoilt(&[("future_skew: 60s", "future_skew: 90s")])), []);
     assert_eq!(problems(&spoilt(&[("future_skew: 60s", "future_skew: unbounded")])), []);
     let said = format!("{:?}", problems(&spoilt(&[("future_skew: 60s", "future_skew: 3 parsecs")])));
-    assert!(said.contains("`3 parsecs` is not a duration") && said.contains("line: 7"), "{said}");
+    assert!(said.contains("`3 parsecs` is not a duration") && said.contains("line: 9"), "{said}");
 }
 
 #[test]

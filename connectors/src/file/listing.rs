@@ -1,6 +1,8 @@
 //! A path or a pattern -> its files as a later run has to find them again. Positions count the rows of all files in their
 //! order, so a file that goes, grows or comes in between would move the rows of those after it.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +12,9 @@ use super::paths::paths_of;
 use super::rows::unreadable;
 use crate::source::SourceError;
 
+/// Bytes that tell one file from another of the same name: its header and some rows.
+pub(crate) const HEAD_BYTES: u64 = 4096;
+
 /// A file that stands for rows of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedFile {
@@ -17,6 +22,8 @@ pub struct ListedFile {
     pub name: String,
     /// Its length.
     pub bytes: u64,
+    /// Digest of its first bytes, [`HEAD_BYTES`] or all of a shorter file: another file of the same name begins otherwise.
+    pub head: String,
 }
 
 /// The files that rows were read of so far, in their order: what a reader tells its ledger at a commit.
@@ -48,9 +55,12 @@ pub fn listing(pattern: &Path) -> Result<Vec<ListedFile>, SourceError> {
 pub(super) fn list(pattern: &Path, paths: &[PathBuf]) -> Result<Vec<ListedFile>, SourceError> {
     let folder = folder_of(pattern);
     let listed = |path: &PathBuf| {
-        let found = path.metadata().map_err(|error| unreadable(path, error.to_string()))?;
+        let failed = |error: std::io::Error| unreadable(path, error.to_string());
+        let bytes = path.metadata().map_err(failed)?.len();
+        let mut head = Vec::new();
+        File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)).map_err(failed)?;
         let name = path.strip_prefix(&folder).unwrap_or(path).display().to_string();
-        Ok(ListedFile { name, bytes: found.len() })
+        Ok(ListedFile { name, bytes, head: blake3::hash(&head).to_hex().to_string() })
     };
     paths.iter().map(listed).collect()
 }

@@ -14,6 +14,10 @@ use super::text::{RECORD_BYTES_MAX, TextFile};
 use crate::csv::{CsvDialect, CsvParser, Fed};
 use crate::source::SourceError;
 
+/// Most lines of one record. Cells of several lines are rare in tables of readings; a quote that nobody closes takes all
+/// lines up to the next one.
+const RECORD_LINES_MAX: i64 = 100;
+
 /// What text looks like that is written with the line ends of another time.
 pub(super) const LONE_RETURNS: &str =
     "ends its lines with carriage returns alone; convert it: `tr '\\r' '\\n' < OLD > NEW`";
@@ -234,6 +238,13 @@ impl Table {
                 record.push(b'\n');
             }
             let first = *begun.get_or_insert(number);
+            if number - first >= RECORD_LINES_MAX {
+                let reason = format!(
+                    "line {first} opens a quote that is still open {RECORD_LINES_MAX} lines later, and would take all of them for one cell; \
+                     close or remove it, or name the character that stands around cells: `decode: {{ quote: ... }}`"
+                );
+                return Err(unreadable(file.path(), reason));
+            }
             record.extend_from_slice(&self.line);
             if record.len() > RECORD_BYTES_MAX {
                 return Err(file.too_long(first));

@@ -100,6 +100,12 @@ pub enum FileChange {
         /// The file whose place it has.
         before: String,
     },
+    /// One is another file than the one of this name that was read.
+    #[error("`{name}` does not begin as it did when it was read")]
+    Replaced {
+        /// The file.
+        name: String,
+    },
     /// One that is not the last has another length.
     #[error("`{name}` had {read} bytes when it was read and has {found}")]
     Resized {

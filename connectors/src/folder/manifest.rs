@@ -11,7 +11,7 @@ use super::disk::{DurableFile, asked, remove_file, sync_dir};
 use super::error::{Damage, FileChange, FolderError};
 use super::ledger::FolderLedgerConfig;
 use super::{epochs, state};
-use crate::file::{FilesRead, ListedFile};
+use crate::file::{FilesRead, HEAD_BYTES, ListedFile};
 use crate::ledger::{LedgerError, Restored};
 use crate::position::{Partition, Position};
 
@@ -168,6 +168,12 @@ impl Manifest {
         for (index, read) in self.files.iter().enumerate() {
             let (name, last) = (read.name.clone(), index + 1 == self.files.len());
             match now.get(index) {
+                // The head of a shorter file is all of it, and differs where the file has grown or shrunk.
+                Some(found)
+                    if found.name == name && found.head != read.head && found.bytes.min(read.bytes) >= HEAD_BYTES =>
+                {
+                    return Err(FileChange::Replaced { name });
+                }
                 Some(found) if found.name == name && (last || found.bytes == read.bytes) => {}
                 Some(found) if found.name == name => {
                     return Err(FileChange::Resized { name, read: read.bytes, found: found.bytes });

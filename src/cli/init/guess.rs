@@ -20,13 +20,45 @@ const KEY_WORDS: [&str; 13] = [
     "sensor", "station", "device", "detector", "segment", "site", "node", "location", "id", "mile", "marker", "link",
     "lane",
 ];
-/// Parts of names of what is worth a forecast, likelier ones first.
-const TARGET_WORDS: [&str; 18] = [
-    "speed", "velocity", "mph", "kmh", "kph", "kmph", "flow", "volume", "count", "pm25", "pm2", "pm10", "no2", "o3",
-    "noise", "level", "temp", "value",
+/// Parts of names of what is worth a forecast, likelier ones first: speeds, as the cities of Europe call them, then the rest.
+const TARGET_WORDS: [&str; 32] = [
+    "speed",
+    "velocity",
+    "mph",
+    "kmh",
+    "kph",
+    "kmph",
+    "geschwindigkeit",
+    "vitesse",
+    "velocidad",
+    "velocidade",
+    "velocità",
+    "velocita",
+    "snelheid",
+    "prędkość",
+    "predkosc",
+    "hastighed",
+    "hastighet",
+    "nopeus",
+    "rychlost",
+    "sebesség",
+    "flow",
+    "volume",
+    "count",
+    "pm25",
+    "pm2",
+    "pm10",
+    "no2",
+    "o3",
+    "noise",
+    "level",
+    "temp",
+    "value",
 ];
-/// Of these little is bad.
-const LOW_IS_BAD: [&str; 6] = ["speed", "velocity", "mph", "kmh", "kph", "kmph"];
+/// Words of speeds among them: of these little is bad.
+const SPEED_WORDS: usize = 20;
+/// Units of speeds, as they stand in names.
+const SPEED_UNITS: [&str; 3] = ["km/h", "km_h", "mi/h"];
 /// Share of the columns that must be numbers in a table whose columns are sensors.
 const MOST: f64 = 0.95;
 /// A table is wide from so many columns of numbers on.
@@ -162,7 +194,7 @@ impl Findings {
     /// Whether small values of the target are the ones to warn of.
     pub(super) fn low_is_bad(&self) -> bool {
         let name = self.columns[self.target].name.to_lowercase();
-        LOW_IS_BAD.iter().any(|word| name.contains(word))
+        TARGET_WORDS[..SPEED_WORDS].iter().chain(&SPEED_UNITS).any(|word| name.contains(word))
     }
 }
 
@@ -293,6 +325,10 @@ fn target(sample: &Sample, columns: &[Column], said: &Said) -> Result<(usize, St
             Some((index, _)) => Ok((index, GIVEN.to_owned())),
             None => Err(UsageError::NoNumbers { name: name.clone() }.into()),
         };
+    }
+    let unit = |name: &str| SPEED_UNITS.iter().find(|unit| name.to_lowercase().contains(*unit));
+    if let Some((index, unit)) = numbers.clone().find_map(|(index, one)| Some((index, unit(&one.name)?))) {
+        return Ok((index, format!("its name holds the unit `{unit}`")));
     }
     let worth = numbers.clone().filter_map(|(index, one)| Some((has_word(&one.name, &TARGET_WORDS)?, index))).min();
     if let Some((word, index)) = worth {

@@ -103,6 +103,7 @@ pub(crate) fn cases() -> Vec<Case> {
     });
     all.push(Case {
         runs: &["FeaturePredictor"],
+        keys: Keys::Shared,
         silenced_by: SilencedBy::First,
         exempt: FROZEN,
         ..linear_case("a column", || Box::new(FeaturePredictor::new(STEP, vec![0; 2])))
