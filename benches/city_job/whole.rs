@@ -130,11 +130,12 @@ impl MeteredLedger {
     ) -> Result<T, LedgerError> {
         let since = Instant::now();
         let mut cost = CommitCost { records: 0, bytes: 0, took: Duration::ZERO };
-        let mut state = commit.state.inspect(|record| {
+        let Commit { positions, state, group } = commit;
+        let mut state = state.inspect(|record| {
             cost.records += 1;
             cost.bytes += record.key.len() + record.value.as_ref().map_or(0, Vec::len);
         });
-        let begun = begin(self.inner.as_mut(), Commit { state: &mut state, ..commit });
+        let begun = begin(self.inner.as_mut(), Commit { positions, state: &mut state, group });
         self.in_flight = Some((cost, since));
         begun
     }

@@ -22,7 +22,7 @@ pub struct ListedFile {
     pub name: String,
     /// Its length.
     pub bytes: u64,
-    /// Digest of its first bytes, [`HEAD_BYTES`] or all of a shorter file: another file of the same name begins otherwise.
+    /// Digest of its first 4,096 bytes, or of all of a shorter file: another file of the same name begins otherwise.
     pub head: String,
 }
 
