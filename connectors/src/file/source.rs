@@ -97,7 +97,7 @@ impl FileSource {
             return Err(SourceError::Config { what: "file.partitions".to_owned(), reason });
         }
         let paths = paths_of(&config.path)?;
-        let listing = list(&config.path, &paths)?.into();
+        let listed = paths.clone();
         let cursor: Box<dyn Cursor> = match FileFormat::of_all(&paths)? {
             FileFormat::Parquet => Box::new(parquet_cursor(config, paths)?),
             FileFormat::Json => {
@@ -109,6 +109,8 @@ impl FileSource {
                 Box::new(text_cursor(config, paths, TextRows::Table(Box::new(table)))?)
             }
         };
+        // By then what is no file that can be read has been told as that.
+        let listing = list(&config.path, &listed)?.into();
         let readings = (0..config.partitions).map(|_| Reading::default()).collect();
         Ok(Self { path: config.path.clone(), cursor, listing, files_read: 0, readings, assigned: false, turn: 0 })
     }
