@@ -8,19 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::blocks::KeyBlocks;
 use super::explain::{AdditiveForecast, Contribution};
+use super::online::bank::{DEVIATIONS_COUNTED, DEVIATIONS_READING, ROWS_TRUSTED};
 use super::predictor::{OnlinePredictor, Predictor};
 use crate::stages::features::FeatureMatrix;
 use crate::vocab::{KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 
 /// Weight that what was seen keeps with every label: as an online linear model forgets unless told otherwise.
 const FORGETTING: f64 = 0.9995;
-
-/// Mean absolute deviations beyond which a value is no reading, and as which it counts then, as in online linear models.
-const DEVIATIONS_READING: f64 = 50.0;
-const DEVIATIONS_COUNTED: f64 = 4.0;
-
-/// Values before a deviation is trusted to hold others.
-const VALUES_TRUSTED: f64 = 10.0;
 
 /// Forecasts a column of the feature matrix.
 #[derive(Debug)]
@@ -47,7 +41,7 @@ impl Usual {
     fn take(&mut self, value: f64) {
         let mut away = value - self.mean;
         let reach = DEVIATIONS_READING * self.deviation;
-        if self.memory >= VALUES_TRUSTED && reach > 0.0 && away.abs() > reach {
+        if self.memory >= ROWS_TRUSTED && reach > 0.0 && away.abs() > reach {
             away = away.signum() * DEVIATIONS_COUNTED * self.deviation;
         }
         self.memory = self.memory * FORGETTING + 1.0;

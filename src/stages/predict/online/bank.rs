@@ -14,7 +14,7 @@ use super::warm_start::{WarmStart, solve};
 
 /// Mean absolute deviations from its mean beyond which a feature is no reading of its sensor, a spoofed neighbour's as a rule,
 /// and counts as its mean. Fewer would be reached by a road that is calm for weeks and then blocked.
-const DEVIATIONS_READING: f64 = 50.0;
+pub(in crate::stages::predict) const DEVIATIONS_READING: f64 = 50.0;
 
 /// The least that this is, for features of order one: a feature that was constant may begin to move.
 const READING_MIN: f64 = 10.0;
@@ -24,10 +24,10 @@ const HELD_AFTER: u64 = 1_000;
 
 /// Mean absolute deviations as which a feature that is no reading counts in its own mean and deviation: where it stays as
 /// it is, it is a reading in the end.
-const DEVIATIONS_COUNTED: f64 = 4.0;
+pub(in crate::stages::predict) const DEVIATIONS_COUNTED: f64 = 4.0;
 
 /// Rows before deviations are trusted to hold others.
-const ROWS_TRUSTED: f64 = 10.0;
+pub(in crate::stages::predict) const ROWS_TRUSTED: f64 = 10.0;
 
 /// Models of all keys at one horizon. Vectors are indexed by key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
