@@ -214,6 +214,9 @@ pub fn print_rows(indent: &str, head: &[&str], rows: impl Iterator<Item = Vec<St
 
 /// Prints how good every model is beside the baselines: forecasts by their errors, classifiers by their probabilities.
 pub fn print_scores(scores: &[ScoreTotal]) {
+    if !scores.is_empty() && scores.iter().all(|score| score.sums.count == 0) {
+        return say!("no forecast has met its value yet, so there is nothing to score");
+    }
     let (classes, quantities): (Vec<&ScoreTotal>, Vec<&ScoreTotal>) =
         scores.iter().partition(|score| score.sums.classes.is_some());
     if !quantities.is_empty() {

@@ -43,6 +43,10 @@ pub struct RunArgs {
     /// `all`. What was read is not read again. May be given several times. Of several processes give it to the first only, and start it alone.
     #[arg(long, value_name = "STEP")]
     pub reset: Vec<String>,
+    /// Go on with existing state although `decode`, `clean` or a table (`table.NAME`) changed, where values mean what they meant:
+    /// a field was renamed upstream, say. May be given several times. Of several processes give it to each.
+    #[arg(long, value_name = "STEP")]
+    pub keep: Vec<String>,
     /// Begin with the state that a backfill of this pipeline left in this folder (`arterial backfill --open-end`): for
     /// partitions that nothing was committed for yet. Of several processes give it to each.
     #[arg(long, value_name = "FOLDER")]
@@ -66,7 +70,8 @@ pub enum UntilArg {
 /// # Errors
 /// A file that cannot be read or does not check, a run that failed, or one up to the end whose rows all are dead letters.
 pub fn run(args: &RunArgs) -> Result<()> {
-    let mut plan = load_plan(&args.pipeline)?.with_reset(&args.reset).map_err(UsageError::from)?;
+    let plan = load_plan(&args.pipeline)?.with_reset(&args.reset).map_err(UsageError::from)?;
+    let mut plan = plan.with_keep(&args.keep).map_err(UsageError::from)?;
     for (step, near) in plan.unknown_resets() {
         let near = near.map(|near| format!("; {near}")).unwrap_or_default();
         tracing::warn!(

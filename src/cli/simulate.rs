@@ -55,18 +55,29 @@ pub enum What {
 pub fn simulate(args: &SimulateArgs) -> Result<()> {
     let plan = load_plan_with_tables(&args.pipeline, &BTreeMap::new())?;
     let simulate = plan.source.simulate.as_ref().ok_or(UsageError::NotSimulated)?;
-    let config = simulate_config(simulate);
     let mut out = BufWriter::new(std::io::stdout().lock());
-    match args.what {
-        What::Readings => readings(&config, &mut out)?,
-        What::Events => events(&config)?.iter().try_for_each(|event| writeln!(out, "{}", event_json(event)))?,
-        What::Sites => write_sites(&config, &mut out)?,
+    match write(args.what, &simulate_config(simulate), &mut out) {
+        // Whoever read it has had enough, as `head` does.
+        Err(error) if is_closed(&error) => Ok(()),
+        written => written,
+    }
+}
+
+fn is_closed(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn write(what: What, config: &SimulateConfig, out: &mut impl Write) -> Result<()> {
+    match what {
+        What::Readings => readings(config, out)?,
+        What::Events => events(config)?.iter().try_for_each(|event| writeln!(out, "{}", event_json(event)))?,
+        What::Sites => write_sites(config, out)?,
         What::Links => {
             writeln!(out, "from_id,to_id,metres")?;
-            let mut links = links(&config).into_iter();
+            let mut links = links(config).into_iter();
             links.try_for_each(|link| writeln!(out, "{},{},{}", link.from_id, link.to_id, link.metres))?;
         }
-        What::Weather => weather(&config, &mut out)?,
+        What::Weather => weather(config, out)?,
     }
     Ok(out.flush()?)
 }

@@ -7,8 +7,8 @@ use crate::spec::UnknownStep;
 /// Arguments that do not fit each other or the pipeline.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
-    /// `--reset` of no stateful step.
-    #[error("--reset")]
+    /// `--reset` of no stateful step, or `--keep` of one that has state.
+    #[error(transparent)]
     UnknownStep(#[from] UnknownStep),
     /// No schema of that name comes with the engine, and it is no `.avsc` file.
     #[error("unknown schema `{name}`; {hint}")]

@@ -107,8 +107,8 @@ impl PipelineError {
                 "run the version that wrote the state, or start with `--reset all` to learn anew"
             }
             Self::Changed { .. } => {
-                "undo the change, or start with `--reset STEP` for each step named: what is made from it is reset too; \
-                 a table that may change goes on with `on_change: keep`"
+                "undo the change, or start with `--reset STEP` for each step named: what is made from it is reset too; where \
+                 values of `decode`, `clean` or a table still mean the same, `--keep STEP` goes on with the state"
             }
             Self::Scope { .. } => {
                 "read one topic of one partition, keyed as now: one worker then sees every key; or remove `neighbours` from \

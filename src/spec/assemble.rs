@@ -79,7 +79,7 @@ pub(super) fn assemble(
     let predict = features.as_ref().and_then(|features| predict(file, spec, &columns, (features, &trained)));
     let alerts = alerts(file, spec, &columns);
     let (clean, window, features, predict, alerts) = (clean?, window?, features?, predict?, alerts?);
-    let stateful_steps = stateful_steps(spec, &tables.rows, &clean, &window, &features, &alerts);
+    let stateful_steps = stateful_steps((spec, source), &tables.rows, &clean, &window, &features, &alerts);
     let event_time = EventTimePlan {
         idle_after_micros: source.event_time.idle_after.map(|span| span.micros),
         max_drift_micros: source.event_time.max_drift.micros,

@@ -10,6 +10,7 @@
 //! | [`plan`] | a [`PipelineFile`] without problems | [`PipelinePlan`] |
 //! | [`outline`] | a [`PipelinePlan`] | what it does, as data |
 
+mod asked;
 mod assemble;
 pub mod check;
 pub mod file;
@@ -41,12 +42,13 @@ pub mod tree;
 mod units;
 mod version;
 
+pub use asked::UnknownStep;
 pub use file::PipelineFile;
 pub use parts::{Networks, OpenLedger, OpenRequest, OpenSource, Parts};
 #[cfg(feature = "cli")]
 pub(crate) use plan::folder_of;
 pub use plan::{
-    EventTimePlan, PipelinePlan, RuntimePlan, SinkPlan, UnknownStep, load_plan, load_plan_to_connect, load_plan_to_test,
+    EventTimePlan, PipelinePlan, RuntimePlan, SinkPlan, load_plan, load_plan_to_connect, load_plan_to_test,
 };
 pub use problem::{Place, Problem, SpecErrors};
 pub use registry::{PropertyRefusal, Registry};

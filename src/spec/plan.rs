@@ -23,14 +23,10 @@ use crate::stages::alert::AlertPlan;
 use crate::stages::clean::CleanPlan;
 use crate::stages::decode::DecodePlan;
 use crate::stages::encode::EncodeFormat;
-use crate::stages::expression::did_you_mean;
 use crate::stages::features::FeaturesPlan;
 use crate::stages::predict::{Observer, PredictPlan};
 use crate::stages::window::WindowPlan;
 use crate::state::StatefulStep;
-
-/// How the names of stateful steps begin that files name themselves.
-const STEP_KINDS: [&str; 6] = ["clean.", "predict.", "challenger.", "contest.", "drift.", "alert."];
 
 /// A checked pipeline, shared by all workers.
 #[derive(Debug, Clone)]
@@ -74,12 +70,13 @@ pub struct PipelinePlan {
     /// What each network with an `artefact` starts from.
     pub networks: Vec<NetworkStart>,
     alert_expire_after: Vec<i64>,
-    stateful_steps: Vec<StatefulStep>,
+    pub(super) stateful_steps: Vec<StatefulStep>,
     /// What the user wrote, for those who want to read it.
     pub(super) spec: Arc<PipelineSpec>,
     /// What is known of the decoded columns.
     pub(super) schema: Arc<TopicSchema>,
-    reset: BTreeSet<String>,
+    /// Steps that the user resets.
+    pub(super) reset: BTreeSet<String>,
 }
 
 /// Settings of event time that the runtime minds. Microseconds.
@@ -342,51 +339,6 @@ impl PipelinePlan {
         &self.stateful_steps
     }
 
-    /// The plan with steps whose state is to be forgotten at the next start, with those made from it; `all` names every
-    /// one. A step of a kind that a file may no longer have (`predict.old`) may be named too.
-    ///
-    /// # Errors
-    /// The name of no stateful step, and those there are.
-    pub fn with_reset(mut self, steps: &[String]) -> Result<Self, UnknownStep> {
-        let known: Vec<&str> = self.stateful_steps.iter().map(|step| step.identity.step.as_str()).collect();
-        let named = |step: &str| STEP_KINDS.iter().any(|kind| step.starts_with(kind));
-        if let Some(step) = steps.iter().find(|step| *step != "all" && !known.contains(&step.as_str()) && !named(step))
-        {
-            return Err(UnknownStep { step: step.clone(), known: known.join(", ") });
-        }
-        self.reset = steps.iter().cloned().collect();
-        Ok(self)
-    }
-
-    /// What the user asked to forget of steps that the file no longer has.
-    pub fn unknown_resets(&self) -> impl Iterator<Item = (&str, Option<String>)> {
-        let known = || self.stateful_steps.iter().map(|step| step.identity.step.as_str());
-        let unknown = self
-            .reset
-            .iter()
-            .map(String::as_str)
-            .filter(move |name| *name != "all" && !{ known() }.any(|one| one == *name));
-        unknown.map(move |name| (name, did_you_mean(name, known())))
-    }
-
-    /// Whether the user asked to forget the state of a step.
-    #[must_use]
-    pub fn resets(&self, step: &str) -> bool {
-        self.resets_all() || self.reset.contains(step)
-    }
-
-    /// Whether the user asked to forget all state.
-    #[must_use]
-    pub fn resets_all(&self) -> bool {
-        self.reset.contains("all")
-    }
-
-    /// Whether the user asked to forget anything.
-    #[must_use]
-    pub fn resets_any(&self) -> bool {
-        !self.reset.is_empty()
-    }
-
     /// The plan with scores that begin at another time.
     #[must_use]
     pub fn with_score_from(mut self, from: crate::vocab::EventTime) -> Self {
@@ -475,14 +427,4 @@ impl PipelinePlan {
         let sinks = outputs.into_iter().map(|from| (format!("{from:?}"), sink(from))).collect();
         Self { sinks: SinkPlan { sinks, control: None }, ..self.clone() }
     }
-}
-
-/// `--reset` of a step that the pipeline does not have.
-#[derive(Debug, thiserror::Error)]
-#[error("`{step}` keeps no state; `all` or one of: {known}")]
-pub struct UnknownStep {
-    /// What was named.
-    pub step: String,
-    /// The steps there are.
-    pub known: String,
 }

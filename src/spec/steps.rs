@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::model::{
     CleanStepSpec, DetectorSpec, DriftSpec, ExpertSpec, FeatureSpec, IntervalsSpec, MixSpec, MlpClassifierSpec,
-    MlpSpec, ModelSpec, OnChange, OnlineLinearSpec, PipelineSpec, PredictSpec, ReplaySpec, Span,
+    MlpSpec, ModelSpec, OnChange, OnlineLinearSpec, PipelineSpec, PredictSpec, ReplaySpec, SourceSpec, Span,
 };
 use crate::stages::alert::AlertPlan;
 use crate::stages::clean::{CleanPlan, Table};
@@ -18,7 +18,7 @@ use crate::vocab::{MadeWith, to_json};
 
 /// Stateful steps in the order the data flows.
 pub(super) fn stateful_steps(
-    spec: &PipelineSpec,
+    (spec, source): (&PipelineSpec, &SourceSpec),
     tables: &BTreeMap<String, Arc<Table>>,
     clean: &CleanPlan,
     window: &WindowPlan,
@@ -32,12 +32,16 @@ pub(super) fn stateful_steps(
     let mut all: Vec<StatefulStep> = tables
         .iter()
         .filter(|(name, _)| looked_up.iter().chain(&as_of).any(|read| read == name))
-        .map(|(name, table)| StatefulStep::new(&made_with_table(table, spec.tables[name].on_change), Vec::new()))
+        .map(|(name, table)| {
+            StatefulStep::stateless(&made_with_table(table), spec.tables[name].on_change == OnChange::Keep)
+        })
         .collect();
-    all.extend(clean.stateful_steps().map(|made_with| StatefulStep::new(made_with, Vec::new())));
-    all.push(StatefulStep::new(&watermark[0], Vec::new()));
+    let rows = [decoded_with(source), cleaned_with(&spec.clean)];
+    all.extend(rows.iter().map(|made_with| StatefulStep::stateless(made_with, false)));
+    all.extend(clean.stateful_steps().map(|made_with| StatefulStep::new(made_with, names(&rows))));
+    all.push(StatefulStep::new(&watermark[0], names(&rows[..1])));
     let scaled: Vec<String> = clean.scaling_steps().map(|made_with| made_with.step.clone()).collect();
-    all.push(StatefulStep::new(&windows[0], [names(&watermark), read(&looked_up), scaled].concat()));
+    all.push(StatefulStep::new(&windows[0], [names(&rows), names(&watermark), read(&looked_up), scaled].concat()));
     let looked_back = features.made_with();
     all.extend(looked_back.iter().map(|made_with| StatefulStep::new(made_with, names(&windows))));
     let models: Vec<MadeWith> = spec.predict.iter().map(|(name, predict)| learned_with(name, predict, spec)).collect();
@@ -84,12 +88,7 @@ fn watched_with(predictor: &str, drift: &DriftSpec) -> MadeWith {
         DetectorSpec::Adwin(_) => "adwin",
         DetectorSpec::PageHinkley(_) => "page_hinkley",
     };
-    let text = |json: Vec<u8>| String::from_utf8_lossy(&json).into_owned();
-    MadeWith {
-        step: step_of(predictor),
-        meaning: text(to_json(&(detector, &drift.timezone))),
-        settings: text(to_json(drift)),
-    }
+    MadeWith { step: step_of(predictor), meaning: json_text(&(detector, &drift.timezone)), settings: json_text(drift) }
 }
 
 /// Challengers, which may come and go beside the predictor's own model, and who serves.
@@ -104,9 +103,8 @@ fn contested(spec: &PipelineSpec, made_from: &[String]) -> Vec<StatefulStep> {
             let made_with = MadeWith { step, ..learned_with(name, &own, spec) };
             steps.push(StatefulStep::new(&made_with, made_from.to_vec()));
         }
-        let text = |json: Vec<u8>| String::from_utf8_lossy(&json).into_owned();
         // Who serves is a decision, and stays one whatever becomes of the models' state.
-        let settings = text(to_json(&predict.champion));
+        let settings = json_text(&predict.champion);
         let served = MadeWith { step: contest::step_of(name), meaning: String::new(), settings };
         steps.push(StatefulStep::new(&served, Vec::new()));
         let by = predict.promotion.as_ref().and_then(|promotion| promotion.by);
@@ -115,7 +113,7 @@ fn contested(spec: &PipelineSpec, made_from: &[String]) -> Vec<StatefulStep> {
             step: contest::days_step_of(name),
             // The second layout: labels that the champion had no forecast for, and what the baseline made of them.
             meaning: format!("{} 2", by.name()),
-            settings: text(to_json(&predict.promotion)),
+            settings: json_text(&predict.promotion),
         };
         steps.push(StatefulStep::new(&compared, learned_from));
     }
@@ -127,10 +125,31 @@ fn table_step(name: &str) -> String {
 }
 
 /// A table has no state of its own; what is made from it has.
-fn made_with_table(table: &Table, on_change: OnChange) -> MadeWith {
-    let content = table.hash().to_owned();
-    let meaning = if on_change == OnChange::Refuse { content.clone() } else { String::new() };
-    MadeWith { step: table_step(table.name()), meaning, settings: content }
+fn made_with_table(table: &Table) -> MadeWith {
+    MadeWith { step: table_step(table.name()), meaning: table.hash().to_owned(), settings: String::new() }
+}
+
+/// Where values and times stand in a payload and how they are written: read otherwise they are others.
+fn decoded_with(source: &SourceSpec) -> MadeWith {
+    let (decode, time) = (&source.decode, &source.event_time);
+    let times = (&time.column, &decode.timestamp, &decode.timestamp_format, &decode.timezone);
+    let table = source.file.as_ref().and_then(|file| file.csv.as_ref());
+    let meaning = (times, &decode.paths, decode.decimal.unwrap_or('.'), table);
+    MadeWith { step: "decode".to_owned(), meaning: json_text(&meaning), settings: json_text(decode) }
+}
+
+/// Steps without state. Some make other values of values; the rest only take some away.
+fn cleaned_with(steps: &[CleanStepSpec]) -> MadeWith {
+    use CleanStepSpec::{Cast, Custom, Dedupe, Impute, Normalise, Rename, Sql, Unit};
+    let stateless = steps.iter().filter(|step| !matches!(step, Custom(_) | Dedupe(_) | Impute(_) | Normalise(_)));
+    let makes = |step: &&CleanStepSpec| matches!(step, Cast(_) | Rename(_) | Sql(_) | Unit(_));
+    let meaning: Vec<&CleanStepSpec> = stateless.clone().filter(makes).collect();
+    let settings: Vec<&CleanStepSpec> = stateless.collect();
+    MadeWith { step: "clean".to_owned(), meaning: json_text(&meaning), settings: json_text(&settings) }
+}
+
+fn json_text(value: &impl serde::Serialize) -> String {
+    String::from_utf8_lossy(&to_json(value)).into_owned()
 }
 
 fn tables_read_by_rows(spec: &PipelineSpec) -> Vec<&str> {
@@ -192,16 +211,15 @@ fn learned_with(name: &str, predict: &PredictSpec, spec: &PipelineSpec) -> MadeW
         score_by: crate::stages::predict::ScoreBy::default(),
         ..predict.clone()
     };
-    let text = |json: Vec<u8>| String::from_utf8_lossy(&json).into_owned();
     MadeWith {
         step: predictor_step(name),
-        meaning: text(to_json(&(&meant, &spec.features, spec.window.every(), PREDICTOR_LAYOUT))),
-        settings: text(to_json(&PredictSpec {
+        meaning: json_text(&(&meant, &spec.features, spec.window.every(), PREDICTOR_LAYOUT)),
+        settings: json_text(&PredictSpec {
             challengers: BTreeMap::new(),
             champion: None,
             promotion: None,
             ..predict.clone()
-        })),
+        }),
     }
 }
 

@@ -31,6 +31,10 @@ pub struct StatefulStep {
     pub identity: Identity,
     /// Steps whose state it is made from.
     pub made_from: Vec<String>,
+    /// Whether it only shapes what the steps after it make their state of, and has none itself.
+    pub stateless: bool,
+    /// Whether the user accepts that it changed: what was made from it goes on.
+    pub accepted: bool,
 }
 
 impl StatefulStep {
@@ -43,7 +47,13 @@ impl StatefulStep {
             meaning: hash(&made_with.meaning),
             settings: hash(&made_with.settings),
         };
-        Self { identity, made_from }
+        Self { identity, made_from, stateless: false, accepted: false }
+    }
+
+    /// A step that has no state of its own, for those whose state is made from its results.
+    #[must_use]
+    pub fn stateless(made_with: &MadeWith, accepted: bool) -> Self {
+        Self { stateless: true, accepted, ..Self::new(made_with, Vec::new()) }
     }
 }
 
@@ -132,8 +142,8 @@ pub fn decide(saved: &[Identity], plan: &[StatefulStep], asked: impl Fn(&str) ->
         let own = match before {
             _ if asked(name) => Why::Asked,
             None => Why::New,
-            Some(before) if before.meaning != step.identity.meaning => Why::Meaning,
-            Some(before) if before.settings != step.identity.settings => Why::Settings,
+            Some(before) if before.meaning != step.identity.meaning && !step.accepted => Why::Meaning,
+            Some(before) if *before != step.identity => Why::Settings,
             Some(_) => Why::Unchanged,
         };
         // Steps come in the order the data flows: what this one is made from has been decided.

@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use crate::file_support::write;
 
-fn arterial(folder: &Path, arguments: &[&str]) -> Output {
+pub fn arterial(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_arterial"));
     command.current_dir(folder).env("ARTERIAL_LOG", "warn").args(arguments).output().expect("the binary runs")
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 

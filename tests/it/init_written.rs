@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::init::{readings, walk};
+use crate::file_support::write;
+use crate::init::{arterial, readings, said, walk};
 
 /// The readings of [`readings`], with their times written by a format of chrono.
 fn table(header: &str, format: &str, line: impl Fn(String, usize, f64) -> String) -> String {
@@ -134,4 +135,87 @@ fn thousands_are_told_from_decimals() {
             assert!(pipeline.contains(line), "{file}: {pipeline}");
         }
     }
+}
+
+/// Lines of a made table, in whatever order.
+fn lines(line: impl Fn(String, usize, f64) -> String) -> Vec<String> {
+    readings(line).lines().map(str::to_owned).collect()
+}
+
+/// What `init` says of a table, and the pipeline.
+fn told(text: &str) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("t.csv"), text);
+    let made = arterial(folder.path(), &["init", "--from", "t.csv", "--name", "made"]);
+    (said(&made), std::fs::read_to_string(folder.path().join("made.yaml")).unwrap_or_default())
+}
+
+#[test]
+fn one_clock_that_is_far_ahead_neither_stretches_delays_nor_makes_others_late() {
+    let mut rows = lines(|time, station, kmh| format!("N{station},{time},{kmh}"));
+    rows[30] = "N0,2099-01-01 00:00,40".to_owned();
+    let table = format!("sensor,when,kmh\n{}\n", rows.join("\n"));
+    let (pipeline, rows) = walk("t.csv", &table);
+    assert_eq!((&rows["accepted"], &rows["dead_letter"], &rows["late"]), (&119.into(), &1.into(), &0.into()), "{rows}");
+    assert!(pipeline.contains("max_delay: 5m, latest: \"20"), "{pipeline}");
+    assert!(pipeline.contains("# Row 31 of the sample has the time 2099-01-01T00:00:00Z"), "{pipeline}");
+    assert!(told(&table).0.contains("clock:  row 31 has the time 2099-01-01T00:00:00Z, far ahead of the others"));
+    let behind = table.replace("2099-01-01", "1970-01-01");
+    let (said, pipeline) = told(&behind);
+    assert!(said.contains("row 31 has the time 1970-01-01T00:00:00Z, far behind the others: it is late"), "{said}");
+    assert!(pipeline.contains("max_delay: 5m }"), "{pipeline}");
+}
+
+#[test]
+fn rows_that_come_newest_first_or_sensor_by_sensor_are_told() {
+    let mut rows = lines(|time, station, kmh| format!("N{station},{time},{kmh}"));
+    rows.reverse();
+    let table = |rows: &[String]| format!("sensor,when,kmh\n{}\n", rows.join("\n"));
+    assert!(told(&table(&rows)).0.contains("order:  rows come newest first: sort them by time"));
+    rows.sort();
+    assert!(told(&table(&rows)).0.contains("order:  rows come sorted by something else than their time"));
+}
+
+#[test]
+fn few_columns_that_differ_in_a_number_are_sensors_and_particles_are_not() {
+    let (_, rows) = walk("t.csv", readings_of("time,sensor_1,sensor_2,sensor_3"));
+    assert_eq!(rows["accepted"], 120 * 3, "{rows}");
+    let (said, _) = told(&readings_of("time,pm1,pm10,pm25"));
+    assert!(said.contains("all rows are of one") && said.contains("value:  `pm25`"), "{said}");
+}
+
+/// A table with three columns of numbers.
+fn readings_of(header: &str) -> String {
+    format!("{header}\n{}", readings(|time, station, kmh| format!("{time},{kmh},{station},{}", kmh + 1.0)))
+}
+
+#[test]
+fn titles_above_the_header_are_told_with_the_line_to_begin_at() {
+    let table = readings(|time, station, kmh| format!("N{station};{time};{kmh}"));
+    let (said, _) = told(&format!("Zählung 2026, alle Werte\n\nsensor;when;kmh\n{table}"));
+    assert!(said.contains("first line has 1 of 3 cells") && said.contains("`tail -n +3`"), "{said}");
+}
+
+#[test]
+fn a_value_that_nothing_measures_and_a_row_that_is_cut_off_shape_nothing() {
+    let mut rows = lines(|time, station, kmh| format!("{time},N{station},{kmh}"));
+    rows[50] = "2026-03-02 08:20,N2,1e308".to_owned();
+    rows.push("2026-03-02 10:20".to_owned());
+    let table = format!("time,sensor,kmh\n{}\n", rows.join("\n"));
+    let (said, _) = told(&table);
+    assert!(said.contains("121 rows of 3 sensors"), "{said}");
+    let (pipeline, _) = walk("t.csv", &table);
+    assert!(pipeline.contains("scale: 17"), "{pipeline}");
+}
+
+#[test]
+fn names_keep_their_letters_and_the_alert_says_which_values_are_bad() {
+    let (said, pipeline) = told(&format!(
+        "Zählstelle,Zeit,Geschwindigkeit\n{}",
+        readings(|time, station, kmh| format!("N{station},{time},{kmh}"))
+    ));
+    assert!(pipeline.contains("partitioned_by: zahlstelle"), "{said}{pipeline}");
+    assert!(said.contains("alert:  where `Geschwindigkeit` is low (as speeds are)"), "{said}");
+    let (said, _) = told(&format!("id,time,no2\n{}", readings(|time, n, no2| format!("N{n},{time},{no2}"))));
+    assert!(said.contains("alert:  where `no2` is high"), "{said}");
 }

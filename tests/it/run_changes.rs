@@ -57,6 +57,8 @@ fn changed_window_is_refused_by_name_after_every_step_was_told_of() {
     let ran = run(plan(&edited(&[LONGER_WINDOW])), &ends);
     let meaning = "changed; the state would mean something else".to_owned();
     let expected = [
+        ("decode", "keep", "unchanged".to_owned()),
+        ("clean", "keep", "unchanged".to_owned()),
         ("clean.dedupe", "keep", "unchanged".to_owned()),
         ("watermark", "keep", "unchanged".to_owned()),
         ("window", "reset", meaning.clone()),
@@ -181,6 +183,79 @@ fn table_that_changed_is_refused_by_name_unless_the_file_says_that_it_may() {
     assert_eq!(decided(&ran, "table.sites").unwrap().0, "migrate");
     assert_eq!(decided(&ran, "window").unwrap().0, "keep");
     ran.result.unwrap();
+}
+
+#[test]
+fn table_that_changed_goes_on_where_the_file_or_the_start_says_so_for_the_first_time() {
+    let begun = || {
+        let ends = Ends::new(5);
+        run(plan(&with_tables(100, "2026-12-25", "")), &ends).result.unwrap();
+        Ends { hours: 10, ..ends }
+    };
+    let in_file = plan(&with_tables(90, "2026-12-24", ", on_change: keep"));
+    let tables = ["table.sites", "table.holidays"].map(str::to_owned);
+    let at_start = plan(&with_tables(90, "2026-12-24", "")).with_keep(&tables).unwrap();
+    for plan in [in_file, at_start] {
+        let ran = run(plan, &begun());
+        assert!(told(&ran).iter().all(|(_, decision, _)| ["keep", "migrate"].contains(decision)), "{:?}", told(&ran));
+        ran.result.unwrap();
+    }
+}
+
+/// The pipeline reading times of a zone, speeds of a field, and speeds in a unit.
+fn read_as(zone: &str, speed: &str, unit: &str) -> String {
+    let decode = format!("schema: traffic-observation.v1, timezone: {zone}, paths: {{ speed_kmh: {speed} }} }}");
+    edited(&[
+        ("schema: traffic-observation.v1 }", &decode),
+        ("clean:\n", &format!("clean:\n  - unit: {{ speed_kmh: {{ from: {unit}, to: km/h }} }}\n")),
+    ])
+}
+
+#[test]
+fn values_and_times_that_are_read_otherwise_are_refused_unless_they_mean_the_same() {
+    let begun = || {
+        let ends = Ends::new(5);
+        run(plan(&read_as("Europe/Vienna", "speed_kmh", "km/h")), &ends).result.unwrap();
+        Ends { hours: 10, ..ends }
+    };
+    let changed = [
+        (read_as("Europe/London", "speed_kmh", "km/h"), "decode", "watermark"),
+        (read_as("Europe/Vienna", "occupancy", "km/h"), "decode", "watermark"),
+        (read_as("Europe/Vienna", "speed_kmh", "mi/h"), "clean", "window"),
+    ];
+    for (text, step, first) in changed {
+        let ends = begun();
+        let ran = run(plan(&text), &ends);
+        assert_eq!(refused(&ran), [step]);
+        let of = told(&ran).into_iter().find(|(told, ..)| *told == first).unwrap();
+        assert_eq!(of, (first, "reset", format!("made from `{step}`, which is reset")));
+
+        let kept = run(plan(&text).with_keep(&[step.to_owned()]).unwrap(), &ends);
+        let moved: Vec<_> = told(&kept).into_iter().filter(|(_, decision, _)| *decision != "keep").collect();
+        assert_eq!(moved.iter().map(|(step, decision, _)| (*step, *decision)).collect::<Vec<_>>(), [(step, "migrate")]);
+        kept.result.unwrap();
+        let again = Ends { hours: 10, ..ends };
+        assert_eq!(told(&run(plan(&text), &again)), [], "accepted once");
+
+        let ran = run(plan(&text).with_reset(&[step.to_owned()]).unwrap(), &begun());
+        assert!(told(&ran).iter().any(|(step, decision, _)| (*step, *decision) == ("predict.speed", "reset")));
+        ran.result.unwrap();
+    }
+}
+
+#[test]
+fn cleaning_that_only_takes_values_away_is_told_and_goes_on() {
+    let (ends, _) = begun();
+    let ran = run(plan(&edited(&[("clean:\n", "clean:\n  - null_if: { speed_kmh: \"speed_kmh > 200\" }\n")])), &ends);
+    let moved: Vec<_> = told(&ran).into_iter().filter(|(_, decision, _)| *decision != "keep").collect();
+    assert_eq!(moved.iter().map(|(step, decision, _)| (*step, *decision)).collect::<Vec<_>>(), [("clean", "migrate")]);
+    ran.result.unwrap();
+}
+
+#[test]
+fn only_what_has_no_state_of_its_own_can_be_kept() {
+    let error = plan(PIPELINE).with_keep(&["window".to_owned()]).unwrap_err().to_string();
+    assert!(error.contains("`window` has state of its own") && error.ends_with("decode, clean"), "{error}");
 }
 
 #[test]

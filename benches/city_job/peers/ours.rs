@@ -38,6 +38,8 @@ pub(crate) fn run(delivery: &str) -> Result<()> {
     let (meter, summary) = whole::run(&plan, Outputs::Committed)?;
     let rows = summary.accounting();
     ensure!(rows.balanced(), "the accounting identity does not hold: {rows:?}");
+    let (spoilt, all) = (rows.dead_letter(), rows.rows_in);
+    ensure!(spoilt * 500 < all, "{spoilt} of {all} rows are dead letters, and 1 of 1,000 is malformed");
     let cost = meter.cost().context("the topic is empty")?;
     println!(
         "RESULT arterial rows={} wall={:.2} rate={:.0} cpu_run={:.2} rss_mb={:.0}",

@@ -63,10 +63,12 @@ impl Column {
         (end(self.values.first()), end(self.values.last()))
     }
 
-    /// Values, ascending, without what stands for none.
+    /// Values, ascending, without what stands for none and what nothing measures.
     fn measured(&self) -> &[f64] {
-        let first = if self.has_sentinel() { self.values.partition_point(|value| *value < 0.0) } else { 0 };
-        if first < self.values.len() { &self.values[first..] } else { &self.values }
+        let negative = if self.has_sentinel() { self.values.partition_point(|value| *value < 0.0) } else { 0 };
+        let first = negative.max(self.values.partition_point(|value| *value < -MEASURED_MAX));
+        let end = self.values.partition_point(|value| *value <= MEASURED_MAX);
+        if first < end { &self.values[first..end] } else { &self.values }
     }
 
     /// The value below which this share of the values lies.
@@ -90,6 +92,8 @@ impl Column {
     }
 }
 
+/// No value of any unit of a city is so large.
+const MEASURED_MAX: f64 = 1e15;
 /// What instruments write where they have no value.
 const SENTINELS: [f64; 6] = [-1.0, -9.0, -99.0, -200.0, -999.0, -9999.0];
 

@@ -8,7 +8,8 @@ use chrono_tz::Tz;
 
 use super::Said;
 use super::column::{Column, Kind, pooled};
-use super::sample::{Sample, Written};
+use super::order::Order;
+use super::sample::{Cell, Sample, Written};
 use super::time::{self, Halves, TimeText, micros};
 use super::words::has_word;
 use crate::cli::usage::UsageError;
@@ -63,6 +64,8 @@ const SPEED_UNITS: [&str; 3] = ["km/h", "km_h", "mi/h"];
 const MOST: f64 = 0.95;
 /// A table is wide from so many columns of numbers on.
 const WIDE: usize = 8;
+/// From so many on where their names differ in a number alone.
+const WIDE_ALIKE: usize = 3;
 /// Between readings where the sample does not say.
 const USUAL_INTERVAL: i64 = 300 * MICROS_PER_SECOND;
 /// The reason of what needs no guess.
@@ -101,8 +104,8 @@ pub(super) struct Findings {
     pub(super) key_reason: String,
     /// Usual time between two readings of a sensor, microseconds, and whether the sample said so.
     pub(super) interval: (i64, bool),
-    /// How far behind the newest time before it a row came at most, microseconds.
-    pub(super) disorder: i64,
+    /// In what order rows come.
+    pub(super) order: Order,
     /// Values, without time and key.
     pub(super) columns: Vec<Column>,
     /// Which of them is worth a forecast.
@@ -145,7 +148,6 @@ impl Findings {
             (Some(interval), _) => (interval.micros, true),
             (None, seen) => (seen.unwrap_or(USUAL_INTERVAL), seen.is_some()),
         };
-        let disorder = time.as_ref().map_or(0, |time| time::disorder(sample, time));
         Ok(Self {
             rows: sample.rows.len(),
             keys,
@@ -159,15 +161,15 @@ impl Findings {
             key,
             key_reason,
             interval,
-            disorder,
+            order: time.as_ref().map(|time| Order::of(sample, time)).unwrap_or_default(),
             columns,
             target,
             target_reason,
         })
     }
 
-    /// The columns that it took for what they are, one to a line.
-    pub(super) fn told(&self) -> [String; 3] {
+    /// The columns that it took for what they are, and what is odd about the rows, one to a line.
+    pub(super) fn told(&self) -> Vec<String> {
         let told = |what: String, why: &str, option: &str| match why {
             GIVEN => format!("{what} ({GIVEN})"),
             why => format!("{what} ({why}); another: {option}"),
@@ -187,8 +189,11 @@ impl Findings {
             TimeOf::Column(name, _) => told(format!("time:   `{name}`{zone}"), &self.time_reason, "--time COLUMN"),
             TimeOf::Row => "time:   none, rows are counted".to_owned(),
         };
-        let value = format!("value:  `{}`", self.columns[self.target].name);
-        [sensor, time, told(value, &self.target_reason, "--value COLUMN")]
+        let target = &self.columns[self.target].name;
+        let value = told(format!("value:  `{target}`"), &self.target_reason, "--value COLUMN");
+        let (bad, why) = if self.low_is_bad() { ("low", "as speeds are") } else { ("high", "no speed by its name") };
+        let alert = format!("alert:  where `{target}` is {bad} ({why}); for another change `alerts` there");
+        [sensor, time, value, alert].into_iter().chain(self.order.told(self.interval.0)).collect()
     }
 
     /// Whether small values of the target are the ones to warn of.
@@ -237,6 +242,10 @@ fn key_of(sample: &Sample, all: &[Column], time: Option<usize>, said: &Said) -> 
             return Err(UsageError::NoKey { name: name.clone() }.into());
         }
         return Ok((column(index), GIVEN.to_owned()));
+    }
+    let others = all.iter().enumerate().filter(|(index, _)| Some(*index) != time).map(|(_, one)| one.name.as_str());
+    if csv && said.value.is_none() && numbered(others) && wide(all, time) {
+        return Ok((KeyOf::Header, "their names differ in a number alone".to_owned()));
     }
     match key_column(sample, all, time) {
         Some((index, reason)) => Ok((column(index), reason)),
@@ -291,12 +300,24 @@ fn repeated_text(sample: &Sample, columns: &[Column], time: Option<usize>) -> Op
 fn wide(columns: &[Column], time: Option<usize>) -> bool {
     let others = columns.iter().enumerate().filter(|(index, _)| Some(*index) != time);
     let numbers = others.clone().filter(|(_, column)| matches!(column.kind, Kind::Number | Kind::Whole)).count();
-    numbers >= WIDE && numbers as f64 >= MOST * others.count() as f64
+    let least = if numbered(others.clone().map(|(_, column)| column.name.as_str())) { WIDE_ALIKE } else { WIDE };
+    numbers >= least && numbers as f64 >= MOST * others.count() as f64
+}
+
+/// Whether names differ in a number alone, as those of sensors do, and are not `pm10` and `pm25`.
+fn numbered<'a>(mut names: impl Iterator<Item = &'a str> + Clone) -> bool {
+    let quantities: Vec<&str> = TARGET_WORDS.into_iter().filter(|word| word.ends_with(char::is_numeric)).collect();
+    let quantity = |name: &str| has_word(&name.replace(['.', '_', ' '], ""), &quantities).is_some();
+    let text = |name: &str| name.split(|c: char| c.is_ascii_digit()).collect::<String>();
+    let Some(first) = names.clone().next().map(text) else { return false };
+    names.all(|name| name.contains(|c: char| c.is_ascii_digit()) && text(name) == first && !quantity(name))
 }
 
 fn distinct(sample: &Sample, index: Option<usize>) -> usize {
     let Some(index) = index else { return 0 };
-    let texts: BTreeSet<String> = sample.rows.iter().map(|row| format!("{:?}", row[index])).collect();
+    // A row that is cut off names no sensor.
+    let given = sample.rows.iter().map(|row| &row[index]).filter(|cell| **cell != Cell::Null);
+    let texts: BTreeSet<String> = given.map(|cell| format!("{cell:?}")).collect();
     texts.len()
 }
 

@@ -4,6 +4,8 @@ mod column;
 mod dates;
 mod guess;
 mod numbers;
+mod order;
+mod own_test;
 mod sample;
 mod time;
 mod words;

@@ -15,6 +15,9 @@ use crate::stages::encode::json_lines;
 /// Characters that may stand between cells.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 
+/// Share of the lines of a table that have as many cells as each other; titles and torn lines do not.
+const NEARLY_ALL: f64 = 0.8;
+
 /// Words that stand for no value, in any case.
 const NULLS: [&str; 8] = ["na", "n/a", "nan", "null", "none", "-", "--", "?"];
 
@@ -105,6 +108,7 @@ impl Sample {
     fn of_csv(first: &FirstLines) -> Result<Self> {
         let lines = &first.lines;
         let Some(header) = lines.first() else { bail!("it is empty: its first line has to name the columns") };
+        refuse_titles(lines)?;
         let cells = |delimiter: &char| header.matches(*delimiter).count();
         let delimiter = DELIMITERS.into_iter().rev().max_by_key(cells).unwrap_or(',');
         let text = lines.join("\n");
@@ -166,6 +170,34 @@ impl Sample {
         }
         Ok(self)
     }
+}
+
+/// Refuses lines above the one that names the columns: nearly all lines have the same number of cells, and the first has fewer.
+fn refuse_titles(lines: &[String]) -> Result<()> {
+    let filled = || lines.iter().filter(|line| !line.trim().is_empty());
+    let cells = |line: &str, delimiter: char| line.matches(delimiter).count() + 1;
+    // As most lines have, for each delimiter that nearly all agree on.
+    let agreed = DELIMITERS.into_iter().filter_map(|delimiter| {
+        let mut counts: Vec<usize> = filled().map(|line| cells(line, delimiter)).collect();
+        counts.sort_unstable();
+        let usual = counts.get(counts.len() / 2).copied().filter(|usual| *usual > 1)?;
+        let same = counts.iter().filter(|count| **count == usual).count();
+        (same as f64 >= NEARLY_ALL * counts.len() as f64).then_some((delimiter, usual))
+    });
+    let Some(first) = filled().next() else { return Ok(()) };
+    if { agreed.clone() }.any(|(delimiter, usual)| cells(first, delimiter) == usual) {
+        return Ok(());
+    }
+    let Some((delimiter, usual)) = agreed.max_by_key(|(_, usual)| *usual) else { return Ok(()) };
+    let (found, header) = (cells(first, delimiter), lines.iter().position(|line| cells(line, delimiter) == usual));
+    if 2 * found > usual {
+        return Ok(());
+    }
+    bail!(
+        "its first line has {found} of {usual} cells, so it does not name the columns: if titles stand above the line that does, \
+         take them away (`tail -n +{}`)",
+        header.unwrap_or(0) + 1
+    )
 }
 
 /// The encoding, and what says so, of what is not UTF-8.

@@ -1,6 +1,4 @@
-//! Cells of a sample -> which column holds times, how they are written, and how far they are out of order.
-
-use std::collections::BTreeMap;
+//! Cells of a sample -> which column holds times, and how they are written.
 
 use chrono::{DateTime, NaiveDateTime};
 
@@ -156,19 +154,6 @@ pub(super) fn join_halves(sample: &mut Sample) -> Option<Halves> {
     sample.columns[date].clone_from(&name);
     sample.columns.remove(day);
     Some(Halves { name, parts })
-}
-
-/// How far behind the newest time before it in its partition a row comes at most, microseconds.
-pub(super) fn disorder(sample: &Sample, (time, text): &(usize, TimeText)) -> i64 {
-    let mut newest: BTreeMap<i32, i64> = BTreeMap::new();
-    let mut most = 0;
-    for (row, partition) in sample.rows.iter().zip(&sample.partitions) {
-        let Some(at) = micros(&row[*time], text) else { continue };
-        let newest = newest.entry(*partition).or_insert(at);
-        *newest = at.max(*newest);
-        most = most.max(*newest - at);
-    }
-    most
 }
 
 /// A cell as microseconds since 1970; zone-less times as if they were UTC.

@@ -5,17 +5,22 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Result;
+use chrono::Utc;
+use chrono_tz::Tz;
 use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
-use serde_json::{Map, Value, json};
+use deunicode::deunicode;
+use serde_json::{Value, json};
 
 use super::InitArgs;
 use super::column::{Column, Kind};
 use super::guess::{Findings, KeyOf, TimeOf};
-use super::sample::{Cell, Sample, Written};
-use super::time::{Halves, TimeText, micros};
+use super::order::Stray;
+use super::own_test::test;
+use super::sample::{Sample, Written};
+use super::time::{Halves, TimeText};
 use crate::spec::PipelinePlan;
 use crate::spec::model::Span;
-use crate::vocab::MICROS_PER_SECOND;
+use crate::vocab::{EventTime, MICROS_PER_SECOND};
 
 /// What the time and the sensor are called where the sample has no name for them.
 const TIME: &str = "observed_at";
@@ -65,16 +70,16 @@ fn as_flow(block: &impl serde::Serialize) -> Result<String> {
 /// A name that a pipeline may have.
 pub(super) fn pipeline_name(text: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let name: String = text.chars().map(plain).collect();
+    let name: String = deunicode(text).chars().map(plain).collect();
     let name = name.trim_matches('-').chars().take(60).collect::<String>();
     if name.is_empty() { "pipeline".to_owned() } else { name }
 }
 
 /// The columns of the rows with the names that they get, the time first, then the sensor.
-struct Fields<'a> {
-    findings: &'a Findings,
-    time: String,
-    key: String,
+pub(super) struct Fields<'a> {
+    pub(super) findings: &'a Findings,
+    pub(super) time: String,
+    pub(super) key: String,
     values: Vec<String>,
 }
 
@@ -89,7 +94,7 @@ impl<'a> Fields<'a> {
         Self { findings, time: TIME.to_owned(), key, values }
     }
 
-    fn target(&self) -> (&str, &Column) {
+    pub(super) fn target(&self) -> (&str, &Column) {
         (&self.values[self.findings.target], &self.findings.columns[self.findings.target])
     }
 
@@ -113,7 +118,8 @@ impl<'a> Fields<'a> {
 /// A name that SQL takes without quotes and that no other column has.
 fn field_name(name: &str, instead: &str, taken: &mut BTreeSet<String>) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
-    let mut field: String = name.chars().map(plain).collect::<String>().trim_matches('_').chars().take(60).collect();
+    let mut field: String =
+        deunicode(name).chars().map(plain).collect::<String>().trim_matches('_').chars().take(60).collect();
     if field.is_empty() {
         instead.clone_into(&mut field);
     }
@@ -186,7 +192,7 @@ pub(super) fn pipeline(name: &str, schema: &str, place: &Place, sample: &Sample,
 }
 
 /// A value as YAML: a JSON string is one. `$` would begin a variable.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain =
         |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
     let json = Value::from(text.replace('$', "$$")).to_string();
@@ -279,13 +285,15 @@ fn time(text: &mut String, place: &Place, fields: &Fields<'_>) {
         TimeOf::Column(_, TimeText::Rfc3339) | TimeOf::Row => {}
     }
     let (gap, seen) = findings.interval;
-    let late = Span { micros: gap.max(findings.disorder) };
+    let order = &findings.order;
+    let late = Span { micros: gap.max(order.disorder) };
     // One clock that is years ahead would make all that follows late; of files nobody knows when a row arrived.
     let skew = match place {
-        Place::File(_) => String::new(),
+        Place::File(_) => latest(text, order.ahead.as_ref()),
         Place::Topic { .. } => format!(", future_skew: {late}"),
     };
-    let why = match (findings.disorder > gap, seen) {
+    let why = match (order.disorder > gap, seen) {
+        (true, _) if order.newest_first => "as far as one does in the sample, which is newest first; sort it by time",
         (true, _) => "as far as one does in the sample; a table that is sorted by sensor is better sorted by time",
         (false, true) => "the usual time between two readings of a sensor",
         (false, false) => "a guess: the sample does not say",
@@ -296,6 +304,20 @@ fn time(text: &mut String, place: &Place, fields: &Fields<'_>) {
          event_time: {{ column: {}, max_delay: {late}{skew} }}\n\n",
         findings.key_reason, fields.key, findings.time_reason, fields.time
     );
+}
+
+/// The last time that can be meant of a file in which a clock is far ahead: this day, or whatever the user puts in.
+fn latest(text: &mut String, ahead: Option<&Stray>) -> String {
+    let Some(Stray { row, at }) = ahead else { return String::new() };
+    let tomorrow = Utc::now().date_naive().succ_opt().map(|day| format!("{day}T00:00:00Z")).unwrap_or_default();
+    let (at, now) = (EventTime(*at), EventTime(Utc::now().timestamp_micros()));
+    let _ = writeln!(text, "    # Row {row} of the sample has the time {at}, far ahead of the others.");
+    if at < now {
+        text.push_str("    # Where it cannot be meant, put `latest: TIME` under `event_time`: it would make all rows after it late.\n");
+        return String::new();
+    }
+    text.push_str("    # Later times than `latest` become dead letters; move it on with the file.\n");
+    format!(", latest: \"{tomorrow}\"")
 }
 
 /// Where times are local that have no zone.
@@ -327,7 +349,7 @@ fn stages(text: &mut String, fields: &Fields<'_>) {
         text,
         "# {} goes from {} to {} in the sample, {} of {} are null. Where some of it cannot be, let it become null:\n{}\n\
          window:\n  size: {size}\n  key: [{}]\n  columns: {{ {target}: avg({target}), rows: count(*) }}\n\n\
-         features:\n  - lags: {{ column: {target}, count: 6, fill: last }}\n  - time_of_day: {{}}\n\n\
+         features:\n  - lags: {{ column: {target}, count: 6, fill: last }}\n{}\n\
          predict:\n  forecast:\n    # The value: {reason}.\n    target: {target}\n    horizons: [{size}, {ahead}]\n    \
          model: {{ online_linear: {{ forgetting: 0.999, scale: {scale} }} }}\n\n\
          alerts:\n  unusual:\n    # 5 in 100 of the sample's values are beyond it: a place to start from.\n    \
@@ -340,10 +362,21 @@ fn stages(text: &mut String, fields: &Fields<'_>) {
         findings.rows,
         null_if(target, column),
         fields.key,
+        time_of_day(findings.zone),
         opens,
         clear_of(opens, share(better), sign),
         fields.key,
     );
+}
+
+/// Whose day it is.
+fn time_of_day(zone: Option<Tz>) -> String {
+    match zone {
+        Some(zone) => format!("  - time_of_day: {{ timezone: {zone} }}"),
+        None => {
+            "  # Of the day in UTC; that of the city: { timezone: Europe/Copenhagen }\n  - time_of_day: {}".to_owned()
+        }
+    }
 }
 
 /// The step that blanks what stands for no value; commented out where nothing in the sample does.
@@ -389,79 +422,4 @@ fn sinks(text: &mut String, name: &str, place: &Place) {
         }
     };
     text.push_str("delivery: exactly_once\n\n");
-}
-
-/// The worst reading of the sample, which has to come through cleaning as it was and to be told of.
-fn test(text: &mut String, sample: &Sample, fields: &Fields<'_>) {
-    let findings = fields.findings;
-    let (target, column) = fields.target();
-    let (mut key, mut at) = (quoted("1"), quoted("2026-01-01T00:00:00Z"));
-    // Rows of a test have the names that those of the source have.
-    let (mut key_name, mut time_name) = (fields.key.as_str(), fields.time.as_str());
-    if let KeyOf::Column(name, kind) = &findings.key {
-        let number = *kind == Kind::Whole && !matches!(sample.written, Written::Csv { .. });
-        (key, key_name) = (first(sample, name, |cell| as_yaml(cell, number)), name);
-    }
-    if let TimeOf::Column(name, time) = &findings.time {
-        (at, time_name) = (
-            first(sample, name, |cell| {
-                // What a format reads is text, also where it looks like a number.
-                micros(cell, time).and(as_yaml(cell, !matches!(time, TimeText::Dates(_))))
-            }),
-            name,
-        );
-    }
-    let target_name = if findings.key == KeyOf::Header { target } else { column.name.as_str() };
-    let limit = column.limit(findings.low_is_bad());
-    let value = limit.map_or(column.quantile(0.5), |(worst, _)| worst);
-    let given = [(key_name, key.as_str()), (time_name, &at), (target_name, &value.to_string())];
-    let given = if sample.written == Written::Json && given.iter().any(|(name, _)| name.contains('.')) {
-        format!("payloads:\n        - {}", quoted(&payload(&given)))
-    } else {
-        // A key is no place for a variable: its `$` stays single.
-        let cells = given.map(|(name, value)| format!("{}: {value}", quoted(name).replace("$$", "$")));
-        format!("rows:\n        - {{ {} }}", cells.join(", "))
-    };
-    let key_field = &fields.key;
-    let _ = write!(
-        text,
-        "tests:\n  - name: the worst reading of the sample comes through as it is\n    given:\n      {given}\n    expect:\n      \
-         clean:\n        - {{ {key_field}: {key}, {target}: {value} }}\n"
-    );
-    if limit.is_some() {
-        text.push_str("      alerts:\n        - { rule: unusual, state: opened }\n");
-    }
-}
-
-/// The first cell of a column that can be written.
-fn first(sample: &Sample, name: &str, written: impl Fn(&Cell) -> Option<String>) -> String {
-    let place = sample.columns.iter().position(|one| one == name);
-    let cells = place.into_iter().flat_map(|index| sample.rows.iter().map(move |row| &row[index]));
-    cells.filter_map(written).next().unwrap_or_else(|| quoted("1"))
-}
-
-fn as_yaml(cell: &Cell, numbers: bool) -> Option<String> {
-    match cell {
-        Cell::Text(text) => Some(quoted(text)),
-        Cell::Number(number, _) if numbers => Some(number.to_string()),
-        Cell::Number(_, text) => Some(quoted(text)),
-        Cell::Null | Cell::Bool => None,
-    }
-}
-
-/// A message with values at the ends of paths.
-fn payload(values: &[(&str, &str)]) -> String {
-    let mut message = Value::Object(Map::new());
-    for (path, value) in values {
-        let mut place = &mut message;
-        for name in path.split('.') {
-            if !place.is_object() {
-                *place = Value::Object(Map::new());
-            }
-            place = &mut place[name];
-        }
-        // What is written as YAML here is JSON, with each `$` doubled.
-        *place = serde_json::from_str(&value.replace("$$", "$")).unwrap_or_default();
-    }
-    message.to_string()
 }

@@ -38,6 +38,7 @@ fn memory(plan: &PipelinePlan, step: &str) -> Option<(&'static str, Memory)> {
     let uses = |wanted: fn(&FeatureSpec) -> bool| plan.spec.features.iter().any(wanted);
     let of_key = |holds: &str| by_window_key(plan, holds);
     Some(match step.split_once('.').map_or((step, ""), |parts| parts) {
+        ("clean", "") => return None,
         ("watermark", _) => ("decode", watermark(plan)),
         ("clean", _) => ("clean", cleaning(plan, step)),
         ("window", _) => ("window", of_key("open windows")),
