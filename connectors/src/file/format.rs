@@ -12,7 +12,7 @@ pub enum FileFormat {
     Parquet,
     /// One JSON object a line: `.ndjson`, `.jsonl`, `.json`.
     Json,
-    /// Delimited text (RFC 4180) with a header: `.csv`.
+    /// Delimited text (RFC 4180) with a header: `.csv`, `.tsv`, `.txt`.
     Csv,
 }
 
@@ -30,7 +30,7 @@ impl FileFormat {
     pub fn of(path: &Path) -> Self {
         match ending(&name_inside(path).0).as_str() {
             "ndjson" | "jsonl" | "json" => Self::Json,
-            "csv" => Self::Csv,
+            "csv" | "tsv" | "txt" => Self::Csv,
             _ => Self::Parquet,
         }
     }

@@ -98,7 +98,7 @@ pub enum OnGap {
 pub struct FileSourceSpec {
     /// Path of a file, relative to the pipeline file, or a pattern such as `history/*.parquet`: its files are read in the
     /// order of their names as one topic. Lines of JSON by the ending `.ndjson`, `.jsonl` or `.json`, CSV with a header
-    /// by `.csv`, also with `.gz` or `.zst` behind it; Parquet otherwise.
+    /// by `.csv`, `.tsv` or `.txt`, also with `.gz` or `.zst` behind it; Parquet otherwise.
     pub path: String,
     /// Partitions to spread the rows over, by murmur2 of `partitioned_by`, as a producer would.
     #[serde(default = "one")]
