@@ -259,7 +259,7 @@ impl<'a> Judged<'a> {
         complaints
     }
 
-    fn row(&self, set: &DataSet) -> [String; 11] {
+    fn row(&self, set: &DataSet) -> [String; 13] {
         let (mae, rmse) = errors(&self.model);
         let beside = |sums: &ErrorSums| {
             let (mae, rmse) = errors(sums);
@@ -281,17 +281,14 @@ impl<'a> Judged<'a> {
             beside(&self.persistence),
             beside(&self.profile),
             reference,
-            match (self.reference.must.mae, self.reference.must.rmse) {
-                (mae, rmse) if mae.is_nan() && rmse.is_nan() => String::new(),
-                (mae, rmse) if mae.is_nan() => format!("({rmse:.2})"),
-                (mae, rmse) if rmse.is_nan() => format!("{mae:.3}"),
-                (mae, rmse) => format!("{mae:.2} ({rmse:.2})"),
-            },
+            limits([self.reference.must.mae, self.reference.must.rmse]),
+            limits(self.reference.aim),
+            self.reference.published.to_owned(),
             if self.complaints().is_empty() { "pass" } else { "FAIL" }.to_owned(),
         ]
     }
 
-    fn expert_row(&self, set: &DataSet, name: &str, sums: &ErrorSums) -> [String; 11] {
+    fn expert_row(&self, set: &DataSet, name: &str, sums: &ErrorSums) -> [String; 13] {
         let (mae, rmse) = errors(sums);
         let mut row = self.row(set);
         row[1] = format!("{}: {name}", self.reference.predictor);
@@ -305,12 +302,23 @@ impl<'a> Judged<'a> {
         let (name, horizon) = (self.name(set), self.horizon());
         let mut figures = vec![Figure::new(format!("{name}.labels.{horizon}"), self.model.count as f64, "labels")];
         let models = [("", &self.model), ("persistence_", &self.persistence), ("profile_", &self.profile)];
-        for (model, sums) in models {
+        let experts = self.experts.iter().map(|(expert, sums)| (format!("{expert}_"), sums));
+        for (model, sums) in models.map(|(model, sums)| (model.to_owned(), sums)).into_iter().chain(experts) {
             let (mae, rmse) = errors(sums);
             figures.push(Figure::new(format!("{name}.{model}mae.{horizon}"), mae, self.reference.unit));
             figures.push(Figure::new(format!("{name}.{model}rmse.{horizon}"), rmse, self.reference.unit));
         }
         figures
+    }
+}
+
+/// Limits of MAE and RMSE; nothing where there is none.
+fn limits([mae, rmse]: [f64; 2]) -> String {
+    match (mae.is_nan(), rmse.is_nan()) {
+        (true, true) => String::new(),
+        (true, false) => format!("({rmse:.2})"),
+        (false, true) => format!("{mae:.3}"),
+        (false, false) => format!("{mae:.2} ({rmse:.2})"),
     }
 }
 
@@ -333,9 +341,11 @@ fn heading() -> Table {
         "profile",
         "reference",
         "must",
+        "aim",
+        "published",
         "",
     ]);
-    for column in 3..10 {
+    for column in 3..12 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -11,7 +11,7 @@ use crate::setting::Setting;
 use crate::{alerts, oracle};
 
 /// What any correct engine says of 1,200 rounds.
-pub(crate) const EXPECTED_ROUNDS: usize = 1_200;
+const EXPECTED_ROUNDS: usize = 1_200;
 const EXPECTED_WINDOWS: u64 = 595_000;
 const EXPECTED_ALERTS: u64 = 7_812;
 /// SHA-256, first 12 digits, over the sorted lines `detector window_end_ms open|clear` of all alerts, line feeds between

@@ -3,7 +3,7 @@
 //!
 //! Arguments name the depths to measure, all unless given; `state` alone measures what commits and restores of the
 //! state cost, `peers` alone the job beside other engines, `latency` alone how soon forecasts are seen at a steady load, by
-//! them and by us, `sensors` alone what a large city costs beside a small one. `ARTERIAL_BENCH_ROUNDS` (1,200): readings of each of the 5,000 detectors. `ARTERIAL_BENCH_REPEATS` (3):
+//! them and by us, `sensors` alone what a large city costs beside a small one. `ARTERIAL_BENCH_ROUNDS` (4,800): readings of each of the 5,000 detectors. `ARTERIAL_BENCH_REPEATS` (3):
 //! times that every depth is measured, each time with a raw read beside it. `ARTERIAL_TEST_KAFKA`: a broker to use.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table")]
 
@@ -28,13 +28,12 @@ mod whole;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::check::EXPECTED_ROUNDS;
 use crate::depth::Depth;
 use crate::figures::write_figures;
 use crate::generator::DETECTORS;
 use crate::measure::Cost;
 use crate::report::Report;
-use crate::setting::{COMMIT_EVERY, PARTITIONS, Setting};
+use crate::setting::{COMMIT_EVERY, PARTITIONS, ROUNDS, Setting};
 use crate::whole::Outputs;
 
 /// The allocator of the `arterial` binary, in librdkafka too: raw reads and ours have the same.
@@ -80,7 +79,7 @@ fn main() -> Result<()> {
     for name in &names {
         ensure!(DEPTHS.iter().any(|(depth, _)| depth == name), "there is no depth `{name}`");
     }
-    let setting = Setting::open(DETECTORS, EXPECTED_ROUNDS)?;
+    let setting = Setting::open(DETECTORS, ROUNDS)?;
     let due = check::due_alerts(setting.rounds)?;
     let mut report = Report::default();
     for repeat in 0..setting.repeats {

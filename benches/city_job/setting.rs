@@ -13,6 +13,9 @@ use crate::support::Broker;
 /// Partitions of the city's topic.
 pub(crate) const PARTITIONS: i32 = 8;
 
+/// Readings of every detector, 24 million in all.
+pub(crate) const ROUNDS: usize = 4_800;
+
 /// How often the shipped pipeline commits.
 pub(crate) const COMMIT_EVERY: &str = "1s";
 /// What the shipped pipeline promises.

@@ -11,6 +11,7 @@ use arterial_connectors::source::Until;
 use clap::Args;
 
 use super::bar::Extent;
+use super::changes::ChangeArgs;
 use super::load::{load_plan, load_plan_with_tables, tell_notes};
 use super::progress;
 use super::report::{Format, print_outputs, print_summary};
@@ -50,6 +51,8 @@ pub struct BackfillArgs {
     /// Threads that share the partitions; as many as there are cores unless given.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub workers: Option<u32>,
+    #[command(flatten)]
+    pub changes: ChangeArgs,
     /// Leave the windows open in which history ends, for `arterial run --state-from`; unless given they are closed, as at
     /// the end of a bounded run.
     #[arg(long)]
@@ -80,6 +83,7 @@ pub fn backfill(args: &BackfillArgs) -> Result<()> {
             (plan.as_ref().clone(), partitions)
         }
     };
+    let plan = args.changes.apply(plan)?;
     let (from, to) = (std::path::absolute(&args.from)?, std::path::absolute(&args.to)?);
     let mut plan =
         plan.with_file(from.display().to_string(), partitions).with_folder(&to.display().to_string(), args.parquet);

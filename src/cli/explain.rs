@@ -79,7 +79,7 @@ fn column_row(column: &ColumnOutline) -> Vec<String> {
 fn state_row(state: &StateOutline) -> Vec<String> {
     let key = if state.key.is_empty() { "-".to_owned() } else { state.key.join(", ") };
     let texts = [&state.holds, &state.forgets, &state.limit].map(Clone::clone);
-    [state.step.clone(), "partition".to_owned(), key].into_iter().chain(texts).collect()
+    [state.step.clone(), state.scope.name().to_owned(), key].into_iter().chain(texts).collect()
 }
 
 fn topic_row(topic: &TopicOutline) -> Vec<String> {

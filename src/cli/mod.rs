@@ -19,6 +19,7 @@ macro_rules! complain {
 
 mod backfill;
 mod bar;
+mod changes;
 mod completions;
 #[cfg(feature = "kafka")]
 mod connection;

@@ -10,12 +10,13 @@ use arterial_connectors::source::Until;
 use clap::{Args, ValueEnum};
 
 use super::bar::Extent;
+use super::changes::ChangeArgs;
 use super::load::load_plan;
 use super::progress;
 use super::report::{Format, print_outputs, print_summary};
 use super::unusable::{FirstLetter, Remembered};
 use super::usage::UsageError;
-use crate::observe::Metrics;
+use crate::observe::{Metrics, STUCK_AFTER};
 use crate::runtime::{History, Pipeline, PipelineError, RunOptions, Wiring};
 use crate::serve::Server;
 use crate::spec::PipelinePlan;
@@ -24,6 +25,9 @@ use crate::spec::model::KafkaSourceSpec;
 /// How long after the word to stop the process may still be there. Waits for brokers end before: 15 s for the last commit,
 /// 10 s for leaving the group. The rest is for the batch at hand; what hangs in a library is not waited for.
 const STOP_WITHIN: Duration = Duration::from_secs(45);
+
+/// How often is looked whether a worker is stuck.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Run a pipeline.
 #[derive(Debug, Args)]
@@ -39,14 +43,8 @@ pub struct RunArgs {
     /// How long to read. Files are read to their end in any case.
     #[arg(long, value_enum, default_value_t = UntilArg::Forever)]
     pub until: UntilArg,
-    /// Forget the state of this step, and of the steps whose state is made from it, and learn it anew: a step's name, or
-    /// `all`. What was read is not read again. May be given several times. Of several processes give it to the first only, and start it alone.
-    #[arg(long, value_name = "STEP")]
-    pub reset: Vec<String>,
-    /// Go on with existing state although `decode`, `clean` or a table (`table.NAME`) changed, where values mean what they meant:
-    /// a field was renamed upstream, say. May be given several times. Of several processes give it to each.
-    #[arg(long, value_name = "STEP")]
-    pub keep: Vec<String>,
+    #[command(flatten)]
+    pub changes: ChangeArgs,
     /// Begin with the state that a backfill of this pipeline left in this folder (`arterial backfill --open-end`): for
     /// partitions that nothing was committed for yet. Of several processes give it to each.
     #[arg(long, value_name = "FOLDER")]
@@ -70,14 +68,7 @@ pub enum UntilArg {
 /// # Errors
 /// A file that cannot be read or does not check, a run that failed, or one up to the end whose rows all are dead letters.
 pub fn run(args: &RunArgs) -> Result<()> {
-    let plan = load_plan(&args.pipeline)?.with_reset(&args.reset).map_err(UsageError::from)?;
-    let mut plan = plan.with_keep(&args.keep).map_err(UsageError::from)?;
-    for (step, near) in plan.unknown_resets() {
-        let near = near.map(|near| format!("; {near}")).unwrap_or_default();
-        tracing::warn!(
-            "--reset {step}: the file has no such step{near}; what an earlier file kept under that name is forgotten"
-        );
-    }
+    let mut plan = args.changes.apply(load_plan(&args.pipeline)?)?;
     let history = args.state_from.as_ref().map(|folder| History::open(folder, &plan)).transpose();
     let history = history.map_err(PipelineError::from)?.map(Arc::new);
     if history.is_some() {
@@ -95,6 +86,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let metrics = Arc::new(Metrics::default());
+        tokio::spawn(watch(Arc::clone(&metrics)));
         let server = match plan.runtime.listen {
             Some(address) => Some(serve(address, &metrics).await?),
             None => None,
@@ -170,6 +162,16 @@ async fn bounded_shutdown() {
         let limit = STOP_WITHIN.as_secs();
         leave(&format!("still busy after {limit} s: left as it is; the next start goes on from the last commit"));
     });
+}
+
+/// Ends the process where a worker is stuck: in a call of a library, or in a model of an embedding program's.
+async fn watch(metrics: Arc<Metrics>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if let Err(stuck) = metrics.health().alive(STUCK_AFTER) {
+            leave(&format!("{stuck}: the process ends; the next start goes on from the last commit"));
+        }
+    }
 }
 
 /// From here on SIGTERM or Ctrl-C ends the process at once: for work of which nothing is kept before its end.

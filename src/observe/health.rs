@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 /// commit.
 const SILENT_MAX: Duration = Duration::from_secs(5);
 
+/// A worker that has said nothing for so long is stuck: no wait of its own is as long, and Kafka takes its partitions away then
+/// (`max.poll.interval.ms`).
+pub const STUCK_AFTER: Duration = Duration::from_secs(900);
+
 /// Readiness of every worker.
 #[derive(Debug, Default)]
 pub struct Health {
@@ -40,6 +44,24 @@ impl Health {
         match workers.get_mut(worker) {
             Some(known) => *known = report,
             None => drop(workers.insert(worker.to_owned(), report)),
+        }
+    }
+
+    /// Forgets a worker that has ended: it has nothing more to say.
+    pub fn ended(&self, worker: &str) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).remove(worker);
+    }
+
+    /// `Ok` where no worker has said nothing for longer than `patience`.
+    ///
+    /// # Errors
+    /// Which one has, and for how long.
+    pub fn alive(&self, patience: Duration) -> Result<(), String> {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = workers.iter().map(|(worker, report)| (worker, report.at.elapsed()));
+        match silent.max_by_key(|(_, silent)| *silent).filter(|(_, silent)| *silent > patience) {
+            Some((worker, silent)) => Err(format!("worker {worker} has been stuck for {} s", silent.as_secs())),
+            None => Ok(()),
         }
     }
 

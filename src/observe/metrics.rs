@@ -216,6 +216,11 @@ impl WorkerMetrics {
         self.metrics.health.set(&self.label.worker, connected);
     }
 
+    /// The worker has ended.
+    pub fn ended(&self) {
+        self.metrics.health.ended(&self.label.worker);
+    }
+
     /// Rows waiting at the source.
     pub fn lag(&self, rows: u64) {
         self.metrics.source_lag.get_or_create(&self.label).set(i64::try_from(rows).unwrap_or(i64::MAX));

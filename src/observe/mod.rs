@@ -10,6 +10,6 @@ mod report;
 mod scores;
 
 pub use events::{AlertNotice, DeadLetterNotice, DriftNotice, Listener, PromotionNotice, RunEvent};
-pub use health::Health;
+pub use health::{Health, STUCK_AFTER};
 pub use metrics::{Metrics, WorkerMetrics};
 pub use report::BatchReport;

@@ -22,8 +22,10 @@ impl Changes {
     /// [`StateError`] where the partition's own block cannot be read; `--reset all` forgets such state.
     pub(super) fn of(plan: &PipelinePlan, blocks: &Blocks, may_reset: bool) -> Result<Self, StateError> {
         match saved_identities(blocks) {
-            Ok(Some(saved)) => {
-                let decisions = decide(&saved, plan.stateful_steps(), |step| may_reset && plan.resets(step));
+            Ok(Some((saved, of_nothing))) => {
+                let mut decisions = decide(&saved, plan.stateful_steps(), |step| may_reset && plan.resets(step));
+                // Where no row could be read yet, there is nothing to lose: the file was corrected.
+                decisions.iter_mut().for_each(|decided| decided.refused &= !of_nothing);
                 Ok(Self { decisions, unreadable: false })
             }
             // A partition without state has nothing to lose.

@@ -365,7 +365,9 @@ fn read_progress(blocks: &Blocks) -> Result<Option<Progress>, StateError> {
     blocks.blocks(STEP).next().map(|(block, bytes)| from_block(STEP, block, bytes)).transpose()
 }
 
-/// What the saved state was made with; `None` where nothing was saved.
-pub(super) fn saved_identities(blocks: &Blocks) -> Result<Option<Vec<Identity>>, StateError> {
-    Ok(read_progress(blocks)?.map(|progress| progress.identities))
+/// What the saved state was made with, and whether it was made of no row at all; `None` where nothing was saved.
+pub(super) fn saved_identities(blocks: &Blocks) -> Result<Option<(Vec<Identity>, bool)>, StateError> {
+    let of =
+        |Progress { identities, accounting, .. }| (identities, accounting.rows_in == accounting.dead_letter_decode);
+    Ok(read_progress(blocks)?.map(of))
 }

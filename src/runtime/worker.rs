@@ -91,7 +91,12 @@ impl Worker {
         let runtime = &plan.runtime;
         let (now, rows_max) = (Instant::now(), runtime.commit_rows_max);
         let pace = match plan.sinks.folder() {
-            Some(_) => CommitPace::by_rows(rows_max.unwrap_or(EPOCH_ROWS), now),
+            Some(_) if plan.source.waits_for_nobody() => CommitPace::by_rows(rows_max.unwrap_or(EPOCH_ROWS), now),
+            // Each epoch is a directory that the disk has to be asked for.
+            Some(_) => {
+                let every = runtime.commit_every_max;
+                CommitPace::new(every, every, rows_max.unwrap_or(EPOCH_ROWS), now)
+            }
             None => {
                 let rows_max = rows_max.unwrap_or(u64::MAX);
                 CommitPace::new(runtime.commit_every, runtime.commit_every_max, rows_max, now)
@@ -146,6 +151,7 @@ impl Worker {
                 return Err(error);
             }
         }
+        self.metrics.ended();
         Ok(self.into_summary())
     }
 

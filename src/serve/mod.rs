@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use crate::observe::Metrics;
+use crate::observe::{Metrics, STUCK_AFTER};
 
 /// What `/metrics` is written in.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -31,7 +31,7 @@ impl Server {
         let listener = TcpListener::bind(address).await?;
         let router = Router::new()
             .route("/metrics", get(metrics_text))
-            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/healthz", get(alive))
             .route("/readyz", get(ready))
             .with_state(metrics);
         Ok(Self { listener, router })
@@ -58,6 +58,14 @@ async fn metrics_text(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse 
     match metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// 200 where no worker is stuck, else 503 and which one is.
+async fn alive(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    match metrics.health().alive(STUCK_AFTER) {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
 

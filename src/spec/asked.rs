@@ -4,7 +4,7 @@ use super::plan::PipelinePlan;
 use crate::stages::expression::did_you_mean;
 
 /// How the names of stateful steps begin that files name themselves.
-const STEP_KINDS: [&str; 6] = ["clean.", "predict.", "challenger.", "contest.", "drift.", "alert."];
+const STEP_KINDS: [&str; 7] = ["table.", "clean.", "predict.", "challenger.", "contest.", "drift.", "alert."];
 
 /// `--reset` of a step that the pipeline does not have, or `--keep` of one that cannot be kept.
 #[derive(Debug, thiserror::Error)]

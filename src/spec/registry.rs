@@ -131,8 +131,19 @@ impl fmt::Debug for Registry {
 /// The Kafka connector's opinion of properties. Its errors name the property and never its value.
 #[cfg(feature = "kafka")]
 fn kafka_refusals(properties: &BTreeMap<String, String>) -> Vec<PropertyRefusal> {
-    arterial_connectors::kafka::check_properties(properties)
-        .into_iter()
-        .map(|error| PropertyRefusal { property: error.name().to_owned(), reason: error.to_string(), hint: None })
-        .collect()
+    use arterial_connectors::kafka::{check_properties, is_secret};
+
+    let (secrets, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        properties.iter().map(|(key, value)| (key.clone(), value.clone())).partition(|(key, _)| is_secret(key));
+    let secrets = secrets.into_keys().map(|property| PropertyRefusal {
+        reason: format!("property `{property}` is a secret, and none may stand in a pipeline file"),
+        hint: Some("name its place in the `security` block, as `password: env:NAME` or `key: file:PATH`".to_owned()),
+        property,
+    });
+    let refusal = |error: arterial_connectors::kafka::PropertyError| PropertyRefusal {
+        property: error.name().to_owned(),
+        reason: error.to_string(),
+        hint: None,
+    };
+    secrets.chain(check_properties(&others).into_iter().map(refusal)).collect()
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arterial_connectors::csv::CsvDialect;
+
 use super::model::{
     CleanStepSpec, DetectorSpec, DriftSpec, ExpertSpec, FeatureSpec, IntervalsSpec, MixSpec, MlpClassifierSpec,
     MlpSpec, ModelSpec, OnChange, OnlineLinearSpec, PipelineSpec, PredictSpec, ReplaySpec, SourceSpec, Span,
@@ -13,7 +15,7 @@ use crate::stages::features::FeaturesPlan;
 use crate::stages::predict::drift::step_of;
 use crate::stages::predict::{ComparedBy, Task, contest};
 use crate::stages::window::{Watermark, WindowPlan};
-use crate::state::StatefulStep;
+use crate::state::{StatefulStep, TABLE_PREFIX};
 use crate::vocab::{MadeWith, to_json};
 
 /// Stateful steps in the order the data flows.
@@ -121,7 +123,7 @@ fn contested(spec: &PipelineSpec, made_from: &[String]) -> Vec<StatefulStep> {
 }
 
 fn table_step(name: &str) -> String {
-    format!("table.{name}")
+    format!("{TABLE_PREFIX}{name}")
 }
 
 /// A table has no state of its own; what is made from it has.
@@ -134,15 +136,17 @@ fn decoded_with(source: &SourceSpec) -> MadeWith {
     let (decode, time) = (&source.decode, &source.event_time);
     let times = (&time.column, &decode.timestamp, &decode.timestamp_format, &decode.timezone);
     let table = source.file.as_ref().and_then(|file| file.csv.as_ref());
-    let meaning = (times, &decode.paths, decode.decimal.unwrap_or('.'), table);
+    let CsvDialect { delimiter, quote } = decode.dialect();
+    let cells = (decode.format, &decode.columns, delimiter, quote, decode.decimal.unwrap_or('.'));
+    let meaning = (times, &decode.paths, cells, table);
     MadeWith { step: "decode".to_owned(), meaning: json_text(&meaning), settings: json_text(decode) }
 }
 
 /// Steps without state. Some make other values of values; the rest only take some away.
 fn cleaned_with(steps: &[CleanStepSpec]) -> MadeWith {
-    use CleanStepSpec::{Cast, Custom, Dedupe, Impute, Normalise, Rename, Sql, Unit};
+    use CleanStepSpec::{Cast, Custom, Dedupe, Impute, Lookup, Normalise, Rename, Sql, Unit};
     let stateless = steps.iter().filter(|step| !matches!(step, Custom(_) | Dedupe(_) | Impute(_) | Normalise(_)));
-    let makes = |step: &&CleanStepSpec| matches!(step, Cast(_) | Rename(_) | Sql(_) | Unit(_));
+    let makes = |step: &&CleanStepSpec| matches!(step, Cast(_) | Lookup(_) | Rename(_) | Sql(_) | Unit(_));
     let meaning: Vec<&CleanStepSpec> = stateless.clone().filter(makes).collect();
     let settings: Vec<&CleanStepSpec> = stateless.collect();
     MadeWith { step: "clean".to_owned(), meaning: json_text(&meaning), settings: json_text(&settings) }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocab::MadeWith;
 
+/// How the steps of tables are called: `table.sites`.
+pub const TABLE_PREFIX: &str = "table.";
 /// Hex digits kept of a hash.
 const HASH_DIGITS: usize = 16;
 
@@ -170,7 +172,8 @@ pub fn decide(saved: &[Identity], plan: &[StatefulStep], asked: impl Fn(&str) ->
         step: identity.step.clone(),
         decision: Decision::Reset,
         why: Why::Gone,
-        refused: !asked(&identity.step),
+        // A table has no state: what was made with its values says so itself.
+        refused: !asked(&identity.step) && !identity.step.starts_with(TABLE_PREFIX),
     }));
     decisions
 }

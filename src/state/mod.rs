@@ -17,7 +17,7 @@ use crate::vocab::{StateReader, StateWriter};
 
 pub use accounting::Accounting;
 pub use digest::{Digest, combine, digest_of_blocks};
-pub use identity::{Decision, Identity, StatefulStep, StepDecision, Why, decide, owner};
+pub use identity::{Decision, Identity, StatefulStep, StepDecision, TABLE_PREFIX, Why, decide, owner};
 
 /// Separates the step's name from the block's number; names of steps never hold it.
 const SEPARATOR: u8 = 0;

@@ -117,3 +117,45 @@ fn file_that_ended_a_run_may_be_put_right_and_those_behind_it_may_change() {
     assert_eq!(history.rows_in(), Some(lines.iter().sum()));
     assert_eq!(std::fs::read(history.path("day-2.ndjson")).unwrap(), good);
 }
+
+#[test]
+fn a_short_last_file_that_another_one_took_the_place_of_is_refused_and_one_that_grew_is_read_on() {
+    let history = History::new(&["day-1.ndjson"]);
+    let lines = std::fs::read_to_string(history.path("day-1.ndjson")).unwrap();
+    let some =
+        |from: usize, to: usize| lines.lines().take(to).skip(from).map(|line| format!("{line}\n")).collect::<String>();
+    let put = |text: &str| std::fs::write(history.path("day-1.ndjson"), text).unwrap();
+    put(&some(0, 6));
+    assert!(some(0, 6).len() < 4096, "it is shorter than what is compared of others");
+    assert_eq!(history.rows_in(), Some(6));
+    put(&some(0, 400));
+    assert_eq!(history.rows_in(), Some(400));
+    put(&some(0, 6));
+    assert!(history.refusal().contains("`day-1.ndjson` does not begin as it did"), "it is shorter than what was read");
+    let history = History::new(&["day-1.ndjson"]);
+    let put = |text: &str| std::fs::write(history.path("day-1.ndjson"), text).unwrap();
+    put(&some(0, 6));
+    history.rows_in();
+    put(&some(200, 300));
+    assert!(history.refusal().contains("`day-1.ndjson` does not begin as it did"));
+}
+
+#[test]
+fn rows_that_lie_in_other_partitions_are_refused() {
+    let history = History::new(&["day-1.ndjson"]);
+    history.rows_in();
+    let path = history.path("pipeline.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        text.replace("traffic-observation.v1 }", "traffic-observation.v1, paths: { sensor_id: loop } }"),
+    )
+    .unwrap();
+    let refused = history.refusal();
+    assert!(
+        refused.contains("\"partitioned_by\":\"sensor_id\"")
+            && refused.contains("\"partitioned_by\":\"loop\"")
+            && refused.contains("fill a new folder"),
+        "{refused}"
+    );
+}

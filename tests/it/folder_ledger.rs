@@ -18,6 +18,7 @@ fn config() -> FolderLedgerConfig {
     FolderLedgerConfig {
         pipeline: "p".to_owned(),
         input: "rows.parquet".to_owned(),
+        layout: "by sensor".to_owned(),
         files: Vec::new(),
         partitions: vec![3],
         sinks: vec![FolderSink::lines("one"), FolderSink::lines("two")],
@@ -195,6 +196,8 @@ fn folder_of_another_pipeline_input_or_number_of_partitions_is_refused() {
     assert!(matches!(&foreign, FolderError::Foreign { found, expected, .. } if found == "p" && expected == "q"));
     let other = open(FolderLedgerConfig { input: "others.parquet".to_owned(), ..config() });
     assert!(matches!(&other, FolderError::Input { found, .. } if found == "rows.parquet"), "{other}");
+    let cut = open(FolderLedgerConfig { layout: "by road".to_owned(), ..config() });
+    assert!(cut.to_string().ends_with("made with by sensor, and now they are made with by road"), "{cut}");
     let moved = open(FolderLedgerConfig { partitions: vec![4], ..config() });
     assert!(matches!(&moved, FolderError::Partitions { found, .. } if *found == [3]), "{moved}");
 }

@@ -166,6 +166,59 @@ fn one_spoofed_label_widens_nothing_for_long() {
     assert!(spoofed.mean_score().unwrap() < 1.05 * calm.mean_score().unwrap(), "{spoofed:?} beside {calm:?}");
 }
 
+/// Half the distance of the bounds after errors of these sizes, one after the other.
+fn half_width(errors: impl Iterator<Item = f64>) -> f64 {
+    let mut intervals = Intervals::new("predict.test", PARAMS, 1);
+    intervals.grow(1);
+    let (mut end, forecast) = (0, [100.0]);
+    let mut width = f64::NAN;
+    for error in errors.chain([0.0]) {
+        end += SIZE;
+        let bounds = intervals.bounds(0, EventTime(end), [&forecast; 3], |bound| bound);
+        width = bounds.interval(0).map_or(f64::NAN, |(lower, upper)| (upper - lower) / 2.0);
+        intervals.learn(0, EventTime(end), &forecast, &bounds, &[100.0 + error]);
+    }
+    width
+}
+
+#[test]
+fn one_small_error_does_not_make_forgotten_those_before_it() {
+    let sign = |step: i32| if step % 2 == 0 { 20.0 } else { -20.0 };
+    let before = half_width((0..200).map(sign));
+    let after = half_width((0..200).map(sign).chain([0.01]));
+    assert!(after > 0.8 * before, "{before} {after}");
+}
+
+#[test]
+fn one_spoofed_label_after_exact_ones_widens_nothing_for_long() {
+    let exact = std::iter::repeat_n(0.0, 1_000);
+    let usual = || (0..200).map(|step| if step % 2 == 0 { 1.0 } else { -1.0 });
+    let spoofed = half_width(exact.clone().chain([1e6]).chain(usual()));
+    let honest = half_width(exact.chain(usual()));
+    assert!(spoofed < 3.0 * honest, "{spoofed} {honest}");
+}
+
+#[test]
+fn bounds_hold_what_they_promise_after_ten_million_labels() {
+    const KEYS: usize = 1_000;
+    let mut intervals = Intervals::new("predict.test", PARAMS, 1);
+    intervals.grow(KEYS);
+    let (forecasts, mut numbers, mut sums) = (vec![100.0; KEYS], Numbers(11), IntervalSums::default());
+    for step in 0..10_000 {
+        let end = EventTime(step * SIZE);
+        let bounds = intervals.bounds(0, end, [&forecasts; 3], |bound| bound);
+        let labels: Vec<f64> = (0..KEYS).map(|key| 100.0 + (1 + key % 7) as f64 * numbers.normal()).collect();
+        if step >= 9_500 {
+            let made = (0..KEYS).filter_map(|key| Some((bounds.interval(key)?, labels[key])));
+            made.for_each(|(interval, label)| sums.add(0.9, interval, label));
+        }
+        intervals.learn(0, end, &forecasts, &bounds, &labels);
+    }
+    assert_eq!(sums.count, 500 * KEYS as u64);
+    let coverage = sums.coverage().unwrap();
+    assert!((0.895..=0.905).contains(&coverage), "{coverage}");
+}
+
 fn bounded() -> PredictorSettings {
     let intervals = Some(IntervalSettings { coverage: 0.8, zone: chrono_tz::UTC });
     PredictorSettings { intervals, minimum: Some(0.0), maximum: Some(62.0), ..settings(&[1, 3], city_model()) }

@@ -354,3 +354,33 @@ fn at_least_once_ledger_on_a_real_broker_resumes_and_commits_the_groups_offset()
     let answer = reader.committed_offsets(question, PATIENCE).unwrap();
     assert_eq!(answer.elements()[0].offset(), rdkafka::Offset::Offset(6));
 }
+
+#[test]
+fn at_least_once_no_position_is_written_behind_an_output_that_the_broker_refuses() {
+    let mut bench = Bench::new("alo-refused", 1);
+    write_rows(&bench.topic, 0, 0..10);
+    let small = CreateTopic {
+        partitions: 1,
+        replication: Some(1),
+        config: [("max.message.bytes".to_owned(), "1000".to_owned())].into(),
+    };
+    let sink = format!("{}-small", bench.sink);
+    ensure_topic(&connection(), &sink, Some(&small)).unwrap();
+    let config = KafkaLedgerConfig { transactional: false, ..ledger_config(&bench.topic, &bench.group, "0", &sink) };
+    let mut ledger = KafkaLedger::open(config.clone()).unwrap();
+    ledger.restore(&[part(0)]).unwrap();
+    bench.source.seek(part(0), SeekTo::Start).unwrap();
+    ledger.begin().unwrap();
+    // Compressed it must not fit either.
+    let mut seed = 1_u64;
+    let mut noise = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b'!' + (seed >> 33) as u8 % 90)
+    };
+    let large: String = std::iter::repeat_with(&mut noise).take(5_000).collect();
+    ledger.append(&records(&[("a", large.as_str())])).unwrap();
+    let refused = commit(&mut ledger, bench.source.group_metadata().as_ref(), &[(0, 6)], &[]).unwrap_err();
+    assert!(matches!(&refused, LedgerError::TooLarge { topic, .. } if *topic == sink), "{refused}");
+    drop(ledger);
+    assert_eq!(KafkaLedger::open(config).unwrap().restore(&[part(0)]).unwrap(), [restored(0, None, &[])]);
+}

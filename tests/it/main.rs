@@ -61,6 +61,7 @@ mod folder_run;
 mod folder_support;
 mod graph;
 #[cfg(feature = "kafka")]
+mod health;
 mod init;
 mod init_written;
 mod intervals;

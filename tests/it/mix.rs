@@ -214,6 +214,25 @@ fn one_spoofed_value_moves_no_weight_far() {
     assert!(mix.weights(0, 0, |_| true)[0] > 0.9, "and it goes on learning");
 }
 
+#[test]
+fn after_ten_million_labels_weights_still_follow_who_is_better() {
+    const KEYS: usize = 500;
+    let mut mix = mix(PARAMS, 2, KEYS);
+    let mut numbers = Numbers(13);
+    let mut live = |mix: &mut Mix, steps: usize, better: usize| {
+        for _ in 0..steps {
+            let labels: Vec<f64> = (0..KEYS).map(|_| 50.0 + 5.0 * numbers.normal()).collect();
+            let mut off = |by: f64| labels.iter().map(|label| label + by + numbers.normal()).collect::<Vec<f64>>();
+            let (good, bad) = (off(0.0), off(4.0));
+            mix.learn(0, &if better == 0 { [good, bad] } else { [bad, good] }, &labels);
+        }
+    };
+    live(&mut mix, 19_000, 0);
+    assert!(mix.weights(0, KEYS - 1, |_| true)[0] > 0.95);
+    live(&mut mix, 1_000, 1);
+    assert!(mix.weights(0, KEYS - 1, |_| true)[1] > 0.95, "and can come back");
+}
+
 /// Two linear models, the last value and the profile.
 fn mixed(horizon_steps: &[i64]) -> PredictorSettings {
     let expert =

@@ -220,7 +220,7 @@ fn values_and_times_that_are_read_otherwise_are_refused_unless_they_mean_the_sam
     };
     let changed = [
         (read_as("Europe/London", "speed_kmh", "km/h"), "decode", "watermark"),
-        (read_as("Europe/Vienna", "occupancy", "km/h"), "decode", "watermark"),
+        (read_as("Europe/Vienna", "speed", "km/h"), "decode", "watermark"),
         (read_as("Europe/Vienna", "speed_kmh", "mi/h"), "clean", "window"),
     ];
     for (text, step, first) in changed {

@@ -13,7 +13,7 @@ use super::rows::unreadable;
 use crate::source::SourceError;
 
 /// Bytes that tell one file from another of the same name: its header and some rows.
-pub(crate) const HEAD_BYTES: u64 = 4096;
+const HEAD_BYTES: u64 = 4096;
 
 /// A file that stands for rows of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,26 @@ pub struct ListedFile {
     pub bytes: u64,
     /// Digest of its first 4,096 bytes, or of all of a shorter file: another file of the same name begins otherwise.
     pub head: String,
+    /// Where it lies; of one that was read by an earlier run nowhere.
+    #[serde(skip)]
+    path: PathBuf,
+}
+
+impl ListedFile {
+    /// Whether it begins with the bytes that `read` began with.
+    pub(crate) fn begins_as(&self, read: &Self) -> Result<bool, std::io::Error> {
+        if self.bytes == read.bytes || self.bytes.min(read.bytes) >= HEAD_BYTES {
+            return Ok(self.head == read.head);
+        }
+        Ok(read.bytes < self.bytes && head_of(&self.path, read.bytes)? == read.head)
+    }
+}
+
+/// Digest of the first bytes of a file, [`HEAD_BYTES`] at most.
+fn head_of(path: &Path, bytes: u64) -> Result<String, std::io::Error> {
+    let mut head = Vec::new();
+    File::open(path)?.take(bytes.min(HEAD_BYTES)).read_to_end(&mut head)?;
+    Ok(blake3::hash(&head).to_hex().to_string())
 }
 
 /// The files that rows were read of so far, in their order: what a reader tells its ledger at a commit.
@@ -57,10 +77,9 @@ pub(super) fn list(pattern: &Path, paths: &[PathBuf]) -> Result<Vec<ListedFile>,
     let listed = |path: &PathBuf| {
         let failed = |error: std::io::Error| unreadable(path, error.to_string());
         let bytes = path.metadata().map_err(failed)?.len();
-        let mut head = Vec::new();
-        File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)).map_err(failed)?;
+        let head = head_of(path, HEAD_BYTES).map_err(failed)?;
         let name = path.strip_prefix(&folder).unwrap_or(path).display().to_string();
-        Ok(ListedFile { name, bytes, head: blake3::hash(&head).to_hex().to_string() })
+        Ok(ListedFile { name, bytes, head, path: path.clone() })
     };
     paths.iter().map(listed).collect()
 }

@@ -43,7 +43,7 @@ use std::path::Path;
 
 pub use encoding::TextEncoding;
 pub use format::FileFormat;
-pub(crate) use listing::{FilesRead, HEAD_BYTES};
+pub(crate) use listing::FilesRead;
 pub use listing::{ListedFile, listing};
 pub use partitions::{key_texts, split_rows};
 pub use rows::{FileRows, FileRowsConfig, rows_total};

@@ -256,7 +256,10 @@ impl OpenFile {
     fn open(index: usize, path: &Path) -> Result<Self, SourceError> {
         let file = File::open(path).map_err(|error| unreadable(path, error.to_string()))?;
         if file.metadata().is_ok_and(|found| found.is_dir()) {
-            return Err(unreadable(path, "is a directory, not a Parquet file; to read those in it write a pattern, as `*.parquet` or `*.csv` behind its name"));
+            return Err(unreadable(
+                path,
+                "is a directory, not a Parquet file; to read those in it write a pattern, as `*.parquet` or `*.csv` behind its name",
+            ));
         }
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
             .map_err(|error| unreadable(path, format!("is not a complete Parquet file{}: {error}", taken_for(path))))?;

@@ -45,6 +45,16 @@ pub enum FolderError {
         /// What is to be read now.
         expected: String,
     },
+    /// It was filled from rows that were cut otherwise or lay in other partitions.
+    #[error("folder `{}` was filled from rows made with {found}, and now they are made with {expected}", .path.display())]
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// With what then.
+        found: String,
+        /// With what now.
+        expected: String,
+    },
     /// Files that were read are not as they were: its positions mean other rows.
     #[error("folder `{}` was filled from `{input}`, whose files have changed: {change}", .path.display())]
     Files {
@@ -168,6 +178,9 @@ impl FolderError {
             Self::Taken { .. } => "give each run a folder of its own, or wait until the other one ends",
             Self::Foreign { .. } => "name another folder: outputs and state of two pipelines cannot be told apart",
             Self::Input { .. } => "fill a new folder, or name the same input: it may have got more files at its end",
+            Self::Layout { .. } => {
+                "how far was read is a number of rows: undo the change, or fill a new folder from the start"
+            }
             Self::Files { .. } => {
                 "how far was read is a number of rows of all files in the order of their names: put those that were read back as \
                  they were and give new ones names that come last, or fill a new folder"

@@ -24,6 +24,8 @@ pub struct FolderLedgerConfig {
     pub pipeline: String,
     /// What is read, in the words of the one who asked for it: positions are in this input and in no other.
     pub input: String,
+    /// What else decides which rows there are and which partition each lies in, in words; empty where nothing does.
+    pub layout: String,
     /// The files of it that are there now, in their order; none where no files are read.
     pub files: Vec<ListedFile>,
     /// Partitions of each of the source's topics.
@@ -115,7 +117,8 @@ impl FolderLedger {
         let state_before = epochs::complete(path, last.epoch);
         let before = (last.epoch > 0).then_some((state_before.as_path(), last.state_digest.as_str()));
         let state_digest = state::merge(before, directory, &mut *commit.state)?;
-        let mut manifest = Manifest { epoch: last.epoch + 1, records, state_digest, ..last };
+        let layout = self.config.layout.clone();
+        let mut manifest = Manifest { epoch: last.epoch + 1, layout, records, state_digest, ..last };
         manifest.advance(commit.positions);
         if let Some(read) = commit.group.and_then(|proof| proof.get::<FilesRead>()) {
             manifest.note_files(read);

@@ -11,7 +11,7 @@ use super::disk::{DurableFile, asked, remove_file, sync_dir};
 use super::error::{Damage, FileChange, FolderError};
 use super::ledger::FolderLedgerConfig;
 use super::{epochs, state};
-use crate::file::{FilesRead, HEAD_BYTES, ListedFile};
+use crate::file::{FilesRead, ListedFile};
 use crate::ledger::{LedgerError, Restored};
 use crate::position::{Partition, Position};
 
@@ -30,6 +30,9 @@ pub struct Manifest {
     pub pipeline: String,
     /// What was read.
     pub input: String,
+    /// What else decides which rows there are and which partition each lies in, in words; empty where it was not noted.
+    #[serde(default)]
+    pub layout: String,
     /// The files whose rows the positions count, where files were read: those that come after them may change.
     #[serde(default)]
     pub files: Vec<ListedFile>,
@@ -52,6 +55,7 @@ impl Manifest {
             version: VERSION,
             pipeline: config.pipeline.clone(),
             input: config.input.clone(),
+            layout: config.layout.clone(),
             files: Vec::new(),
             epoch: 0,
             partitions: config.partitions.clone(),
@@ -165,19 +169,17 @@ impl Manifest {
     /// Refuses files that are not those whose rows were counted: the last of them may have grown, and others may come
     /// after it.
     fn check_files(&self, now: &[ListedFile]) -> Result<(), FileChange> {
+        let replaced = |found: &ListedFile, read| !found.begins_as(read).is_ok_and(|same| same);
         for (index, read) in self.files.iter().enumerate() {
             let (name, last) = (read.name.clone(), index + 1 == self.files.len());
             match now.get(index) {
-                // The head of a shorter file is all of it, and differs where the file has grown or shrunk.
-                Some(found)
-                    if found.name == name && found.head != read.head && found.bytes.min(read.bytes) >= HEAD_BYTES =>
-                {
-                    return Err(FileChange::Replaced { name });
-                }
-                Some(found) if found.name == name && (last || found.bytes == read.bytes) => {}
-                Some(found) if found.name == name => {
+                Some(found) if found.name == name && !last && found.bytes != read.bytes => {
                     return Err(FileChange::Resized { name, read: read.bytes, found: found.bytes });
                 }
+                Some(found) if found.name == name && replaced(found, read) => {
+                    return Err(FileChange::Replaced { name });
+                }
+                Some(found) if found.name == name => {}
                 Some(found) if now.iter().any(|one| one.name == name) => {
                     return Err(FileChange::Inserted { name: found.name.clone(), before: name });
                 }
@@ -202,10 +204,13 @@ impl Manifest {
     /// Refuses a folder of another pipeline, of another input, of other files or of another number of partitions.
     pub(super) fn check(&self, folder: &Path, config: &FolderLedgerConfig) -> Result<(), FolderError> {
         self.check_owner(folder, &config.pipeline)?;
-        let FolderLedgerConfig { input, partitions, files, .. } = config.clone();
+        let FolderLedgerConfig { input, layout, partitions, files, .. } = config.clone();
         let (path, found) = (folder.to_owned(), self.clone());
         if found.input != input {
             return Err(FolderError::Input { path, found: found.input, expected: input });
+        }
+        if !found.layout.is_empty() && found.layout != layout {
+            return Err(FolderError::Layout { path, found: found.layout, expected: layout });
         }
         if found.partitions != partitions {
             return Err(FolderError::Partitions { path, found: found.partitions, expected: partitions });

@@ -19,7 +19,7 @@ use super::producer::RecordProducer;
 use super::query;
 use super::refusal::is_denial;
 use super::slots::transactional_id;
-use super::topics::{Administrator, CreateTopic, state_topic_settings};
+use super::topics::{Administrator, CreateTopic, keeps_state, state_topic_settings};
 use crate::access::AccessError;
 use crate::ledger::LedgerError;
 
@@ -210,11 +210,15 @@ impl Checkup<'_> {
         }
         // The policy is told only to those who may describe settings: no need of a pipeline's.
         let policy = self.administrator.topic_setting(topic, "cleanup.policy")?;
-        if policy.split(',').any(|word| word.trim() == "compact") {
+        if keeps_state(&policy) {
             return Some(Finding::ok("topic", format!("`{topic}` is compacted")));
         }
         let remedy = format!("kafka-configs --alter --topic {topic} --add-config cleanup.policy=compact");
-        Some(Finding::fail("topic", format!("`{topic}` is not compacted but `{policy}`: state would be lost"), remedy))
+        Some(Finding::fail(
+            "topic",
+            format!("`{topic}` has `cleanup.policy` `{policy}` in place of `compact`: state would be lost"),
+            remedy,
+        ))
     }
 
     fn group(&self) -> Option<Finding> {

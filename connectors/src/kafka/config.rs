@@ -91,7 +91,7 @@ const CONSUMER_DEFAULTS: [(&str, &str); 10] = [
 /// Producer settings that a user may change.
 const PRODUCER_DEFAULTS: [(&str, &str); 7] = [
     ("compression.type", "lz4"),
-    // Long enough for full batches in bulk. At least once it is what an output waits; a flush at a commit ends the wait.
+    // Long enough for full batches in bulk; a flush at a commit ends the wait.
     ("linger.ms", "5"),
     ("batch.size", "1000000"),
     // What a broker takes in one request at most: how large a record may be is for its topic to say.
@@ -104,6 +104,9 @@ const PRODUCER_DEFAULTS: [(&str, &str); 7] = [
 /// The broker answers CONCURRENT_TRANSACTIONS while it still writes the previous markers: at the default of 100 ms
 /// each back-to-back commit takes 100 ms, at 5 ms it takes 8 ms (measured).
 const TRANSACTION_RETRY_MS: &str = "5";
+
+/// How long an output waits for others where each is seen at once: those of a window come within a millisecond.
+const PROMPT_LINGER_MS: &str = "1";
 
 /// How often librdkafka reports its state, ms: how late [`crate::source::Source::connected`] may notice a broker
 /// that is back.
@@ -175,6 +178,15 @@ impl KafkaConnection {
         config.set("enable.idempotence", "true");
         config.set("partitioner", "murmur2_random");
         config.set("delivery.report.only.error", "true");
+        config
+    }
+
+    /// A producer whose records are waited for one by one.
+    pub(super) fn prompt_producer(&self) -> ClientConfig {
+        let mut config = self.producer();
+        if self.properties.get("linger.ms").is_none() {
+            config.set("linger.ms", PROMPT_LINGER_MS);
+        }
         config
     }
 

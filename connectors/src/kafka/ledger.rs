@@ -132,7 +132,7 @@ impl KafkaLedger {
                 timeout,
             )))
         } else {
-            Writer::Plain(RecordProducer::open(&config.connection.producer(), &log)?)
+            Writer::Plain(RecordProducer::open(&config.connection.prompt_producer(), &log)?)
         };
         let slot_headers = changelog::slot_headers(&config.slot);
         let sinks = config.sinks.iter().map(|sink| sink.topic.clone()).collect();

@@ -100,7 +100,7 @@ pub use embedded::EmbeddedBroker;
 pub use ledger::{KafkaLedger, KafkaLedgerConfig, SinkTopic, StateTopic};
 pub use limits::TRANSACTION_TIMEOUT;
 pub use log::Redactor;
-pub use properties::{Properties, PropertyError, check_properties};
+pub use properties::{Properties, PropertyError, check_properties, is_secret};
 pub use source::KafkaSource;
 pub use topics::{CreateTopic, TopicState, ensure_topic};
 pub use writer::KafkaWriter;

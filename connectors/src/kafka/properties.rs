@@ -104,7 +104,8 @@ fn check_property(key: &str, value: &str) -> Result<(), PropertyError> {
 }
 
 /// Whether the value of this property must never be shown.
-pub(super) fn is_secret(key: &str) -> bool {
+#[must_use]
+pub fn is_secret(key: &str) -> bool {
     const PARTS: [&str; 5] = ["password", "passphrase", "secret", "private", "token"];
     const KEYS: [&str; 4] = ["ssl.key.pem", "ssl.key", "ssl_key", "sasl.oauthbearer.config"];
     // An end point is no secret, and an operator needs to see it.

@@ -166,6 +166,10 @@ impl KafkaSource {
             // A partition that stopped over an error cannot be sought: it is given up and taken again.
             let restart = consumer.incremental_unassign(&list);
             restart.map_err(|error| self.client_error("seeking", &error))?;
+            // Both handles are of one queue: dropped after the new one was made, the old one would take its wake-up away.
+            if let Some(reader) = self.readers.get_mut(&partition) {
+                reader.queue = None;
+            }
         }
         let queue = PartitionQueue::split(consumer, topic, partition.number, &self.wakeup).ok_or_else(|| {
             let error = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownPartition);

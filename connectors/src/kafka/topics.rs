@@ -218,7 +218,7 @@ impl Administrator {
     /// Refuses a topic of state from which the broker deletes records that no newer one replaces.
     fn check_compacted(&self, topic: &str) -> Result<(), LedgerError> {
         match self.topic_setting(topic, "cleanup.policy") {
-            Some(policy) if policy != "compact" => Err(LedgerError::StateDeleted { topic: topic.to_owned(), policy }),
+            Some(policy) if !keeps_state(&policy) => Err(LedgerError::StateDeleted { topic: topic.to_owned(), policy }),
             // Forbidden, or unknown to this broker: the topic may still be right. The embedded one keeps what it can.
             None if !matches!(self.connection.brokers, Brokers::Embedded(_)) => {
                 tracing::warn!(topic, "the broker does not tell `cleanup.policy`: it has to be `compact`");
@@ -280,4 +280,9 @@ pub(super) fn source_topics(
         found.push((Arc::from(topic.as_str()), partitions));
     }
     Ok(found)
+}
+
+/// Whether a topic of this `cleanup.policy` loses only records that a newer one replaces.
+pub(super) fn keeps_state(policy: &str) -> bool {
+    policy == "compact"
 }

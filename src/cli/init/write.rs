@@ -36,8 +36,8 @@ pub(super) enum Place {
     Topic {
         brokers: String,
         topic: String,
-        /// The `security` block, as JSON, which is YAML.
-        security: Option<String>,
+        /// How the brokers are reached beside that: lines of YAML, each with a line feed before it.
+        access: String,
     },
 }
 
@@ -45,10 +45,16 @@ impl Place {
     pub(super) fn of(args: &InitArgs, like: Option<&PipelinePlan>, output: &Path) -> Result<Self> {
         if let Some(topic) = &args.topic {
             let kafka = like.and_then(|plan| plan.source.kafka.as_ref());
-            let security = kafka.and_then(|kafka| kafka.security.as_ref());
-            let security = security.map(as_flow).transpose()?;
             let brokers = kafka.map_or(&args.brokers, |kafka| &kafka.brokers).clone();
-            return Ok(Self::Topic { brokers, topic: topic.clone(), security });
+            let folder = like.map(|plan| plan.folder.as_path()).unwrap_or(Path::new(""));
+            let mut access = String::new();
+            if let Some(security) = kafka.and_then(|kafka| kafka.security.as_ref()) {
+                let _ = write!(access, "\n      security: {}", as_flow(security, folder)?);
+            }
+            if let Some(kafka) = kafka.filter(|kafka| !kafka.properties.0.is_empty()) {
+                let _ = write!(access, "\n      properties: {}", as_flow(&kafka.properties, folder)?);
+            }
+            return Ok(Self::Topic { brokers, topic: topic.clone(), access });
         }
         let from = args.from.clone().unwrap_or_default();
         // Paths in a pipeline file start where it stands.
@@ -58,11 +64,16 @@ impl Place {
     }
 }
 
-/// A block in one line, without what it leaves unsaid.
-fn as_flow(block: &impl serde::Serialize) -> Result<String> {
+/// A block in one line, without what it leaves unsaid. Files that it names from `folder` on are named from the root on.
+fn as_flow(block: &impl serde::Serialize, folder: &Path) -> Result<String> {
     let mut json = serde_json::to_value(block)?;
     if let Value::Object(fields) = &mut json {
         fields.retain(|_, value| !value.is_null());
+        for value in fields.values_mut() {
+            if let Some(path) = value.as_str().and_then(|text| text.strip_prefix("file:")) {
+                *value = format!("file:{}", std::path::absolute(folder.join(path))?.display()).into();
+            }
+        }
     }
     Ok(json.to_string().replace('$', "$$"))
 }
@@ -204,12 +215,11 @@ fn source(text: &mut String, schema: &str, place: &Place, sample: &Sample, field
     // Writing to a string cannot fail, here and below.
     let _ = match place {
         Place::File(path) => write!(text, "sources:\n  readings:\n    file:\n      path: {}\n", quoted(path)),
-        Place::Topic { brokers, topic, security } => {
-            let security = security.as_ref().map(|json| format!("\n      security: {json}")).unwrap_or_default();
+        Place::Topic { brokers, topic, access } => {
             let (brokers, topic) = (quoted(brokers), quoted(topic));
             writeln!(
                 text,
-                "sources:\n  readings:\n    kafka:\n      brokers: {brokers}\n      topics: [{topic}]{security}"
+                "sources:\n  readings:\n    kafka:\n      brokers: {brokers}\n      topics: [{topic}]{access}"
             )
         }
     };

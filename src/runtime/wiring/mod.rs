@@ -107,7 +107,11 @@ impl Wiring {
         let files = plan.source.file.as_ref().map(|file| listing(&plan.folder.join(&file.path)));
         let files = files.transpose().map_err(unlisted)?.unwrap_or_default();
         let (pipeline, partitions) = (plan.name.clone(), partition_counts.to_vec());
-        Ok(FolderLedger::open(folder, slot, FolderLedgerConfig { pipeline, input, files, partitions, sinks })?)
+        Ok(FolderLedger::open(
+            folder,
+            slot,
+            FolderLedgerConfig { pipeline, input, layout: row_layout(plan), files, partitions, sinks },
+        )?)
     }
 
     /// Address `host:port` of the embedded broker, where the plan has one: send rows there.
@@ -239,6 +243,25 @@ fn table_layout(plan: &PipelinePlan, csv: Option<&CsvFileSpec>) -> TableLayout {
         add: csv.add.clone(),
         required: plan.decode.required_paths().map(str::to_owned).collect(),
     }
+}
+
+/// What decides how many rows files have and which partition each lies in, as JSON; empty without files.
+fn row_layout(plan: &PipelinePlan) -> String {
+    let Some(file) = &plan.source.file else { return String::new() };
+    let decode = &plan.source.decode;
+    let csv = file.csv.as_ref();
+    let unpivot = csv.and_then(|csv| csv.unpivot.as_ref());
+    serde_json::json!({
+        "partitioned_by": plan.partition_column(),
+        "delimiter": decode.delimiter,
+        "quote": decode.quote,
+        "unpivot": unpivot,
+        // A cell without a value makes no row.
+        "nulls": unpivot.map(|_| &decode.nulls),
+        "join": csv.map(|csv| &csv.join),
+        "add": csv.map(|csv| &csv.add),
+    })
+    .to_string()
 }
 
 /// A checked `simulate` block as the simulation's own settings.

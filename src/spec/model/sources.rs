@@ -34,6 +34,14 @@ pub struct SourceSpec {
     pub event_time: EventTimeSpec,
 }
 
+impl SourceSpec {
+    /// Whether all rows are there from the start, so that only their number says when to commit.
+    #[must_use]
+    pub fn waits_for_nobody(&self) -> bool {
+        self.file.is_some() || self.simulate.as_ref().is_some_and(|simulate| simulate.speed == 0.0)
+    }
+}
+
 /// Kafka topics as a source.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -43,6 +43,21 @@ pub enum Scope {
     Pipeline,
 }
 
+impl Scope {
+    fn of(plan: &PipelinePlan) -> Self {
+        if plan.features.cross_keys() { Self::Pipeline } else { Self::Partition }
+    }
+
+    /// The word for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Partition => "partition",
+            Self::Pipeline => "pipeline",
+        }
+    }
+}
+
 /// One stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StageOutline {
@@ -129,7 +144,7 @@ impl PipelinePlan {
             pipeline: self.name.clone(),
             version: self.version.clone(),
             delivery: self.delivery,
-            scope: if self.features.cross_keys() { Scope::Pipeline } else { Scope::Partition },
+            scope: Scope::of(self),
             partitioned_by: self.source.partitioned_by.clone(),
             stages,
             topics: topics::of(self),

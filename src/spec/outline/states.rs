@@ -21,16 +21,16 @@ pub(super) fn of(plan: &PipelinePlan) -> Vec<(&'static str, StateOutline)> {
     for step in plan.stateful_steps() {
         let name = step.identity.step.as_str();
         if let Some((stage, memory)) = memory(plan, name) {
-            states.push((stage, outline(step, memory)));
+            states.push((stage, outline(Scope::of(plan), step, memory)));
         }
     }
     states
 }
 
-fn outline(step: &StatefulStep, memory: Memory) -> StateOutline {
+fn outline(scope: Scope, step: &StatefulStep, memory: Memory) -> StateOutline {
     let Memory { key, holds, forgets, limit } = memory;
     let (step, made_from) = (step.identity.step.clone(), step.made_from.clone());
-    StateOutline { step, scope: Scope::Partition, key, holds, forgets, limit, made_from }
+    StateOutline { step, scope, key, holds, forgets, limit, made_from }
 }
 
 /// `None` for a step of which the file uses nothing: features without lags, say.

@@ -166,10 +166,14 @@ impl KeyErrors {
 
     /// Takes an absolute error in.
     fn take(&mut self, error: f64, slot: usize) {
-        let known = self.slow[1] >= ERRORS_MIN && self.slow[0] > 0.0;
+        // What has been exact so far has no scale yet, which the first error would be measured by.
+        if error == 0.0 && self.slow[0] == 0.0 {
+            return;
+        }
+        let known = self.slow[1] >= ERRORS_MIN;
         let error = if known { error.min(ERROR_MAX * self.mean()) } else { error.min(f64::MAX.sqrt()) };
         // A spoofed value among the first ones would be the mean for long: what came after it knows better.
-        for sums in [&mut self.slow, &mut self.fast].into_iter().filter(|sums| error > 0.0 && sums[1] < ERRORS_MIN) {
+        for sums in [&mut self.slow, &mut self.fast].into_iter().filter(|_| error > 0.0 && !known) {
             sums[0] = sums[0].min(ERROR_MAX * error * sums[1]);
         }
         for (sums, memory) in [(&mut self.slow, SLOW), (&mut self.fast, FAST)] {

@@ -244,7 +244,7 @@ fn class_cases() -> Vec<Case> {
             horizons: 2,
             silenced_by: SilencedBy::Any,
             steps_again: 4_500,
-            long_run: 50_000,
+            long_run: 1_000_000,
             ..class_case("ftrl", || {
                 Box::new(FtrlPredictor::new(STEP, FtrlParams::new(&ftrl()).unwrap(), vec![vec![0, 1, 2]; 2]))
             })
