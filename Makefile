@@ -101,6 +101,7 @@ lint:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --workspace --no-default-features --lib -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	$(CARGO) package --workspace --no-verify --locked --offline --allow-dirty --quiet 2>/dev/null || $(CARGO) package --workspace --no-verify --locked --offline --allow-dirty
 	@cargo deny --version 2>/dev/null | grep -q "$(DENY_VERSION)" || $(CARGO) install --quiet --locked cargo-deny@$(DENY_VERSION)
 	$(CARGO) deny check bans licenses sources
 
