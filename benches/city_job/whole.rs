@@ -187,6 +187,10 @@ impl Ledger for MeteredLedger {
         Ok(outcome)
     }
 
+    fn flushed(&mut self, patience: Duration) -> Result<bool, LedgerError> {
+        self.inner.flushed(patience)
+    }
+
     fn overlaps(&self) -> bool {
         self.inner.overlaps()
     }

@@ -205,6 +205,15 @@ pub trait Ledger: Send {
         Err(misuse("waiting for a commit", "none is in flight"))
     }
 
+    /// Whether what was appended has gone so far that a commit need not wait for it; false where `patience` has passed first. A
+    /// commit waits for it in any case, and in one piece: this is for who has to look up meanwhile.
+    ///
+    /// # Errors
+    /// As [`Ledger::append`].
+    fn flushed(&mut self, _patience: Duration) -> Result<bool, LedgerError> {
+        Ok(true)
+    }
+
     /// Whether the next transaction may begin while a commit is in flight.
     fn overlaps(&self) -> bool {
         false

@@ -83,6 +83,14 @@ impl Transaction {
     /// an error it counts as open, and is to be aborted.
     pub(super) fn commit(&mut self, commit: Commit<'_>) -> Result<(), LedgerError> {
         self.hand_over()?;
+        let since = Instant::now();
+        while !self.ledger.flushed(LOOK)? {
+            if since.elapsed() >= COMMIT_WITHIN && self.shared.stop.older_than(COMMIT_WITHIN) {
+                tracing::warn!("outputs are not through {} s after the word to stop", COMMIT_WITHIN.as_secs());
+                self.ended = Some(CommitOutcome::Unknown);
+                return Ok(());
+            }
+        }
         self.ended = self.ledger.commit_soon(commit)?;
         self.open = false;
         self.in_flight = self.ended.is_none();

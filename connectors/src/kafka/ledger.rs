@@ -418,6 +418,14 @@ impl Ledger for KafkaLedger {
         self.conclude(ended)
     }
 
+    fn flushed(&mut self, patience: Duration) -> Result<bool, LedgerError> {
+        match &self.writer {
+            Writer::Transactions(_) => Ok(true),
+            // What has failed the commit tells.
+            Writer::Plain(producer) => Ok(producer.delivered(patience) || producer.failed()),
+        }
+    }
+
     fn overlaps(&self) -> bool {
         matches!(self.writer, Writer::Plain(_))
     }
