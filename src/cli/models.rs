@@ -69,7 +69,7 @@ enum ModelsVerb {
         #[arg(long, required_if_eq("uncompared", "true"))]
         reason: Option<String>,
         /// Let it serve although it could not be measured beside the one that serves, as where the pipeline's columns have
-        /// changed, or is worse than the regression. It has to be no worse than the other baselines. Needs `--reason`; the record says so.
+        /// changed, was measured on too little, or is worse than the regression. It has to be no worse than the other baselines. Needs `--reason`; the record says so.
         #[arg(long)]
         uncompared: bool,
     },

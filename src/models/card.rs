@@ -84,6 +84,9 @@ pub struct ClassCard {
     /// Why it was not measured beside the version that served then; none where it was, or where none served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_compared: Option<NotCompared>,
+    /// Where the regression could not be fitted, and so is not beside it; none where it could everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_fitted: Option<NotFitted>,
     /// The mean of a cross-validation over all rows, those held out too; none where none was asked for.
     pub cross_validation: Option<Evaluation>,
 }
@@ -124,6 +127,9 @@ pub struct ForecastCard {
     pub model_hash: String,
     /// The time from which on forecasts were held out; no label of that time or later was learned.
     pub hold_out_from: String,
+    /// How long after that the newest label of those is, seconds; none of cards that did not say it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_out_s: Option<i64>,
     /// On those, which it was not trained on, by horizon.
     pub hold_out: Vec<HorizonErrors>,
     /// What else was measured on the same labels.
@@ -141,6 +147,34 @@ pub struct NotCompared {
     pub version: Version,
     /// Why.
     pub why: Incomparable,
+}
+
+/// Where the regression could not be fitted, as to labels of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotFitted {
+    /// To the rows that the version was trained on.
+    pub known: bool,
+    /// In these folds of the cross-validation, numbered from 1 on through all repeats.
+    pub folds: Vec<u32>,
+}
+
+impl NotFitted {
+    /// Where that was; `None` where it was nowhere.
+    #[must_use]
+    pub fn of(known: bool, folds: Vec<u32>) -> Option<Self> {
+        (known || !folds.is_empty()).then_some(Self { known, folds })
+    }
+}
+
+impl std::fmt::Display for NotFitted {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rows = self.known.then(|| "the rows that were learned".to_owned());
+        let folds: Vec<String> = self.folds.iter().map(u32::to_string).collect();
+        let folds = (!folds.is_empty()).then(|| format!("folds {}", folds.join(", ")));
+        let places: Vec<String> = rows.into_iter().chain(folds).collect();
+        write!(formatter, "the regression could not be fitted to {}", places.join(" and "))
+    }
 }
 
 /// Why two versions cannot be measured on the same rows.
@@ -168,7 +202,7 @@ impl std::fmt::Display for Incomparable {
             Self::TooFewRows { rows, data_to } => {
                 write!(
                     formatter,
-                    "it was trained on rows to {data_to}: of those held out only {rows} are later, too few or all of one class"
+                    "it was trained on rows to {data_to}: of those held out only {rows} are later, too few, of less than a day or all of one class"
                 )
             }
         }
@@ -190,6 +224,24 @@ pub struct Compared<M> {
     /// One standard error of the difference of both mean losses on those rows; none of what is compared without any slack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standard_error: Option<f64>,
+    /// Of forecasts: both on the same labels with every key alike, by horizon. What is compared before one may serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_key: Vec<KeyErrors>,
+}
+
+/// Errors of two models at one horizon, every key alike: each key's mean absolute errors count as shares of the larger of both,
+/// and as often as it has labels. No key, whatever its unit or its sensor's faults, counts more than one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyErrors {
+    /// How far ahead.
+    pub horizon: String,
+    /// Keys with labels at which one of both was wrong.
+    pub keys: u64,
+    /// The card's own version's, 0 to 1.
+    pub own: f64,
+    /// The other's, likewise.
+    pub other: f64,
 }
 
 /// Errors of the forecasts of one horizon.
@@ -255,57 +307,6 @@ impl Card {
             Self::Classes(card) => (&card.trained_at, card.rows),
             Self::Forecasts(card) => (&card.trained_at, card.rows),
         }
-    }
-
-    /// Its own on the rows of what was measured beside it, and that one's; `None` of what was not.
-    pub(super) fn losses_beside(&self, model: &str) -> Option<(f64, f64)> {
-        fn both<M>(beside: &[Compared<M>], model: &str, own: &M, loss: impl Fn(&M) -> f64) -> Option<(f64, f64)> {
-            let compared = beside.iter().find(|compared| compared.model == model)?;
-            Some((loss(compared.own.as_ref().unwrap_or(own)), loss(&compared.hold_out)))
-        }
-        match self {
-            Self::Classes(card) => both(&card.beside, model, &card.hold_out, |evaluation| evaluation.log_loss),
-            Self::Forecasts(card) => both(&card.beside, model, &card.hold_out, |errors| mean_mae(errors)),
-        }
-    }
-
-    /// What is compared.
-    pub(super) fn loss_name(&self) -> &'static str {
-        match self {
-            Self::Classes(_) => "log loss",
-            Self::Forecasts(_) => "MAE",
-        }
-    }
-
-    /// By how much it may be worse than what was measured beside it: one standard error of the difference. A network is as good
-    /// as the regression where what it learns is linear, and on few rows either comes out ahead by chance.
-    pub(super) fn slack(&self, model: &str) -> f64 {
-        let Self::Classes(card) = self else { return 0.0 };
-        let compared = card.beside.iter().find(|compared| compared.model == model);
-        compared.and_then(|compared| compared.standard_error).unwrap_or(0.0)
-    }
-
-    /// What a version has to be no worse than before it may serve: the one that serves, or, without one, the baselines. Of those,
-    /// the regression can be waived: `uncompared`.
-    pub(super) fn to_beat(&self, champion: Option<Version>, uncompared: bool) -> Vec<String> {
-        match (champion, self) {
-            (Some(champion), _) => vec![champion.to_string()],
-            (None, Self::Classes(card)) => {
-                let measured = |name: &&str| card.beside.iter().any(|compared| compared.model == *name);
-                let regression = Some(REGRESSION).filter(measured).filter(|_| !uncompared);
-                [BASE_RATE].into_iter().chain(regression).map(str::to_owned).collect()
-            }
-            (None, Self::Forecasts(_)) => ["persistence", "profile"].map(str::to_owned).to_vec(),
-        }
-    }
-
-    /// Why it was not measured beside a version that served when it was trained.
-    pub(super) fn not_compared(&self, champion: Version) -> Option<&Incomparable> {
-        let not_compared = match self {
-            Self::Classes(card) => &card.not_compared,
-            Self::Forecasts(card) => &card.not_compared,
-        };
-        not_compared.as_ref().filter(|one| one.version == champion).map(|one| &one.why)
     }
 
     /// The pipeline and the predictor that it was trained for, and the column that it tells of.

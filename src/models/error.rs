@@ -60,13 +60,21 @@ pub enum StoreError {
         /// The challenger.
         version: Version,
         /// What was measured.
-        loss: &'static str,
+        loss: String,
         /// Its own.
         own: f64,
         /// What is better.
         other: String,
         /// That one's.
         theirs: f64,
+    },
+    /// Held out was too little to say how good it is.
+    #[error("{version} is not promoted: too little was held out to say how good it is: {held_out}")]
+    TooLittle {
+        /// The version.
+        version: Version,
+        /// How much, and how much is needed.
+        held_out: String,
     },
     /// A network of another kind.
     #[error("{version} of `{}` is a network of `{}`, not of `{}`", .folder.display(), .is.name(), .asked.name())]
@@ -134,6 +142,10 @@ impl StoreError {
                  --reason TEXT` lets it serve all the same, and records that"
             }
             Self::Worse { .. } => "train on more or newer rows; the version that serves stays",
+            Self::TooLittle { .. } => {
+                "train on a longer history, or hold out more (`--hold-out`); `arterial models promote --uncompared --reason TEXT` \
+                 lets it serve all the same, and records that"
+            }
             Self::NotCompared { why: None, .. } => {
                 "train again: every version is measured beside the one that serves then"
             }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::card::{Card, ClassCard, ForecastCard, Kind};
 use super::error::StoreError;
+use super::gate::Losses;
 use super::{mlp_tensors, tensors};
 use crate::stages::predict::neural::TrainedMlp;
 use crate::stages::predict::neural::fit::Trained;
@@ -305,10 +306,11 @@ impl Store {
 
     /// Lets a version serve, if on the rows held out it was no worse than what serves now; the first, than the base rate and, by
     /// more than chance, the regression or, of forecasts, than persistence and the profile. One that could not be measured
-    /// beside what serves, or is worse than the regression, where that is asked for, has to be no worse than the other ones.
+    /// beside what serves, or on enough, or is worse than the regression, where that is asked for, has to be no worse than the
+    /// other ones.
     ///
     /// # Errors
-    /// [`StoreError`] where it was worse, was not measured beside what serves, or cannot be recorded.
+    /// [`StoreError`] where it was worse, was not measured beside what serves or on enough, or cannot be recorded.
     pub fn promote(&self, version: Version, gate: Gate, at: &str, reason: &str) -> Result<Promotion, StoreError> {
         let (_, card) = self.load(version)?;
         let _lock = self.lock()?;
@@ -316,15 +318,17 @@ impl Store {
         if before == Some(version) {
             return Err(StoreError::Serves { version });
         }
-        let beaten = match (before, gate) {
-            (Some(champion), Gate::Uncompared) if card.losses_beside(&champion.to_string()).is_some() => {
+        let too_little = card.too_little_held_out();
+        let beaten = match (before, gate, too_little) {
+            (Some(champion), Gate::Uncompared, None) if card.losses_beside(&champion.to_string(), true).is_some() => {
                 return Err(StoreError::Compared { version, champion });
             }
-            (_, Gate::Uncompared) => None,
-            (_, Gate::Compared) => before,
+            (_, Gate::Uncompared, _) => None,
+            (_, Gate::Compared, Some(held_out)) => return Err(StoreError::TooLittle { version, held_out }),
+            (_, Gate::Compared, None) => before,
         };
         for other in card.to_beat(beaten, gate == Gate::Uncompared) {
-            let (own, theirs) = match (card.losses_beside(&other), beaten) {
+            let losses = match (card.losses_beside(&other, beaten.is_some()), beaten) {
                 (Some(losses), _) => losses,
                 (None, Some(champion)) => {
                     let why = card.not_compared(champion).cloned();
@@ -336,8 +340,9 @@ impl Store {
                 }
             };
             // Not a number is no better than anything.
-            if own.is_nan() || own > theirs + card.slack(&other) {
-                return Err(StoreError::Worse { version, loss: card.loss_name(), own, other, theirs });
+            let worse = |one: &Losses| one.own.is_nan() || one.own > one.theirs + card.slack(&other);
+            if let Some(Losses { name, own, theirs }) = losses.into_iter().find(worse) {
+                return Err(StoreError::Worse { version, loss: name, own, other, theirs });
             }
         }
         let uncompared = gate == Gate::Uncompared;

@@ -113,8 +113,8 @@ fn contested(spec: &PipelineSpec, made_from: &[String]) -> Vec<StatefulStep> {
         let by = by.unwrap_or_else(|| ComparedBy::usual(predict.task == Task::Classification));
         let compared = MadeWith {
             step: contest::days_step_of(name),
-            // The second layout: labels that the champion had no forecast for, and what the baseline made of them.
-            meaning: format!("{} 2", by.name()),
+            // The third layout: what errors are usual of each key, and losses in those.
+            meaning: format!("{} 3", by.name()),
             settings: json_text(&predict.promotion),
         };
         steps.push(StatefulStep::new(&compared, learned_from));

@@ -17,28 +17,31 @@ use crate::predict_support::{Feed, MemoryState, SIZE, bits, city_model, columns,
 use crate::run_support::{Ends, edited, plan as pipeline, run};
 
 /// Windows of a day.
-const DAY: usize = (86_400_000_000 / SIZE) as usize;
+pub(crate) const DAY: usize = (86_400_000_000 / SIZE) as usize;
 const KEYS: usize = 4;
 
 /// The last value as it is: hard to beat by nothing but a model that learns.
-fn last_value() -> ModelSettings {
+pub(crate) fn last_value() -> ModelSettings {
     ModelSettings::One(ExpertSettings::Feature("speed.lag0".to_owned()))
 }
 
-fn learning() -> ModelSettings {
+pub(crate) fn learning() -> ModelSettings {
     ModelSettings::One(ExpertSettings::OnlineLinear(city_model()))
 }
 
 /// A value from hours ago.
-fn stale() -> ModelSettings {
+pub(crate) fn stale() -> ModelSettings {
     ModelSettings::One(ExpertSettings::Feature("speed.lag5".to_owned()))
 }
 
-fn rule() -> PromotionSettings {
+pub(crate) fn rule() -> PromotionSettings {
     PromotionSettings { by: None, over_micros: 2 * 86_400_000_000, margin: 0.02, min_labels: 100 }
 }
 
-fn contest(challengers: &[(&str, ModelSettings)], promotion: Option<PromotionSettings>) -> PredictorSettings {
+pub(crate) fn contest(
+    challengers: &[(&str, ModelSettings)],
+    promotion: Option<PromotionSettings>,
+) -> PredictorSettings {
     let challengers = challengers.iter().map(|(name, model)| ((*name).to_owned(), model.clone())).collect();
     PredictorSettings { challengers, promotion, model: last_value(), ..settings(&[1, 3], city_model()) }
 }

@@ -24,6 +24,7 @@ mod conformance;
 mod conformance_flaws;
 mod container;
 mod contest;
+mod contest_spoofed;
 mod decode;
 mod decode_csv;
 mod decode_properties;

@@ -6,6 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use arterial::models::NotFitted;
+use arterial::models::by_key::ErrorsByKey;
+use arterial::models::folds::Folds;
 use arterial::stages::predict::neural::fit::{Evaluation, Training, fit};
 use arterial::stages::predict::neural::{MlpClassifier, MlpClassifierParams};
 use arterial::stages::predict::{OnlinePredictor, Predictor};
@@ -165,6 +168,60 @@ fn what_cannot_be_compared_serves_only_where_somebody_says_why() {
         serde_json::from_str(&done(&folder, &["models", "diff", "model", "v1", "v2", "--format", "json"])).unwrap();
     let paths: Vec<&str> = differences.as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
     assert!(paths.contains(&"not_compared") && paths.contains(&"features"), "{paths:?}");
+}
+
+#[test]
+fn network_of_classes_that_was_measured_on_a_handful_of_rows_serves_only_where_somebody_says_why() {
+    // One epoch of eight rows may be ahead of the share of ones by chance.
+    let folder = folder("handful", 95, 2.0);
+    trained(&folder, &[]);
+    let err = refused(&folder, &["models", "promote", "model", "v1"], 1);
+    assert!(err.contains("v1 is not promoted: too little was held out to say how good it is: 19 rows"), "{err}");
+    assert!(err.contains("--uncompared"), "{err}");
+    done(&folder, &["models", "promote", "model", "v1", "--uncompared", "--reason", "a trial"]);
+    trained(&folder, &["--hold-out", "0.22"]);
+    done(&folder, &["models", "promote", "model", "v2", "--uncompared", "--reason", "v1 had learned those rows"]);
+}
+
+#[test]
+fn key_that_is_far_off_counts_as_every_other_when_versions_are_compared() {
+    let compared = |own: [f64; 2], other: [f64; 2]| {
+        let mut errors = ErrorsByKey::default();
+        let names: Vec<String> = (0..20).map(|key| format!("k{key}")).chain(["mad".to_owned()]).collect();
+        for (model, [sane, mad]) in [("own", own), ("other", other)] {
+            for _ in 0..10 {
+                let one = names.iter().map(|name| (name.as_str(), if name == "mad" { mad } else { -sane }));
+                errors.add(model, 900_000_000, one);
+            }
+        }
+        let [one] = errors.compare("own", "other").try_into().unwrap();
+        assert_eq!((one.keys, one.horizon.as_str()), (21, "15m"));
+        (one.own, one.other)
+    };
+    // Better at all keys but one: it does not block.
+    let (own, other) = compared([8.0, 9e6], [10.0, 1e6]);
+    assert!(own < other, "{own} beside {other}");
+    for spoofed in [1e300, f64::INFINITY] {
+        let (own, other) = compared([8.0, spoofed], [10.0, spoofed]);
+        assert!(own < other, "{own} beside {other}");
+    }
+    // Worse at all keys but one: it does not promote.
+    let (own, other) = compared([10.0, 1.0], [8.0, 9e6]);
+    assert!(own > other, "{own} beside {other}");
+}
+
+#[test]
+fn network_and_regression_are_compared_over_the_folds_that_both_have_and_the_others_are_told() {
+    let of = |right: bool| Evaluation::of(&[0.9, 0.2], if right { &[1.0, 0.0] } else { &[0.0, 1.0] }, 0.5);
+    let mut folds = Folds::default();
+    folds.add(of(true), Some(of(true)));
+    // The hard one, which the regression does not have.
+    folds.add(of(false), None);
+    let (own, beside) = folds.both().unwrap();
+    assert_eq!((own.accuracy, beside.accuracy, folds.mean().unwrap().accuracy), (1.0, 1.0, 0.5));
+    let told = NotFitted::of(true, folds.not_fitted()).unwrap().to_string();
+    assert_eq!(told, "the regression could not be fitted to the rows that were learned and folds 2");
+    assert_eq!(NotFitted::of(false, Vec::new()), None);
 }
 
 #[test]

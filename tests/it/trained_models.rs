@@ -304,6 +304,39 @@ fn trained_network_predicts_at_once_and_learns_only_where_it_is_let() {
 }
 
 #[test]
+fn first_labels_all_of_one_class_do_not_turn_a_trained_network() {
+    let loss = |model: &MlpClassifier| {
+        let mut sum = 0.0;
+        for step in 500..550 {
+            let (features, labels) = matrix(step);
+            let made = probabilities(model, &features);
+            let costs = made.iter().zip(&labels).map(|(one, label)| -(1.0 - (label - one).abs()).max(1e-9).ln());
+            sum += costs.sum::<f64>() / 200.0;
+        }
+        sum
+    };
+    let first = pretrained(1);
+    let mut model = classifier(&first, true);
+    let before = loss(&model);
+    let frozen = probabilities(&model, &matrix(0).0);
+    let mut taken = 0;
+    for (features, labels) in (0..).map(matrix) {
+        let of_one: Vec<f64> = labels.iter().map(|&label| if label > 0.5 { label } else { f64::NAN }).collect();
+        model.learn_many(0, &features, &of_one);
+        taken = model.version(0);
+        if taken < 20 {
+            assert_eq!(probabilities(&model, &matrix(0).0), frozen, "it waits for `min_labels`: {taken}");
+        } else {
+            break;
+        }
+    }
+    assert!(taken < 24);
+    assert_ne!(probabilities(&model, &matrix(0).0), frozen, "it learns then");
+    let after = loss(&model);
+    assert!(after < 1.1 * before, "{after} where it was {before}");
+}
+
+#[test]
 fn network_that_learned_on_is_as_it_was_trained_once_it_is_frozen() {
     let first = pretrained(1);
     let mut online = classifier(&first, true);

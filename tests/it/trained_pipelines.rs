@@ -72,8 +72,9 @@ fn refused(folder: &Path, arguments: &[&str], code: i32) -> String {
     err
 }
 
+/// Of three days more than one is held out.
 fn trained(folder: &Path, more: &[&str]) -> Value {
-    let arguments = [&["train", "--format", "json", "corridor.yaml"], more].concat();
+    let arguments = [&["train", "--format", "json", "--hold-out", "0.4", "corridor.yaml"], more].concat();
     serde_json::from_str(&done(folder, &arguments)).unwrap()
 }
 
@@ -136,6 +137,7 @@ fn network_is_measured_on_later_forecasts_and_a_pipeline_forecasts_the_same_from
         text.contains("of 8 keys") && text.contains("MAE 15m") && text.contains("models promote model v3"),
         "{text}"
     );
+    assert!(text.contains("Both stood still: what v1 has learned on while it serves"), "{text}");
     assert!(done(&folder, &["models", "ls", "model"]).contains("MAE"));
     assert!(done(&folder, &["models", "diff", "model", "v1", "v2"]).contains("beside"));
 }
@@ -148,11 +150,9 @@ fn worse_network_is_not_promoted_and_one_of_something_else_is_refused() {
     let card = trained(&folder, &["--epochs", "1"]);
     assert!(mean_mae(&card["hold_out"]) > mean_mae(&card["beside"][2]["hold_out"]), "{card}");
     let err = refused(&folder, &["models", "promote", "model", "v2"], 1);
-    assert!(err.contains("v2 is not promoted: on the rows held out its MAE is") && err.contains("that of v1"), "{err}");
-    assert!(
-        refused(&folder, &["train", "--models", "other", "--promote", "--epochs", "1", "corridor.yaml"], 1)
-            .contains("v1 is not promoted: on the rows held out its MAE is")
-    );
+    assert!(err.contains("v2 is not promoted: on the rows held out its MAE by key is") && err.contains("that of v1"));
+    let arguments = ["train", "--models", "other", "--promote", "--epochs", "1", "--hold-out", "0.4", "corridor.yaml"];
+    assert!(refused(&folder, &arguments, 1).contains("v1 is not promoted: on the rows held out its MAE by key is"));
     write(&folder, &[("horizons: [15m, 30m]", "horizons: [15m, 45m]")]);
     let err = refused(&folder, &["validate", "corridor.yaml"], 78);
     assert!(err.contains("trained network v1 does not fit: it has horizons 15m, 30m; the predictor 15m, 45m"), "{err}");
@@ -193,6 +193,59 @@ fn worse_network_is_not_promoted_and_one_of_something_else_is_refused() {
     );
 }
 
+/// The card of a version with numbers that it was not given.
+fn recarded(folder: &Path, version: &str, change: impl FnOnce(&mut Value)) {
+    let path = folder.join("model").join(version).join("card.json");
+    let mut card: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    change(&mut card);
+    std::fs::write(path, serde_json::to_vec_pretty(&card).unwrap()).unwrap();
+}
+
+#[test]
+fn version_that_is_better_in_the_mean_and_worse_at_one_horizon_is_not_promoted() {
+    let folder = folder("one-horizon");
+    for more in [["--epochs", "5", "--promote"].as_slice(), &["--epochs", "5"]] {
+        trained(&folder, more);
+    }
+    // Equal networks are equal at every key.
+    let path = folder.join("model/v2/card.json");
+    let card: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for (one, horizon) in card["beside"][2]["by_key"].as_array().unwrap().iter().zip(["15m", "30m"]) {
+        assert_eq!(*one, serde_json::json!({ "horizon": horizon, "keys": 8, "own": 1.0, "other": 1.0 }));
+    }
+    recarded(&folder, "v2", |card| {
+        let by_key = &mut card["beside"][2]["by_key"];
+        (by_key[0]["other"], by_key[1]["own"]) = (0.95.into(), 0.8.into());
+    });
+    let err = refused(&folder, &["models", "promote", "model", "v2"], 1);
+    assert!(err.contains("its MAE by key at 15m is 1.0000, that of v1 0.9500"), "{err}");
+    recarded(&folder, "v2", |card| card["beside"][2]["by_key"][0]["other"] = 1.0.into());
+    assert!(done(&folder, &["models", "promote", "model", "v2"]).contains("v2 serves, where v1 did"));
+}
+
+#[test]
+fn version_that_was_measured_on_a_handful_of_labels_serves_only_where_somebody_says_why() {
+    let folder = folder("handful");
+    let output = arterial(&folder, &["train", "--epochs", "5", "corridor.yaml"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.contains("v1 cannot serve by this: too little was held out"), "{told}");
+    let err = refused(&folder, &["models", "promote", "model", "v1"], 1);
+    assert!(err.contains("v1 is not promoted: too little was held out") && err.contains("less than a day"), "{err}");
+    trained(&folder, &["--epochs", "5"]);
+    let few = |card: &mut Value| card["hold_out"][1]["count"] = 99.into();
+    recarded(&folder, "v2", few);
+    let err = refused(&folder, &["models", "promote", "model", "v2"], 1);
+    assert!(err.contains("99 labels at 30m, fewer than 100") && err.contains("--uncompared"), "{err}");
+    let forced = ["models", "promote", "model", "v2", "--uncompared", "--reason", "a trial"];
+    assert!(done(&folder, &forced).contains("v2 serves"));
+    // Beside one that serves it is the same, measured or not.
+    trained(&folder, &["--epochs", "5"]);
+    recarded(&folder, "v3", few);
+    assert!(refused(&folder, &["models", "promote", "model", "v3"], 1).contains("99 labels at 30m"));
+    let forced = ["models", "promote", "model", "v3", "--uncompared", "--reason", "a trial"];
+    assert!(done(&folder, &forced).contains("v3 serves, where v2 did"));
+}
+
 fn plan(folder: &Path) -> PipelinePlan {
     let text = std::fs::read_to_string(folder.join("corridor.yaml")).unwrap();
     let file = PipelineFile::parse("corridor.yaml", &text, &|_| None, &Registry::standard());
@@ -223,7 +276,12 @@ fn run_that_was_stopped_goes_on_alike_and_a_newer_version_takes_over_at_a_start(
     both.iter_mut().for_each(|all| all.sort());
     assert_eq!(both[0], both[1]);
     assert!(both[0].iter().all(|forecast| forecast.contains("\"model_version\":\"speed@v1+")), "{}", both[0][0]);
-    trained(&folder, &["--promote"]);
+    trained(&folder, &[]);
+    // Which of two is better on so few hours is chance; this one is to be.
+    recarded(&folder, "v2", |card| {
+        card["beside"][2]["by_key"].as_array_mut().unwrap().iter_mut().for_each(|one| one["own"] = 0.0.into());
+    });
+    done(&folder, &["models", "promote", "model", "v2"]);
     let before = forecasts(&longer).len();
     run(plan(&folder), &Ends { hours: 7, ..longer.clone() }).result.unwrap();
     let later = forecasts(&longer).split_off(before);

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Result;
-use chrono::Utc;
 use chrono_tz::Tz;
 use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 use deunicode::deunicode;
@@ -18,9 +17,11 @@ use super::order::Stray;
 use super::own_test::test;
 use super::sample::{Sample, Written};
 use super::time::{Halves, TimeText};
+use crate::runtime::SystemClock;
 use crate::spec::PipelinePlan;
 use crate::spec::model::Span;
-use crate::vocab::{EventTime, MICROS_PER_SECOND};
+use crate::stages::features::DAY_MICROS;
+use crate::vocab::{Clock, EventTime, MICROS_PER_SECOND};
 
 /// What the time and the sensor are called where the sample has no name for them.
 const TIME: &str = "observed_at";
@@ -319,8 +320,8 @@ fn time(text: &mut String, place: &Place, fields: &Fields<'_>) {
 /// The last time that can be meant of a file in which a clock is far ahead: this day, or whatever the user puts in.
 fn latest(text: &mut String, ahead: Option<&Stray>) -> String {
     let Some(Stray { row, at }) = ahead else { return String::new() };
-    let tomorrow = Utc::now().date_naive().succ_opt().map(|day| format!("{day}T00:00:00Z")).unwrap_or_default();
-    let (at, now) = (EventTime(*at), EventTime(Utc::now().timestamp_micros()));
+    let (at, now) = (EventTime(*at), EventTime(SystemClock.now_micros()));
+    let tomorrow = EventTime((now.0 / DAY_MICROS + 1) * DAY_MICROS);
     let _ = writeln!(text, "    # Row {row} of the sample has the time {at}, far ahead of the others.");
     if at < now {
         text.push_str("    # Where it cannot be meant, put `latest: TIME` under `event_time`: it would make all rows after it late.\n");

@@ -4,10 +4,10 @@ use anyhow::{Context, Result, bail};
 
 use super::gather::{History, gather};
 use super::trial::{Champion, Trial, compare};
-use super::{TrainArgs, tell_not_compared};
+use super::{TrainArgs, tell_not_compared, tell_standing_still};
 use crate::cli::models::{now, print_evaluations, time_of};
 use crate::cli::report::Format;
-use crate::models::{Card, ClassCard, Kind, Network, Store, Version};
+use crate::models::{Card, ClassCard, Kind, Network, REGRESSION, Store, Version};
 use crate::spec::PipelinePlan;
 use crate::stages::encode::time_text;
 use crate::stages::predict::neural::fit::{Evaluation, Training};
@@ -56,10 +56,11 @@ pub(super) fn train(
         hold_out: outcome.hold_out,
         beside: outcome.beside,
         not_compared: outcome.not_compared,
-        cross_validation: outcome.cross_validation,
+        not_fitted: outcome.not_fitted,
+        cross_validation: outcome.cross_validation.mean(),
     };
     let version = store.add(&Network::Classes(outcome.trained), Card::Classes(card.clone()))?;
-    tell(args, store, (version, card), &history, outcome.cross_validated_beside)?;
+    tell(args, store, (version, card), &history, outcome.cross_validation.both())?;
     Ok(version)
 }
 
@@ -93,13 +94,16 @@ fn tell(
     store: &Store,
     (version, card): (Version, ClassCard),
     history: &History,
-    cross_validated_beside: Option<Evaluation>,
+    both: Option<(Evaluation, Evaluation)>,
 ) -> Result<()> {
     if args.format == Format::Json {
         // As it was written: with the hash of the weights.
         let mut json = serde_json::to_value(store.card(version)?)?;
         json["version"] = version.to_string().into();
-        json["cross_validation_logistic_regression"] = serde_json::to_value(cross_validated_beside)?;
+        json["cross_validation_logistic_regression"] = serde_json::to_value(both.map(|(_, beside)| beside))?;
+        if card.not_fitted.is_some() {
+            json["cross_validation_same_folds"] = serde_json::to_value(both.map(|(own, _)| own))?;
+        }
         say!("{}", serde_json::to_string_pretty(&json)?);
         return Ok(());
     }
@@ -116,7 +120,12 @@ fn tell(
     if let Some(evaluation) = card.cross_validation {
         let folds = format!("{} folds x {}", args.folds.unwrap_or_default(), args.repeats);
         let mut rows = vec![(version.to_string(), evaluation)];
-        rows.extend(cross_validated_beside.map(|beside| ("logistic_regression".to_owned(), beside)));
+        if let Some((own, beside)) = both {
+            // Those that both have, where they are fewer.
+            let same = (version.to_string() + ", same folds", own);
+            rows.extend(card.not_fitted.as_ref().filter(|one| !one.folds.is_empty()).map(|_| same));
+            rows.push((REGRESSION.to_owned(), beside));
+        }
         print_evaluations(&folds, &rows);
     }
     let all = card.beside.iter().filter(|compared| compared.own.is_none());
@@ -129,6 +138,10 @@ fn tell(
             print_evaluations(&what, &[(version.to_string(), own), (compared.model.clone(), compared.hold_out)]);
         }
     }
+    if let Some(not_fitted) = &card.not_fitted {
+        complain!("{not_fitted}: it is not beside {version} there");
+    }
+    card.beside.iter().for_each(|compared| tell_standing_still(&compared.model));
     tell_not_compared(version, card.not_compared.as_ref());
     Ok(())
 }

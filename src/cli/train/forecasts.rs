@@ -8,12 +8,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::by_key::ByKey;
 use super::history::gather;
 use super::reading::read;
-use super::{TrainArgs, tell_not_compared};
+use super::{TrainArgs, tell_not_compared, tell_standing_still};
 use crate::cli::models::{now, print_errors, time_of};
 use crate::cli::report::Format;
 use crate::cli::usage::UsageError;
+use crate::models::gate::{HELD_OUT_MIN_S, LABELS_MIN};
 use crate::models::{
     Card, Compared, ForecastCard, HorizonErrors, Incomparable, Kind, Network, NotCompared, Store, Version,
 };
@@ -48,6 +50,8 @@ struct Champion {
 
 /// What came of the measurement.
 struct Measured {
+    /// How long after the time from which on forecasts count the newest label is.
+    hold_out_s: i64,
     hold_out: Errors,
     beside: Vec<Compared<Errors>>,
     not_compared: Option<NotCompared>,
@@ -94,6 +98,7 @@ pub(super) fn train(
         // The store writes the weights, and so knows.
         model_hash: String::new(),
         hold_out_from: time_text(from),
+        hold_out_s: Some(measured.hold_out_s),
         hold_out: measured.hold_out,
         beside: measured.beside,
         not_compared: measured.not_compared,
@@ -162,7 +167,9 @@ fn measure(
             versions.push((CANDIDATE_LATER.to_owned(), Some(candidate), later));
         }
     }
-    let plan = plan.clone().with_predictors(plan.predict.of_versions(network, &versions));
+    let by_key = ByKey::default();
+    let alone = plan.predict.of_versions(network, &versions);
+    let plan = plan.clone().with_predictors(alone).with_observer(&by_key.observer());
     let summary = read(&plan, "forecasts that were held out", None)?;
     let errors = |predictor: &str, model: &str| errors(&summary.scores, predictor, model);
     let held_out = |model: &str| {
@@ -170,28 +177,47 @@ fn measure(
             .context("no forecast that was held out has a label at every horizon: give more history, or hold out more")
     };
     let mut beside = Vec::new();
-    for model in [Baseline::Persistence.name(), Baseline::Profile.name()] {
-        beside.push(Compared { model: model.to_owned(), hold_out: held_out(model)?, own: None, standard_error: None });
+    for baseline in [Baseline::Persistence, Baseline::Profile] {
+        let (model, shares) = (baseline.name(), by_key.compare_baseline(CANDIDATE, baseline));
+        let (model, hold_out) = (model.to_owned(), held_out(model)?);
+        beside.push(Compared { model, hold_out, own: None, standard_error: None, by_key: shares });
     }
-    let mut measured = Measured { hold_out: held_out(CANDIDATE)?, beside, not_compared: None };
-    let Some(Champion { version, network, data_to, .. }) = champion else { return Ok(measured) };
-    let version = *version;
-    let later = versions.iter().any(|(name, ..)| name == CANDIDATE_LATER);
-    let own = if later { errors(CANDIDATE_LATER, CANDIDATE_LATER).map(Some) } else { Some(None) };
-    match (network, errors(CHAMPION, CHAMPION), own) {
-        (Ok(_), Some(hold_out), Some(own)) => {
-            measured.beside.push(Compared { model: version.to_string(), hold_out, own, standard_error: None });
-        }
-        (Ok(_), ..) => {
-            let why = Incomparable::TooFewRows { rows: 0, data_to: data_to.clone() };
-            measured.not_compared = Some(NotCompared { version, why });
-        }
-        (Err(difference), ..) => {
-            let why = Incomparable::Different { difference: difference.clone() };
-            measured.not_compared = Some(NotCompared { version, why });
+    let hold_out_s = held_out_s(&by_key, CANDIDATE, from);
+    let mut measured = Measured { hold_out_s, hold_out: held_out(CANDIDATE)?, beside, not_compared: None };
+    if let Some(champion) = champion {
+        let later = versions.iter().any(|(name, ..)| name == CANDIDATE_LATER);
+        match champion.beside(&summary.scores, &by_key, later) {
+            Ok(compared) => measured.beside.push(compared),
+            Err(why) => measured.not_compared = Some(NotCompared { version: champion.version, why }),
         }
     }
     Ok(measured)
+}
+
+impl Champion {
+    /// How good it is on what it has not learned, and the network that was trained now on the same; `later` where that is less than
+    /// all that was held out.
+    fn beside(&self, scores: &[ScoreTotal], by_key: &ByKey, later: bool) -> Result<Compared<Errors>, Incomparable> {
+        if let Err(difference) = &self.network {
+            return Err(Incomparable::Different { difference: difference.clone() });
+        }
+        let too_few = |rows| Incomparable::TooFewRows { rows, data_to: self.data_to.clone() };
+        let hold_out = errors(scores, CHAMPION, CHAMPION).ok_or_else(|| too_few(0))?;
+        let fewest = hold_out.iter().map(|one| one.count).min().unwrap_or_default();
+        // Of all that was held out this is asked before a version is promoted.
+        if later && (fewest < LABELS_MIN || held_out_s(by_key, CHAMPION, self.unseen_from) < HELD_OUT_MIN_S) {
+            return Err(too_few(fewest));
+        }
+        let own =
+            later.then(|| errors(scores, CANDIDATE_LATER, CANDIDATE_LATER).ok_or_else(|| too_few(0))).transpose()?;
+        let by_key = by_key.compare(if later { CANDIDATE_LATER } else { CANDIDATE }, CHAMPION);
+        Ok(Compared { model: self.version.to_string(), hold_out, own, standard_error: None, by_key })
+    }
+}
+
+/// How long after a time the newest label of a version's forecasts is, seconds.
+fn held_out_s(by_key: &ByKey, version: &str, from: EventTime) -> i64 {
+    by_key.newest(version).map_or(0, |to| (to.0 - from.0) / 1_000_000)
 }
 
 /// Errors by horizon; `None` where a horizon has no labels.
@@ -243,6 +269,7 @@ fn tell(args: &TrainArgs, store: &Store, version: Version, card: &ForecastCard) 
             print_errors(&format!("not seen by {}", compared.model), &both);
         }
     }
+    card.beside.iter().for_each(|compared| tell_standing_still(&compared.model));
     tell_not_compared(version, card.not_compared.as_ref());
     Ok(())
 }

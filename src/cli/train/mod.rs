@@ -1,5 +1,6 @@
 //! `arterial train`: a pipeline's network, trained on the history that its source holds, as a new version.
 
+mod by_key;
 mod classes;
 mod forecasts;
 mod gather;
@@ -99,10 +100,22 @@ pub fn train(args: &TrainArgs) -> Result<()> {
         let promotion =
             store.promote(version, Gate::Compared, &now(), "by `train --promote`: no worse than what served")?;
         complain!("{} serves", promotion.version);
-    } else if args.format == Format::Text {
+        return Ok(());
+    }
+    if let Some(held_out) = store.card(version)?.too_little_held_out() {
+        complain!("{version} cannot serve by this: too little was held out to say how good it is: {held_out}");
+    }
+    if args.format == Format::Text {
         say!("\nIt does not serve yet: `arterial models promote {} {version}`", store.folder().display());
     }
     Ok(())
+}
+
+/// Says what a comparison with the version that serves leaves out.
+fn tell_standing_still(beside: &str) {
+    if beside.parse::<Version>().is_ok() {
+        say!("\nBoth stood still: what {beside} has learned on while it serves (`online: true`) is not in its errors.");
+    }
 }
 
 /// Says why a version cannot take over under the usual rule.

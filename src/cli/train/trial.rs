@@ -3,13 +3,12 @@
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::models::{BASE_RATE, ClassCard, Compared, Incomparable, NotCompared, REGRESSION, Version};
+use crate::models::folds::Folds;
+use crate::models::gate::ROWS_MIN;
+use crate::models::{BASE_RATE, ClassCard, Compared, Incomparable, NotCompared, NotFitted, REGRESSION, Version};
 use crate::stages::predict::neural::fit::{Evaluation, Examples, Trained, Training, fit, folds, standard_error};
 use crate::stages::predict::neural::logistic;
 use crate::stages::predict::trainable::TrainableClassifier;
-
-/// Fewest rows that two versions are compared on: of fewer, one row more or less on the right side may decide.
-const COMPARED_MIN: usize = 20;
 
 /// What is trained, and how it is measured.
 pub(super) struct Trial<'a> {
@@ -36,9 +35,9 @@ pub(super) struct Outcome {
     pub(super) hold_out: Evaluation,
     pub(super) beside: Vec<Compared<Evaluation>>,
     pub(super) not_compared: Option<NotCompared>,
-    pub(super) cross_validation: Option<Evaluation>,
-    /// The logistic regression's, on the same folds.
-    pub(super) cross_validated_beside: Option<Evaluation>,
+    /// Where the regression could not be fitted.
+    pub(super) not_fitted: Option<NotFitted>,
+    pub(super) cross_validation: Folds,
 }
 
 /// Trains the network on the rows that are known and measures it on those held out; cross-validates it over all.
@@ -53,15 +52,14 @@ pub(super) fn compare(
 ) -> Result<Outcome> {
     let threshold = trial.network.threshold;
     let measured = |probabilities: &[f64]| Evaluation::of(probabilities, &held_out.labels, threshold);
-    let (mut own, mut theirs) = (Vec::new(), Vec::new());
+    let mut cross_validation = Folds::default();
     if let Some((count, repeats)) = trial.folds {
         let progress = progress(u64::from(count) * u64::from(repeats));
         for repeat in 0..repeats {
             let seed = trial.training.seed.wrapping_add(u64::from(repeat));
             for fold in folds(&all.labels, count as usize, seed) {
                 let (evaluation, beside) = trial.fold(all, &fold, seed)?;
-                own.push(evaluation);
-                theirs.extend(beside);
+                cross_validation.add(evaluation, beside);
                 progress.inc(1);
             }
         }
@@ -75,11 +73,13 @@ pub(super) fn compare(
         hold_out: measured(made),
         own: None,
         standard_error,
+        by_key: Vec::new(),
     };
     let mut beside = vec![compared(BASE_RATE, &vec![share; held_out.len()], None)];
+    let regressed = logistic::probabilities(known, held_out, &trained.scales);
+    let not_fitted = NotFitted::of(regressed.is_none(), cross_validation.not_fitted());
     beside.extend(
-        logistic::probabilities(known, held_out, &trained.scales)
-            .map(|made| compared(REGRESSION, &made, Some(standard_error(&predicted, &made, &held_out.labels)))),
+        regressed.map(|made| compared(REGRESSION, &made, Some(standard_error(&predicted, &made, &held_out.labels)))),
     );
     let mut not_compared = None;
     match champion.map(|champion| (champion, champion.beside(&trained, held_out, threshold))) {
@@ -87,14 +87,7 @@ pub(super) fn compare(
         Some((champion, Err(why))) => not_compared = Some(NotCompared { version: champion.version, why }),
         None => {}
     }
-    Ok(Outcome {
-        hold_out: measured(&predicted),
-        beside,
-        not_compared,
-        cross_validation: (!own.is_empty()).then(|| Evaluation::mean(&own)),
-        cross_validated_beside: (!theirs.is_empty()).then(|| Evaluation::mean(&theirs)),
-        trained,
-    })
+    Ok(Outcome { hold_out: measured(&predicted), beside, not_compared, not_fitted, cross_validation, trained })
 }
 
 /// A bar on the terminal; nothing elsewhere.
@@ -120,14 +113,14 @@ impl Champion {
         }
         let rows = held_out.select(&self.unseen);
         let positives = rows.labels.iter().filter(|label| **label > 0.5).count();
-        if rows.len() < COMPARED_MIN || positives == 0 || positives == rows.len() {
+        if rows.len() < ROWS_MIN || positives == 0 || positives == rows.len() {
             let data_to = self.card.data_to.clone();
             return Err(Incomparable::TooFewRows { rows: rows.len() as u64, data_to });
         }
         let measured = |network: &Trained| Evaluation::of(&network.predict(&rows), &rows.labels, threshold);
         let own = (rows.len() < held_out.len()).then(|| measured(trained));
         let (model, hold_out) = (self.version.to_string(), measured(&self.network));
-        Ok(Compared { model, hold_out, own, standard_error: None })
+        Ok(Compared { model, hold_out, own, standard_error: None, by_key: Vec::new() })
     }
 }
 

@@ -46,7 +46,8 @@ pub struct MlpClassifierSpec {
     /// Part of the hidden units that an optimiser step leaves out.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub dropout: f64,
-    /// Labels whose features scale the inputs; until they have come, the share of positive ones is predicted.
+    /// Labels whose features scale the inputs; until they have come, the share of positive ones is predicted, and a network that was
+    /// trained before does not learn on.
     #[schemars(range(min = 1))]
     pub min_labels: u32,
     /// Optimiser steps per closed window with labels.

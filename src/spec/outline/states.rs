@@ -74,16 +74,16 @@ fn memory(plan: &PipelinePlan, step: &str) -> Option<(&'static str, Memory)> {
         ("contest", name) => {
             let (name, days) = name.split_once('.').map_or((name, false), |(name, _)| (name, true));
             let names: Vec<&str> = plan.spec.predict.get(name)?.challengers.keys().map(String::as_str).collect();
-            let holds = match days {
-                true => format!("errors by day of the model and of {}", names.join(", ")),
-                false => "who serves".to_owned(),
-            };
+            if days {
+                let holds = format!("errors by day of the model and of {}, and which are usual", names.join(", "));
+                return Some(("predict", of_key(&holds)));
+            }
             (
                 "predict",
                 Memory {
                     key: Vec::new(),
-                    holds,
-                    forgets: "a day that no longer counts".to_owned(),
+                    holds: "who serves".to_owned(),
+                    forgets: "never".to_owned(),
                     limit: "1".to_owned(),
                 },
             )

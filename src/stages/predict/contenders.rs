@@ -71,6 +71,9 @@ impl Contenders {
         step.forecasts.extend(made.map(|made| Forecasts { predictor, made_by: serving, ..made }));
         if !window.expired.is_empty() {
             self.lanes.iter_mut().for_each(|lane| lane.forget(&window.expired));
+            if let Some(contest) = &mut self.contest {
+                contest.forget(&window.expired);
+            }
         }
         if plan.same_window() {
             self.compare_newest(&labels);

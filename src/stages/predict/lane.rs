@@ -402,6 +402,8 @@ fn score(
             target,
             counted,
             forecasts: &origin.model[horizon],
+            persistence: &origin.persistence,
+            profile: &origin.profile[horizon],
             bounds: origin.bounds.get(horizon),
             limits: plan.limits,
             features: &origin.features,

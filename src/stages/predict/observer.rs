@@ -22,6 +22,10 @@ pub struct Observed<'a> {
     pub counted: bool,
     /// As they were emitted: `[key]`, NaN where there is none.
     pub forecasts: &'a [f64],
+    /// Persistence's for the same, likewise.
+    pub persistence: &'a [f64],
+    /// The seasonal profile's.
+    pub profile: &'a [f64],
     /// Their bounds, where they have some.
     pub bounds: Option<&'a Bounds>,
     /// What they were held at.

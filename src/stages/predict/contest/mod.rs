@@ -6,6 +6,9 @@
 //! count, it was better by the margin in the mean of all horizons and worse at none; the contest then begins anew, so that nobody
 //! takes over twice on the same evidence. A day counts on which the challenger answered its part of the labels that are needed.
 //!
+//! Errors count in those that are usual of their key, and at most so many of them: a sensor that is a thousand times too large,
+//! or one label, decides nothing. Where both models are as wrong as that, neither is the better one, and the label is left out.
+//!
 //! A champion that is silent cannot be compared: where it answered fewer than half of the labels that the challenger did, the
 //! challenger has to beat the baseline instead.
 //!
@@ -13,13 +16,15 @@
 
 pub mod params;
 pub mod plan;
+mod usual;
 
 use serde::{Deserialize, Serialize};
 
 use super::classes::log_loss;
 use crate::stages::features::DAY_MICROS;
-use crate::vocab::{EventTime, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
+use crate::vocab::{EventTime, KeyId, Snapshot, StateError, StateReader, StateWriter, from_block, to_block};
 use params::{ComparedBy, PromotionParams};
+use usual::{ERROR_MAX, UsualErrors};
 
 /// Days that are kept where no rule says how many: what a promotion by hand is told with.
 const DAYS_KEPT: i64 = 7;
@@ -86,7 +91,7 @@ pub struct Comparison {
     pub horizon: usize,
     /// Labels.
     pub labels: u64,
-    /// The measure of the one that served; NaN without labels.
+    /// The measure of the one that served, in usual errors or of its log loss; NaN without labels.
     pub before: f64,
     /// Of the one that serves now.
     pub after: f64,
@@ -175,6 +180,8 @@ pub(super) struct Contest {
     plan: ContestPlan,
     served: Served,
     record: Record,
+    /// What the errors of forecasts are counted in; probabilities need none.
+    usual: UsualErrors,
     serving: usize,
     changed: bool,
     step: String,
@@ -200,7 +207,8 @@ impl Contest {
         let own = plan.names.first().cloned().unwrap_or_default();
         let served = Served { serving: own.clone(), declared: own };
         let (step, days_step) = (step_of(&plan.predictor), days_step_of(&plan.predictor));
-        Self { plan, served, record: Record::default(), serving: 0, changed: false, step, days_step }
+        let usual = UsualErrors::new(days_step.clone(), plan.horizons);
+        Self { plan, served, record: Record::default(), usual, serving: 0, changed: false, step, days_step }
     }
 
     /// Who serves.
@@ -361,12 +369,8 @@ impl Contest {
     /// none; a model that made none at all has no keys. `baseline[key]`: what each has to beat.
     pub(super) fn take(&mut self, horizon: usize, (forecasts, baseline): (&[&[f64]], &[f64]), labels: &[f64]) {
         let Some(today) = self.record.today else { return };
-        let (by, horizons) = (self.plan.by, self.plan.horizons);
-        let loss = |forecast: f64, label: f64| match by {
-            ComparedBy::Mae => (forecast - label).abs(),
-            ComparedBy::Rmse => (forecast - label).powi(2),
-            ComparedBy::LogLoss => log_loss(forecast, label),
-        };
+        let (by, horizons, units) =
+            (self.plan.by, self.plan.horizons, self.units(horizon, (forecasts, baseline), labels));
         if self.record.days.last().is_none_or(|(day, _)| *day != today) {
             self.record.days.push((today, Vec::new()));
         }
@@ -379,23 +383,53 @@ impl Contest {
                 models.len() - 1
             });
             let pair = &mut models[place].1[horizon];
-            for (key, &label) in labels.iter().enumerate().filter(|(_, label)| label.is_finite()) {
-                let Some(own) = made(challenger, key).map(|forecast| loss(forecast, label)) else { continue };
-                if let Some(champion) = made(champion, key) {
-                    pair.labels += 1;
-                    pair.champion += loss(champion, label);
-                    pair.challenger += own;
-                } else {
-                    pair.alone += 1;
+            for (key, (&label, unit)) in labels.iter().zip(&units).enumerate() {
+                let (Some(unit), Some(own)) = (*unit, made(challenger, key)) else { continue };
+                let cost = |other: f64| losses(by, (other, own), label, unit);
+                match made(champion, key).map(cost) {
+                    Some(Some((champion, challenger))) => {
+                        pair.labels += 1;
+                        pair.champion += champion;
+                        pair.challenger += challenger;
+                    }
+                    Some(None) => {}
+                    None => pair.alone += 1,
                 }
-                if let Some(baseline) = made(baseline, key) {
+                if let Some((baseline, own)) = made(baseline, key).and_then(cost) {
                     pair.beside += 1;
                     pair.own += own;
-                    pair.baseline += loss(baseline, label);
+                    pair.baseline += baseline;
                 }
             }
         }
         self.changed = true;
+    }
+
+    /// What errors for these labels are counted in, by key; `None` where there is no label or nothing usual yet.
+    fn units(
+        &mut self,
+        horizon: usize,
+        (forecasts, baseline): (&[&[f64]], &[f64]),
+        labels: &[f64],
+    ) -> Vec<Option<f64>> {
+        let known = |label: &f64| label.is_finite();
+        if self.of_classes() {
+            return labels.iter().map(|label| known(label).then_some(1.0)).collect();
+        }
+        self.usual.grow(labels.len());
+        let unit = |(key, label): (usize, &f64)| {
+            let all = forecasts.iter().copied().chain([baseline]).filter_map(|forecasts| made(forecasts, key));
+            let largest = all
+                .map(|forecast| (forecast - label).abs())
+                .fold(None, |most: Option<f64>, error| Some(most.map_or(error, |most| most.max(error))));
+            largest.filter(|_| known(label)).and_then(|error| self.usual.take(horizon, key, error))
+        };
+        labels.iter().enumerate().map(unit).collect()
+    }
+
+    /// Drops what is known of these keys.
+    pub(super) fn forget(&mut self, keys: &[KeyId]) {
+        self.usual.forget(keys);
     }
 
     /// Writes the state.
@@ -405,6 +439,7 @@ impl Contest {
             writer.put(&self.step, 0, to_block(&self.served));
             writer.put(&self.days_step, 0, to_block(&self.record));
         }
+        self.usual.snapshot(which, writer);
         self.changed &= which == Snapshot::Full;
     }
 
@@ -418,7 +453,8 @@ impl Contest {
             // One that is gone from the file is replaced when the next window closes.
             self.serving = self.plan.names.iter().position(|name| *name == self.served.serving).unwrap_or(0);
         }
-        for (block, bytes) in reader.blocks(&self.days_step) {
+        self.usual.restore(reader)?;
+        for (block, bytes) in reader.blocks(&self.days_step).filter(|(block, _)| *block == 0) {
             let mut record: Record = from_block(&self.days_step, block, bytes)?;
             let pairs = record.days.iter().flat_map(|(_, models)| models).map(|(_, pairs)| pairs.len());
             if { pairs }.any(|pairs| pairs != self.plan.horizons) {
@@ -442,4 +478,19 @@ fn labelled(models: &Day) -> bool {
 /// The forecast of a key; `None` where there is none.
 fn made(forecasts: &[f64], key: usize) -> Option<f64> {
     forecasts.get(key).copied().filter(|forecast| forecast.is_finite())
+}
+
+/// What two forecasts cost: of probabilities their log loss, else their errors in those that are usual, `ERROR_MAX` at most, or
+/// the squares of those. `None` where both are held at that.
+fn losses(by: ComparedBy, (one, other): (f64, f64), label: f64, usual: f64) -> Option<(f64, f64)> {
+    let held = |forecast: f64| ((forecast - label).abs() / usual).min(ERROR_MAX);
+    let apart = |errors: &(f64, f64)| errors.0.min(errors.1) < ERROR_MAX;
+    match by {
+        ComparedBy::LogLoss => Some((log_loss(one, label), log_loss(other, label))),
+        ComparedBy::Mae => Some((held(one), held(other))).filter(apart),
+        ComparedBy::Rmse => {
+            let errors = Some((held(one), held(other))).filter(apart);
+            errors.map(|(one, other)| (one * one, other * other))
+        }
+    }
 }

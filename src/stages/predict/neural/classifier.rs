@@ -2,7 +2,7 @@
 //! others drawn from a memory of rows, a declared number of steps per closed window.
 //!
 //! The first labels scale the inputs; until those have come it predicts the share of positive ones. One that was trained
-//! before predicts at once, and learns on only where it is let. Its steps are a function
+//! before predicts at once, and learns on only where it is let, once it remembers as many labels. Its steps are a function
 //! of the state alone, so that a replay takes the same.
 
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub struct MlpClassifierParams {
     pub hidden: Vec<usize>,
     /// Part of the hidden units that a step leaves out.
     pub dropout: f32,
-    /// Labels that scale the inputs.
+    /// Labels that scale the inputs, and that are remembered before any is learned.
     pub min_labels: usize,
     /// Optimiser steps per closed window with labels.
     pub steps: u32,
@@ -230,7 +230,12 @@ pub fn scaled<'a>(scales: &'a [Moments], values: &'a [f32]) -> impl Iterator<Ite
 
 impl Classifier {
     fn started(&self, params: &MlpClassifierParams) -> bool {
-        self.origin.is_some() || self.rows.taken() >= params.min_labels as u64
+        self.origin.is_some() || self.learns(params)
+    }
+
+    /// Whether it remembers enough to learn from: a batch drawn from a few rows is those few rows many times over.
+    fn learns(&self, params: &MlpClassifierParams) -> bool {
+        self.rows.taken() >= params.min_labels as u64
     }
 
     fn values(&self, row: &[f64]) -> Vec<f32> {
@@ -279,7 +284,7 @@ impl Classifier {
             return;
         }
         self.changed = true;
-        if self.started(params) {
+        if self.learns(params) {
             let next = self.trained(params, features.end, new);
             if next.weights.finite() && next.mean.finite() {
                 self.learned = next;
@@ -324,7 +329,11 @@ impl Classifier {
             let gradients = dense::weight_gradients(&next.weights, &inputs, &labels, &kept);
             next.step(params.rates, &gradients);
         }
-        next.average(params.average);
+        // The mean of a network that was trained before is not young: its first steps after that say little.
+        match self.origin {
+            Some(_) => next.keep(params.average),
+            None => next.average(params.average),
+        }
         next
     }
 

@@ -109,7 +109,7 @@ impl Learned {
     }
 
     /// Takes the weights into their mean, of which so much is kept.
-    fn keep(&mut self, keep: f32) {
+    pub(super) fn keep(&mut self, keep: f32) {
         for (mean, weights) in self.mean.0.iter_mut().zip(&self.weights.0) {
             for (mean, weight) in mean.values.iter_mut().zip(&weights.values) {
                 *mean = keep * *mean + (1.0 - keep) * weight;
