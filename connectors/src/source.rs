@@ -298,7 +298,8 @@ impl SourceError {
             Self::Access(error) => error.hint(),
             Self::NoColumn { .. } => {
                 "correct the name where the pipeline names the file's columns, as under `paths:` or `csv:`; where several columns \
-                 are read as one, correct `delimiter:`"
+                 are read as one, correct `delimiter:`; where other files of the pattern have the column, give it its name in the \
+                 header of this one too"
             }
             Self::Shorter { .. } => {
                 "put the rows back; or read what is there from its start, with the outputs and the state of before moved \

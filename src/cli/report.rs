@@ -31,6 +31,9 @@ const CLASS_MEASURES: [(&str, Measure); 7] = [
     ("calibration_error", ClassSums::calibration_error),
 ];
 
+/// One dead letter in so many rows is worth a word.
+const DEAD_LETTERS_TOLD: u64 = 50;
+
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -140,6 +143,17 @@ fn print_accounting(plan: &PipelinePlan, summary: &RunSummary) {
             "most rows came late: one time far ahead makes all that follow it late. Sort a table by time, or say what \
              cannot be meant: `event_time: {{ latest: ... }}`"
         );
+    }
+    let refused = rows.dead_letter();
+    if refused * DEAD_LETTERS_TOLD > rows.rows_in && rows.accepted > 0 {
+        say!(
+            "{:.0} % of the rows are dead letters: the log has the first of each reason and column, and `dead_letter` all of them. Numbers that are \
+             none want `decimal`, `thousands` or `nulls` under `decode:`",
+            100.0 * refused as f64 / rows.rows_in as f64
+        );
+    }
+    if plan.sinks.declared().is_empty() {
+        say!("the pipeline has no `sinks:`, so nothing of it was written");
     }
     if rows.skipped > 0 {
         say!("{} offsets were gone before they could be read and were skipped", rows.skipped);

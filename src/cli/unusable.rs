@@ -45,17 +45,23 @@ impl FirstLetter {
         })
     }
 
-    /// Refuses a run whose rows are all dead letters, those of earlier runs included.
+    /// Refuses a run whose rows are all dead letters; one that found no new rows where those of all runs before it are.
     ///
     /// # Errors
     /// [`UnusableError`], with what to do.
     pub(super) fn refuse_unusable(&self, summary: &RunSummary, remembered: Remembered) -> Result<(), UnusableError> {
-        let rows = summary.accounting();
-        if rows.rows_in == 0 || rows.dead_letter() < rows.rows_in {
+        let all = summary.accounting();
+        let (refused, refused_now) = (all.dead_letter(), all.dead_letter() - summary.dead_letters_before);
+        // Those of this run, and where there are none those of the runs before.
+        let (rows, refused) = match summary.rows_now() {
+            0 => (all.rows_in, refused),
+            now => (now, refused_now),
+        };
+        if rows == 0 || refused < rows {
             return Ok(());
         }
         let first = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Err(UnusableError { rows: rows.rows_in, first, remembered })
+        Err(UnusableError { rows, first, remembered })
     }
 }
 

@@ -52,6 +52,23 @@ pub struct DeadLetterNotice {
     pub detail: String,
 }
 
+impl DeadLetterNotice {
+    /// The column that is spoken of, where it is one.
+    #[must_use]
+    pub fn column(&self) -> &str {
+        column_of(&self.detail)
+    }
+}
+
+/// Most kinds of dead letters, by stage, reason and column, of which the first is told.
+pub(crate) const KINDS_MAX: usize = 32;
+
+/// The column whose value a dead letter's detail begins with: `` `speed`: `x` is not a number ``.
+#[must_use]
+pub(crate) fn column_of(detail: &str) -> &str {
+    detail.strip_prefix('`').and_then(|rest| rest.split_once("`: ")).map_or("", |(column, _)| column)
+}
+
 impl fmt::Display for DeadLetterNotice {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { place, stage, reason, detail } = self;

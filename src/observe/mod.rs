@@ -10,6 +10,7 @@ mod report;
 mod scores;
 
 pub use events::{AlertNotice, DeadLetterNotice, DriftNotice, Listener, PromotionNotice, RunEvent};
+pub(crate) use events::{KINDS_MAX, column_of};
 pub use health::{Health, STUCK_AFTER};
 pub use metrics::{Metrics, WorkerMetrics};
 pub use report::BatchReport;

@@ -12,7 +12,7 @@ use arterial_connectors::source::SourceBatch;
 
 use super::control::ControlRecord;
 use super::transaction::Transaction;
-use crate::observe::{BatchReport, DeadLetterNotice, DriftNotice, PromotionNotice};
+use crate::observe::{BatchReport, DeadLetterNotice, DriftNotice, KINDS_MAX, PromotionNotice, column_of};
 use crate::spec::PipelinePlan;
 use crate::spec::model::Output;
 use crate::stages::alert::{AlertChange, AlertRule, RuleInput};
@@ -54,9 +54,12 @@ impl Outputs {
     ) {
         let sink = self.plan.sinks.sink(Output::DeadLetter);
         for rejected in rejected {
-            let count = report.rejected.entry((rejected.stage.name(), rejected.reason.code())).or_default();
-            *count += 1;
-            if *count == 1 {
+            let of = (rejected.stage.name(), rejected.reason.code());
+            *report.rejected.entry(of).or_default() += 1;
+            let told = |first: &DeadLetterNotice| {
+                (first.stage, first.reason) == of && first.column() == column_of(&rejected.detail)
+            };
+            if report.first_rejected.len() < KINDS_MAX && !report.first_rejected.iter().any(told) {
                 report.first_rejected.push(self.notice(batch, rejected));
             }
             let Some(sink) = sink else { continue };

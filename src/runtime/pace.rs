@@ -63,6 +63,11 @@ impl CommitPace {
         self.rows >= self.rows_max || self.remaining(now).is_zero()
     }
 
+    /// Whether a commit that is due has to be begun, although it would have to wait for something first.
+    pub(crate) fn overdue(&self, now: Instant) -> bool {
+        self.rows >= self.rows_max || now.duration_since(self.last) >= self.every.saturating_add(self.every / HASTE)
+    }
+
     /// How long until the next commit is due.
     pub(crate) fn remaining(&self, now: Instant) -> Duration {
         let left = self.every.saturating_sub(now.duration_since(self.last));

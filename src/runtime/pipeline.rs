@@ -99,7 +99,7 @@ pub(crate) struct Shared {
     /// Whether a worker has told of the run's first alert.
     pub(crate) alert_told: AtomicBool,
     /// Stages and reasons of the dead letters that a worker has told of.
-    pub(crate) dead_letters_told: Mutex<BTreeSet<(&'static str, &'static str)>>,
+    pub(crate) dead_letters_told: Mutex<BTreeSet<(&'static str, &'static str, String)>>,
     /// Partitions in which what the user asked to reset has been reset, durably: not again when the partition comes
     /// back or moves to another worker.
     reset_done: Mutex<BTreeSet<Partition>>,

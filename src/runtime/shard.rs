@@ -333,11 +333,6 @@ impl Shard {
         self.watermark.newest()
     }
 
-    /// Rows read since the pipeline's first start.
-    pub(super) fn rows_read(&self) -> u64 {
-        self.progress.accounting.rows_in
-    }
-
     pub(super) fn score_totals(&self) -> Vec<ScoreTotal> {
         self.models.score_totals()
     }

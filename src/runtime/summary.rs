@@ -22,8 +22,8 @@ pub(crate) struct WorkerSummary {
     pub(crate) partitions: BTreeMap<Partition, PartitionSummary>,
     pub(crate) scores: BTreeMap<Partition, Vec<ScoreTotal>>,
     days: BTreeMap<Partition, Days>,
-    /// Rows of a partition that its state told of when this worker first took it.
-    rows_before: BTreeMap<Partition, u64>,
+    /// Rows of a partition, and those of them that were dead letters, that its state told of when this worker first took it.
+    rows_before: BTreeMap<Partition, [u64; 2]>,
     pub(crate) commits: u64,
     pub(crate) rewinds: u64,
     /// Whether it left since everything was read, and not since it was told to.
@@ -59,6 +59,8 @@ pub struct RunSummary {
     pub days: BTreeMap<i32, Vec<ScoreTotal>>,
     /// Rows of these partitions that earlier runs had read.
     pub rows_before: u64,
+    /// Those of them that were dead letters.
+    pub dead_letters_before: u64,
     /// Whether a bounded run read everything that there was at its start; false where it was stopped before.
     pub reached_end: bool,
     /// Commits made.
@@ -72,7 +74,9 @@ pub struct RunSummary {
 impl WorkerSummary {
     /// Notes what a partition's state tells when it is taken; what it tells after a rewind is of this run.
     pub(super) fn taken(&mut self, shard: &Shard) {
-        self.rows_before.entry(shard.partition()).or_insert_with(|| shard.rows_read());
+        self.rows_before
+            .entry(shard.partition())
+            .or_insert_with(|| [shard.accounting().rows_in, shard.accounting().dead_letter()]);
     }
 
     pub(super) fn add_partition(&mut self, shard: &mut Shard) {
@@ -99,6 +103,7 @@ impl RunSummary {
             whole.commits += worker.commits;
             whole.rewinds += worker.rewinds;
             for (partition, rows) in worker.rows_before {
+                // Both only ever grow.
                 whole.rows_before.entry(partition).and_modify(|least| *least = rows.min(*least)).or_insert(rows);
             }
             for (partition, days) in worker.days {
@@ -116,13 +121,16 @@ impl RunSummary {
                 }
             }
         }
+        let known = || whole.partitions.keys().filter_map(|partition| whole.rows_before.get(partition));
+        let [rows_before, dead_letters_before] = [0, 1].map(|of| known().map(|rows| rows[of]).sum());
         Self {
             scores: whole.scores.into_values().fold(Vec::new(), |mut sum, part| {
                 merge_totals(&mut sum, &part);
                 sum
             }),
             days: add_up(whole.days),
-            rows_before: whole.partitions.keys().filter_map(|partition| whole.rows_before.get(partition)).sum(),
+            rows_before,
+            dead_letters_before,
             partitions: whole.partitions,
             reached_end: whole.reached_end,
             commits: whole.commits,

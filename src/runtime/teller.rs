@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError};
 
 use super::changes::Changes;
 use super::pipeline::Shared;
-use crate::observe::{AlertNotice, BatchReport, DeadLetterNotice, DriftNotice, Listener, PromotionNotice, RunEvent};
+use crate::observe::{
+    AlertNotice, BatchReport, DeadLetterNotice, DriftNotice, KINDS_MAX, Listener, PromotionNotice, RunEvent,
+};
 
 /// Holds back what is not durable yet.
 pub(super) struct Teller {
@@ -24,8 +26,8 @@ struct Notes {
     drift: Option<DriftNotice>,
     drifts: u64,
     promotions: Vec<PromotionNotice>,
-    /// By stage and reason.
-    dead_letters: BTreeMap<(&'static str, &'static str), DeadLetterNotice>,
+    /// By stage, reason and column.
+    dead_letters: BTreeMap<(&'static str, &'static str, String), DeadLetterNotice>,
     rows: u64,
 }
 
@@ -47,7 +49,8 @@ impl Teller {
         }
         self.new.promotions.append(&mut report.promotions);
         for notice in report.first_rejected.drain(..) {
-            self.new.dead_letters.entry((notice.stage, notice.reason)).or_insert(notice);
+            let of = (notice.stage, notice.reason, notice.column().to_owned());
+            self.new.dead_letters.entry(of).or_insert(notice);
         }
     }
 
@@ -77,7 +80,9 @@ impl Teller {
             (self.listener)(&RunEvent::FirstAlert(alert));
         }
         for (of, notice) in dead_letters {
-            if self.shared.dead_letters_told.lock().unwrap_or_else(PoisonError::into_inner).insert(of) {
+            let mut told = self.shared.dead_letters_told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.len() < KINDS_MAX && told.insert(of) {
+                drop(told);
                 (self.listener)(&RunEvent::FirstDeadLetter(notice));
             }
         }

@@ -97,6 +97,11 @@ impl Transaction {
         Ok(())
     }
 
+    /// Whether a commit that is begun now need not wait for outputs that are on their way.
+    pub(super) fn flushed(&mut self) -> Result<bool, LedgerError> {
+        self.ledger.flushed(Duration::ZERO)
+    }
+
     /// As [`Self::commit`], and waits for the outcome.
     pub(super) fn commit_now(&mut self, commit: Commit<'_>) -> Result<CommitOutcome, LedgerError> {
         self.hand_over()?;

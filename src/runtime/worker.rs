@@ -30,6 +30,9 @@ use crate::spec::PipelinePlan;
 use crate::stages::custom::guarded;
 use crate::vocab::Clock;
 
+/// Shortest wait for an event: a commit that is due may have to wait for outputs that are on their way.
+const POLL_MIN: Duration = Duration::from_millis(1);
+
 /// Longest wait for an event: how soon a stop request or a quiet partition is noticed.
 const POLL_MAX: Duration = Duration::from_millis(100);
 
@@ -198,7 +201,7 @@ impl Worker {
     /// Waits for one event, deals with it, and commits where that is due.
     fn turn(&mut self) -> Result<(), PipelineError> {
         let look = if self.in_flight.is_some() { IN_FLIGHT_POLL_MAX } else { POLL_MAX };
-        let wait = self.pace.remaining(Instant::now()).min(look);
+        let wait = self.pace.remaining(Instant::now()).clamp(POLL_MIN, look);
         let event = match self.source.poll(wait) {
             Ok(event) => {
                 self.source_failures = 0;
@@ -230,10 +233,17 @@ impl Worker {
         self.mind_drift()?;
         self.close_quiet_partitions()?;
         self.metrics.connected(self.source.connected().and_then(|()| self.committing()));
-        if self.pace.due(Instant::now()) {
+        if self.commits_now()? {
             self.commit_soon()?;
         }
         Ok(())
+    }
+
+    /// Whether a commit is due, and need not wait for outputs that are on their way or has put that off for long enough: rows
+    /// that come meanwhile would wait with it.
+    fn commits_now(&mut self) -> Result<bool, PipelineError> {
+        let now = Instant::now();
+        Ok(self.pace.due(now) && (self.pace.overdue(now) || self.transaction.flushed()?))
     }
 
     /// Lets shards learn ahead, each in its turn, until one had something to learn: rows wait no longer than for one.

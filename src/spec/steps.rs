@@ -135,18 +135,17 @@ fn made_with_table(table: &Table) -> MadeWith {
 fn decoded_with(source: &SourceSpec) -> MadeWith {
     let (decode, time) = (&source.decode, &source.event_time);
     let times = (&time.column, &decode.timestamp, &decode.timestamp_format, &decode.timezone);
-    let table = source.file.as_ref().and_then(|file| file.csv.as_ref());
     let CsvDialect { delimiter, quote } = decode.dialect();
     let cells = (decode.format, &decode.columns, delimiter, quote, decode.decimal.unwrap_or('.'));
-    let meaning = (times, &decode.paths, cells, table);
+    let meaning = (times, &decode.paths, cells);
     MadeWith { step: "decode".to_owned(), meaning: json_text(&meaning), settings: json_text(decode) }
 }
 
-/// Steps without state. Some make other values of values; the rest only take some away.
+/// Steps without state. Some make other values of values; the rest take some away or add columns.
 fn cleaned_with(steps: &[CleanStepSpec]) -> MadeWith {
-    use CleanStepSpec::{Cast, Custom, Dedupe, Impute, Lookup, Normalise, Rename, Sql, Unit};
+    use CleanStepSpec::{Cast, Custom, Dedupe, Impute, Normalise, Rename, Sql, Unit};
     let stateless = steps.iter().filter(|step| !matches!(step, Custom(_) | Dedupe(_) | Impute(_) | Normalise(_)));
-    let makes = |step: &&CleanStepSpec| matches!(step, Cast(_) | Lookup(_) | Rename(_) | Sql(_) | Unit(_));
+    let makes = |step: &&CleanStepSpec| matches!(step, Cast(_) | Rename(_) | Sql(_) | Unit(_));
     let meaning: Vec<&CleanStepSpec> = stateless.clone().filter(makes).collect();
     let settings: Vec<&CleanStepSpec> = stateless.collect();
     MadeWith { step: "clean".to_owned(), meaning: json_text(&meaning), settings: json_text(&settings) }

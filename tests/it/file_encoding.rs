@@ -150,3 +150,17 @@ fn files_that_are_no_text_are_told_by_what_they_are_and_how_to_name_or_read_them
     write(&path, &gzip);
     assert!(refusal(&path).contains("is gzip by its first bytes"), "{}", refusal(&path));
 }
+
+#[test]
+fn a_table_in_utf_8_under_another_encoding_is_told_before_its_sensors_become_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("loops.csv");
+    let line = |name: &str| format!("{name},2026-03-02T08:00:00Z,50\n");
+    std::fs::write(&path, format!("sensor_id,observed_at,speed_kmh\n{}", line("Nürnberger Straße"))).unwrap();
+    let refused = rows_in(&path, TextEncoding::WINDOWS_1252).unwrap_err();
+    assert!(refused.contains("is written in UTF-8 by its bytes") && refused.contains("iconv -f utf-8"), "{refused}");
+    assert_eq!(rows_in(&path, TextEncoding::UTF_8).unwrap().len(), 1);
+    let latin = b"sensor_id,observed_at,speed_kmh\nN\xfcrnberger Stra\xdfe,2026-03-02T08:00:00Z,50\n";
+    std::fs::write(&path, latin).unwrap();
+    assert_eq!(rows_in(&path, TextEncoding::WINDOWS_1252).unwrap().len(), 1);
+}

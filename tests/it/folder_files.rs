@@ -159,3 +159,19 @@ fn rows_that_lie_in_other_partitions_are_refused() {
         "{refused}"
     );
 }
+
+#[test]
+fn pattern_that_begins_with_the_file_that_was_read_goes_on_behind_it() {
+    let history = History::new(&["day-1.ndjson"]);
+    let backfill = |from: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arterial"));
+        command.args(["backfill", "--format", "json", "--partitions", "2", "--from", from, "--to", "out"]);
+        command.arg("pipeline.yaml").current_dir(history.root.path()).env("ARTERIAL_LOG", "warn");
+        finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs"))
+    };
+    let one = backfill("day-1.ndjson")["rows"]["in"].as_u64();
+    assert_eq!(one, Some(lines_of(&history.path("day-1.ndjson"))));
+    history.write("day-2.ndjson", 1..2);
+    let both = backfill("day-*")["rows"]["in"].as_u64();
+    assert_eq!(both, one.map(|one| one + lines_of(&history.path("day-2.ndjson"))));
+}

@@ -162,7 +162,7 @@ fn table_of_another_language_keeps_its_sensors_apart_and_what_was_guessed_is_tol
     let said = said(&made);
     assert!(said.contains("from 120 rows of 3 sensors"), "{said}");
     for guessed in [
-        "sensor: `meetpunt` (text, and its 3 values come again and again)",
+        "sensor: `meetpunt` (its name holds `meetpunt`)",
         "time:   `tijdstip` as UTC, or as --timezone says (its cells are times); another: --time COLUMN",
         "value:  `snelheid_kmh` (its name holds `kmh`)",
     ] {

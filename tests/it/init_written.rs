@@ -219,3 +219,52 @@ fn names_keep_their_letters_and_the_alert_says_which_values_are_bad() {
     let (said, _) = told(&format!("id,time,no2\n{}", readings(|time, n, no2| format!("N{n},{time},{no2}"))));
     assert!(said.contains("alert:  where `no2` is high"), "{said}");
 }
+
+#[test]
+fn points_between_thousands_are_told_from_decimals_by_the_rest_of_the_table_or_of_the_column() {
+    let german = |n: usize| if n < 1_000 { n.to_string() } else { format!("{}.{:03}", n / 1_000, n % 1_000) };
+    let flow = |value: f64| 400 + (40.0 * (value - 40.0)) as usize;
+    let both = readings(|time, n, value| {
+        format!("S{n};{time};{};{value:.1}", german(flow(value)))
+            .replace(&format!("{value:.1}"), &format!("{value:.1}").replace('.', ","))
+    });
+    let (pipeline, rows) = walk("t.csv", format!("Station;Zeit;Kfz/h;Geschwindigkeit\n{both}"));
+    all_accepted(&rows, &pipeline);
+    assert!(pipeline.contains("decimal: \",\"") && pipeline.contains("thousands: \".\""), "{pipeline}");
+    assert!(pipeline.contains("target: geschwindigkeit"), "{pipeline}");
+    let alone = readings(|time, n, value| format!("S{n};{time};{}", german(flow(value))));
+    let (pipeline, rows) = walk("t.csv", format!("Station;Zeit;Kfz/h\n{alone}"));
+    all_accepted(&rows, &pipeline);
+    assert!(pipeline.contains("thousands: \".\"") && pipeline.contains("goes from 400 to 1180"), "{pipeline}");
+    let blanks = readings(|time, n, value| format!("S{n};{time};{}", german(flow(value)).replace('.', " ")));
+    let (pipeline, rows) = walk("t.csv", format!("Station;Zeit;Kfz/h\n{blanks}"));
+    all_accepted(&rows, &pipeline);
+    assert!(pipeline.contains("thousands: \" \""), "{pipeline}");
+    // Three decimals in every number are decimals.
+    let decimals = readings(|time, n, value| format!("S{n};{time};{:.3}", value / 7.0));
+    let (pipeline, rows) = walk("t.csv", format!("Station;Zeit;Pegel\n{decimals}"));
+    all_accepted(&rows, &pipeline);
+    assert!(!pipeline.contains("thousands"), "{pipeline}");
+}
+
+#[test]
+fn titles_that_a_spreadsheet_has_made_as_long_as_its_rows_are_told_too() {
+    let table = readings(|time, n, kmh| format!("N{n};{time};{kmh}"));
+    let (said, _) = told(&format!("Zählung;;\n;;\nMessstelle;Zeit;kmh\n{table}"));
+    assert!(said.contains("2 columns of its first line have no name") && said.contains("`tail -n +3`"), "{said}");
+}
+
+#[test]
+fn end_of_an_interval_is_no_sensor_and_newest_first_is_as_far_apart_as_oldest_first() {
+    let mut rows = lines(|time, n, kmh| format!("{time},{}:59,M{n},{kmh}", &time[..13]));
+    rows.reverse();
+    let (said, pipeline) = told(&format!("Von,Bis,Messstelle,kmh\n{}\n", rows.join("\n")));
+    assert!(said.contains("sensor: `Messstelle`"), "{said}");
+    assert!(pipeline.contains("  size: 5m\n"), "{pipeline}");
+}
+
+#[test]
+fn columns_that_may_be_sensors_are_told_where_one_of_them_is_taken_for_the_value() {
+    let (said, _) = told(&readings_of("time,Ost,West,Sued"));
+    assert!(said.contains("others: `West`, `Sued` are numbers, too") && said.contains("csv.unpivot"), "{said}");
+}

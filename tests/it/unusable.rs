@@ -95,3 +95,30 @@ fn one_row_that_could_be_used_is_enough_and_none_at_all_is_no_mistake() {
     let empty = folder_with("");
     assert!(arterial(empty.path(), &run).status.success());
 }
+
+#[test]
+fn a_run_whose_new_rows_are_all_dead_letters_fails_although_those_before_were_good() {
+    let folder = folder_with("L1,2026-03-02T08:15:00Z,50\n");
+    let run = ["run", "--until", "latest", "--format", "json", "city.yaml"];
+    assert!(arterial(folder.path(), &run).status.success());
+    let path = folder.path().join("loops.csv");
+    let more = std::fs::read_to_string(&path).unwrap() + "L1,02.03.2026 08:16,51\nL1,02.03.2026 08:17,51\n";
+    std::fs::write(&path, more).unwrap();
+    let failed = arterial(folder.path(), &run);
+    assert_eq!(failed.status.code(), Some(1), "{}", told(&failed));
+    assert!(told(&failed).contains("none of 2 rows could be used"), "{}", told(&failed));
+}
+
+#[test]
+fn first_dead_letter_of_every_column_is_told_and_that_many_are_some() {
+    let folder = folder_with(
+        "L1,2026-03-02T08:15:00Z,50\nL1,2026-03-02T08:16:00Z,defekt\nL1,gestern,51\nL1,2026-03-02T08:18:00Z,kaputt\n",
+    );
+    let mut command = Command::new(env!("CARGO_BIN_EXE_arterial"));
+    command.current_dir(folder.path()).env("ARTERIAL_LOG", "warn").args(["run", "--until", "latest", "city.yaml"]);
+    let ran = command.output().expect("the binary runs");
+    let said = told(&ran) + &String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("`defekt`") && said.contains("`gestern`"), "{said}");
+    assert!(!said.contains("`kaputt`"), "one of each: {said}");
+    assert!(said.contains("75 % of the rows are dead letters"), "{said}");
+}

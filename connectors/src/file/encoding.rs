@@ -41,6 +41,11 @@ impl TextEncoding {
         self.0.name().to_ascii_lowercase()
     }
 
+    /// Whether each byte is a character.
+    pub(super) fn is_of_bytes(self) -> bool {
+        self.0.is_single_byte()
+    }
+
     /// What the byte order mark says that a text begins with, and how long that is.
     pub(super) fn of_mark(begins: &[u8]) -> Option<(Self, usize)> {
         Encoding::for_bom(begins).map(|(encoding, length)| (Self(encoding), length))

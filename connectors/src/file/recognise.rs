@@ -55,6 +55,27 @@ pub(super) fn utf_16(line: &[u8]) -> Option<TextEncoding> {
     }
 }
 
+/// Whether bytes that a text begins with are of UTF-8 and not of ASCII alone: in an encoding of one byte a character nobody
+/// writes the two or three letters together that would read as one of UTF-8.
+pub(super) fn is_utf_8(begins: &[u8]) -> bool {
+    let valid = match std::str::from_utf8(begins) {
+        Ok(text) => text.len(),
+        // The last character may be cut off.
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Err(_) => 0,
+    };
+    !begins[..valid].is_ascii()
+}
+
+/// What there is to do about it, as a sentence without its subject.
+pub(super) fn utf_8_declared_as(encoding: TextEncoding) -> String {
+    format!(
+        "is written in UTF-8 by its bytes, and `encoding: {0}` is declared: its letters would become other names. Remove `encoding`; where \
+         other files of the pattern are in {0}, write this one anew (`iconv -f utf-8 -t {0}`)",
+        encoding.label()
+    )
+}
+
 /// Why a first line is no line of text, as a sentence without its subject.
 pub(super) fn no_line(line: &[u8]) -> Option<String> {
     if let Some(encoding) = utf_16(line) {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use parquet::arrow::arrow_reader::{
 
 use super::format::FileFormat;
 use super::paths::paths_of;
+use super::recognise::no_text;
 use crate::source::SourceError;
 
 /// What to read.
@@ -244,6 +246,16 @@ impl ParquetFiles {
     }
 }
 
+/// Enough to tell what a file is.
+const BEGINS_BYTES: u64 = 64;
+
+/// The first bytes of a file that can be read.
+fn begins(path: &Path) -> Option<Vec<u8>> {
+    let mut begins = Vec::new();
+    File::open(path).ok()?.take(BEGINS_BYTES).read_to_end(&mut begins).ok()?;
+    Some(begins)
+}
+
 /// Why a file is taken for Parquet whose name does not say that it is.
 fn taken_for(path: &Path) -> &'static str {
     match path.extension() {
@@ -261,8 +273,11 @@ impl OpenFile {
                 "is a directory, not a Parquet file; to read those in it write a pattern, as `*.parquet` or `*.csv` behind its name",
             ));
         }
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-            .map_err(|error| unreadable(path, format!("is not a complete Parquet file{}: {error}", taken_for(path))))?;
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|error| {
+            let other = begins(path).and_then(|begins| no_text(path, &begins)).filter(|_| !taken_for(path).is_empty());
+            let broken = || format!("is not a complete Parquet file{}: {error}", taken_for(path));
+            unreadable(path, other.unwrap_or_else(broken))
+        })?;
         Ok(Self { index, file, metadata })
     }
 

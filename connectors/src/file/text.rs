@@ -8,7 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::encoding::TextEncoding;
 use super::format::{Compression, FileFormat};
-use super::recognise::{declare, no_text};
+use super::recognise::{declare, is_utf_8, no_text, utf_8_declared_as};
 use super::rows::unreadable;
 use crate::source::SourceError;
 
@@ -38,6 +38,9 @@ impl TextFile {
             return Err(unreadable(path, otherwise(path, marked, encoding)));
         }
         if encoding != TextEncoding::UTF_8 {
+            if encoding.is_of_bytes() && is_utf_8(opened.peek()?) {
+                return Err(unreadable(path, utf_8_declared_as(encoding)));
+            }
             opened.encoding = encoding;
             opened.reader = Box::new(encoding.decode(opened.reader, BUFFER_BYTES));
         }

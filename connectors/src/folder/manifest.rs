@@ -206,7 +206,8 @@ impl Manifest {
         self.check_owner(folder, &config.pipeline)?;
         let FolderLedgerConfig { input, layout, partitions, files, .. } = config.clone();
         let (path, found) = (folder.to_owned(), self.clone());
-        if found.input != input {
+        // What the files are is compared below: a pattern may have taken the place of a path.
+        if found.input != input && found.files.is_empty() {
             return Err(FolderError::Input { path, found: found.input, expected: input });
         }
         if !found.layout.is_empty() && found.layout != layout {

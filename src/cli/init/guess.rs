@@ -17,12 +17,30 @@ use crate::spec::suggest;
 use crate::vocab::MICROS_PER_SECOND;
 
 /// Parts of names of columns that name sensors, likelier ones first.
-const KEY_WORDS: [&str; 13] = [
-    "sensor", "station", "device", "detector", "segment", "site", "node", "location", "id", "mile", "marker", "link",
+const KEY_WORDS: [&str; 20] = [
+    "sensor",
+    "station",
+    "stelle",
+    "meetpunt",
+    "capteur",
+    "estación",
+    "stazione",
+    "punto",
+    "device",
+    "detector",
+    "segment",
+    "site",
+    "node",
+    "location",
+    "standort",
+    "id",
+    "mile",
+    "marker",
+    "link",
     "lane",
 ];
 /// Parts of names of what is worth a forecast, likelier ones first: speeds, as the cities of Europe call them, then the rest.
-const TARGET_WORDS: [&str; 32] = [
+const TARGET_WORDS: [&str; 33] = [
     "speed",
     "velocity",
     "mph",
@@ -30,6 +48,7 @@ const TARGET_WORDS: [&str; 32] = [
     "kph",
     "kmph",
     "geschwindigkeit",
+    "tempo",
     "vitesse",
     "velocidad",
     "velocidade",
@@ -57,7 +76,7 @@ const TARGET_WORDS: [&str; 32] = [
     "value",
 ];
 /// Words of speeds among them: of these little is bad.
-const SPEED_WORDS: usize = 20;
+const SPEED_WORDS: usize = 21;
 /// Units of speeds, as they stand in names.
 const SPEED_UNITS: [&str; 3] = ["km/h", "km_h", "mi/h"];
 /// Share of the columns that must be numbers in a table whose columns are sensors.
@@ -193,7 +212,21 @@ impl Findings {
         let value = told(format!("value:  `{target}`"), &self.target_reason, "--value COLUMN");
         let (bad, why) = if self.low_is_bad() { ("low", "as speeds are") } else { ("high", "no speed by its name") };
         let alert = format!("alert:  where `{target}` is {bad} ({why}); for another change `alerts` there");
-        [sensor, time, value, alert].into_iter().chain(self.order.told(self.interval.0)).collect()
+        let wide = (self.key == KeyOf::File).then(|| self.others()).filter(|others| !others.is_empty());
+        let wide = wide.map(|others| {
+            format!("others: {others} are numbers, too: where each column is a sensor, `csv.unpivot` makes rows of them (docs/files.md)")
+        });
+        let order = self.order.told(self.interval.0);
+        [sensor, time, value, alert].into_iter().chain(wide).chain(order).collect()
+    }
+
+    /// Columns of numbers beside the target.
+    fn others(&self) -> String {
+        let target = &self.columns[self.target].name;
+        let numbers = self.columns.iter().filter(|one| matches!(one.kind, Kind::Number | Kind::Whole));
+        let names: Vec<String> =
+            numbers.filter(|one| one.name != *target).map(|one| format!("`{}`", one.name)).collect();
+        names.join(", ")
     }
 
     /// Whether small values of the target are the ones to warn of.
@@ -289,7 +322,12 @@ fn key_column(sample: &Sample, columns: &[Column], time: Option<usize>) -> Optio
 /// Where no name says it: the column of text whose values come again and again, most of them if there are several.
 fn repeated_text(sample: &Sample, columns: &[Column], time: Option<usize>) -> Option<(usize, String)> {
     let texts = columns.iter().enumerate().filter(|(index, column)| {
-        Some(*index) != time && column.kind == Kind::Text && column.values.is_empty() && column.nulls == 0
+        Some(*index) != time
+            && column.kind == Kind::Text
+            && column.values.is_empty()
+            && column.nulls == 0
+            // The end of an interval, say.
+            && time::time_text(sample, *index, time::SOME).is_none()
     });
     let repeated = texts.map(|(index, _)| (distinct(sample, Some(index)), std::cmp::Reverse(index)));
     let repeated = repeated.filter(|(names, _)| *names > 1 && names * 2 <= sample.rows.len());
@@ -329,8 +367,9 @@ fn gap(sample: &Sample, (time, text): &(usize, TimeText), key: &KeyOf) -> Option
     for row in &sample.rows {
         let Some(at) = micros(&row[*time], text) else { continue };
         let of = key.map(|key| format!("{:?}", row[key])).unwrap_or_default();
-        if let Some(before) = last.insert(of, at).filter(|before| *before < at) {
-            gaps.push(at - before);
+        // Rows may come newest first.
+        if let Some(before) = last.insert(of, at).filter(|before| *before != at) {
+            gaps.push((at - before).abs());
         }
     }
     gaps.sort_unstable();

@@ -18,6 +18,9 @@ const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 /// Share of the lines of a table that have as many cells as each other; titles and torn lines do not.
 const NEARLY_ALL: f64 = 0.8;
 
+/// Lines in which the one that names the columns is looked for.
+const TITLES_MAX: usize = 50;
+
 /// Words that stand for no value, in any case.
 const NULLS: [&str; 8] = ["na", "n/a", "nan", "null", "none", "-", "--", "?"];
 
@@ -118,11 +121,14 @@ impl Sample {
             .trim(csv::Trim::All)
             .from_reader(text.as_bytes());
         let columns: Vec<String> = reader.headers()?.iter().map(str::to_owned).collect();
+        refuse_nameless(&columns, lines, delimiter)?;
         if let Some(name) = columns.iter().enumerate().find(|(index, name)| columns[..*index].contains(name)) {
             bail!("its header names column `{}` twice: give one of them another name", name.1);
         }
         let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>()?;
-        let numbers = Numbers::of(records.iter().flatten(), delimiter);
+        let of_column = |index| records.iter().filter_map(|record| record.get(index)).collect();
+        let cells: Vec<Vec<&str>> = (0..columns.len()).map(of_column).collect();
+        let numbers = Numbers::of(&cells, delimiter);
         let written = Written::Csv { delimiter, numbers };
         let encoding = encoding(first);
         let (rows, partitions, nulls) = Default::default();
@@ -169,6 +175,24 @@ impl Sample {
             bail!("no row could be read");
         }
         Ok(self)
+    }
+}
+
+/// Refuses a header with columns that have no name: where a spreadsheet has titles above it, its rows are all as long.
+fn refuse_nameless(columns: &[String], lines: &[String], delimiter: char) -> Result<()> {
+    let nameless = columns.iter().filter(|name| name.is_empty()).count();
+    if nameless < 2 {
+        return Ok(());
+    }
+    let named = |line: &&String| line.split(delimiter).all(|cell| !cell.trim_matches([' ', '"', '\r']).is_empty());
+    let header = lines.iter().take(TITLES_MAX).position(|line| named(&line));
+    match header {
+        Some(line) => bail!(
+            "{nameless} columns of its first line have no name: if titles stand above the line that names them, take them away \
+             (`tail -n +{}`)",
+            line + 1
+        ),
+        None => bail!("{nameless} columns of its first line have no name: give each one, or take those columns away"),
     }
 }
 

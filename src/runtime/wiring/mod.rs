@@ -258,6 +258,7 @@ fn row_layout(plan: &PipelinePlan) -> String {
         "unpivot": unpivot,
         // A cell without a value makes no row.
         "nulls": unpivot.map(|_| &decode.nulls),
+        "event_time": csv.map(|csv| &csv.event_time),
         "join": csv.map(|csv| &csv.join),
         "add": csv.map(|csv| &csv.add),
     })

@@ -302,6 +302,9 @@ impl<'a> Builder<'a> {
             info if info.contains("unexpected character") => {
                 Some("put quotes around a value that starts with this character")
             }
+            info if info.contains("block scalar") => Some(
+                "put quotes around a condition: `\"> 35\"`; a value that begins with `>` or `|` is a block of text in YAML",
+            ),
             info if info.contains("quoted scalar") => Some("close the quotes"),
             info if info.contains("unknown anchor") => Some("put quotes around a value that starts with `*`"),
             _ => Some("check the indentation, brackets and quotes of this line and the one before it"),
