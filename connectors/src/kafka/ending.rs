@@ -32,8 +32,8 @@ impl KafkaLedger {
     /// Without transactions nothing but their order keeps a position from being durable before the outputs that came of the
     /// rows before it, so those are delivered first.
     pub(super) fn end(&mut self, commit: &mut Commit<'_>, waits: bool) -> Result<Option<CommitOutcome>, LedgerError> {
-        if matches!(self.writer, Writer::Plain(_)) && !self.outputs_delivered(DELIVERY)? {
-            return self.drop_open().map(|()| Some(CommitOutcome::Aborted));
+        if matches!(&self.writer, Writer::Plain(producer) if !producer.delivered(DELIVERY) || producer.failed()) {
+            return self.give_up().map(Some);
         }
         self.queue_state(commit)?;
         if self.broken.is_some() {
@@ -56,13 +56,6 @@ impl KafkaLedger {
             }
         }
         Ok(None)
-    }
-
-    /// Waits for the outputs that were sent; false where one of them cannot be delivered.
-    fn outputs_delivered(&mut self, limit: Duration) -> Result<bool, LedgerError> {
-        let Some(reason) = self.deliver(limit)? else { return Ok(true) };
-        tracing::warn!(reason = self.log.redact(&reason), "the commit is aborted");
-        Ok(false)
     }
 
     /// How the commit in flight has ended; `None` where that is not known within `patience`.
